@@ -1,0 +1,1 @@
+"""Label-free multi-teacher distillation: normalisers, engine, comparison."""
