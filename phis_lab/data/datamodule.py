@@ -1,0 +1,74 @@
+"""The data of one run, as Lightning asks for it."""
+
+from typing import Literal
+
+from lightning import LightningDataModule
+
+from phis_lab.data.loading import BatchLoader, CentralViews, EvalLoader, TrainViews
+from phis_lab.data.options import DataSource
+from phis_lab.data.sampler import StepSampler
+from phis_lab.data.source import UNLABELLED
+from phis_lab.data.subset import Subset
+from phis_lab.data.transforms import Augmentation
+
+
+class DataModule(LightningDataModule):
+    """Training batches for steps `start_step` to `steps`, and loaders for evaluations.
+
+    The training loader already gives each process its part of the batch, so the trainer needs
+    `use_distributed_sampler=False`. One pass over it is the whole run.
+
+    Args:
+        source: the data set.
+        augmentation: how training images are rendered, and the size of all images.
+        steps: steps of the whole run.
+    """
+
+    def __init__(self, source: DataSource, augmentation: Augmentation, steps: int) -> None:
+        super().__init__()
+        self.source = source
+        self.augmentation = augmentation
+        self.steps = steps
+        self.start_step = 0
+
+    def prepare_data(self) -> None:
+        """Fetches the data set, on one process per machine while the others wait."""
+        _ = self.source.train
+
+    def train_dataloader(self) -> BatchLoader:
+        """Returns the loader of the steps that remain, for this process of the attached trainer."""
+        images = self.source.train
+        sampler = StepSampler(
+            len(images),
+            self.source.batch_size,
+            self.steps,
+            self.source.seed,
+            start=self.start_step,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world=self.trainer.world_size if self.trainer else 1,
+            views=self.augmentation.views,
+        )
+        views = TrainViews(images, self.augmentation, self.source.seed)
+        return BatchLoader(views, sampler, self.source.workers)
+
+    def eval_loader(self, split: Literal["train", "test"], count: int | None = None) -> EvalLoader:
+        """Returns a loader of (images, labels) with the central views, the same in every process.
+
+        Args:
+            split: which images.
+            count: size of a class-balanced subset; None or more than there are takes all.
+
+        Raises:
+            ValueError: some of the images have no label.
+        """
+        images = self.source.train if split == "train" else self.source.test
+        if count is not None and count < len(images):
+            images = Subset(images, count)
+        if (images.labels == UNLABELLED).any():
+            missing = int((images.labels == UNLABELLED).sum())
+            raise ValueError(f"{images.name}: evaluations need labels, {missing} of {len(images)} have none")
+        keys = [(index, 0) for index in range(len(images))]
+        size = self.source.batch_size
+        batches = [keys[at : at + size] for at in range(0, len(keys), size)]
+        views = CentralViews(images, self.augmentation)
+        return EvalLoader(BatchLoader(views, batches, self.source.workers), images.labels)

@@ -1,0 +1,132 @@
+"""From a source of images to checked batches of tensors."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from phis_lab.data.corrupt import CorruptCounter
+from phis_lab.data.decoding import CorruptImageError
+from phis_lab.data.sampler import Key
+from phis_lab.data.source import ImageSource
+from phis_lab.data.transforms import Augmentation
+from phis_lab.shapes import Float, Int64
+
+
+class Batch(NamedTuple):
+    """What a step sees: images in [0, 1], their (index, view) keys, and the names of corrupt ones."""
+
+    images: Float[Tensor, "batch 3 height width"]
+    keys: Int64[Tensor, "batch 2"]
+    corrupt: list[str]
+
+
+class Sample(NamedTuple):
+    """One rendered image, or None where it did not decode."""
+
+    image: Tensor | None
+    key: Key
+    name: str
+
+
+class Views(Dataset[Sample], ABC):
+    """Rendered images of a source, by (index, view)."""
+
+    def __init__(self, source: ImageSource, augmentation: Augmentation) -> None:
+        self.source = source
+        self.augmentation = augmentation
+
+    @abstractmethod
+    def render(self, image: Tensor, key: Key) -> Tensor:
+        """Turns a uint8 image into the float image of this key."""
+
+    def __getitem__(self, key: Key) -> Sample:
+        name = self.source.image_name(key[0])
+        try:
+            image = self.source.image(key[0])
+        except CorruptImageError:
+            return Sample(None, key, name)
+        return Sample(self.render(image, key), key, name)
+
+
+class TrainViews(Views):
+    """Augmented images; `seed` is the augmentation's."""
+
+    def __init__(self, source: ImageSource, augmentation: Augmentation, seed: int) -> None:
+        super().__init__(source, augmentation)
+        self.seed = seed
+
+    def render(self, image: Tensor, key: Key) -> Tensor:  # noqa: D102
+        return self.augmentation.random_view(image, self.seed, *key)
+
+
+class CentralViews(Views):
+    """Images as evaluations see them: the resized centre."""
+
+    def render(self, image: Tensor, key: Key) -> Tensor:  # noqa: D102
+        return self.augmentation.central_view(image)
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Stacks the samples that decoded, in their order.
+
+    Raises:
+        ValueError: none did.
+    """
+    images = [sample.image for sample in samples if sample.image is not None]
+    corrupt = [sample.name for sample in samples if sample.image is None]
+    if not images:
+        raise ValueError(f"no image of this batch decodes: {', '.join(corrupt[:5])} ({len(corrupt)} in all)")
+    keys = [sample.key for sample in samples if sample.image is not None]
+    return Batch(torch.stack(images), torch.tensor(keys), corrupt)
+
+
+class BatchLoader:
+    """Yields the batches of `sampler` and counts the corrupt images, in the process that asks for batches.
+
+    It has no length on purpose: a trainer that resumes counts its batches on from those before the
+    interruption and would end the pass when that count met the length of what remains.
+
+    Args:
+        views: the images.
+        sampler: the keys of each batch.
+        workers: processes that decode and render; 0 does it in this one. The pixels do not depend on it.
+    """
+
+    def __init__(self, views: Views, sampler: Iterable[list[Key]], workers: int) -> None:
+        self.corrupt = CorruptCounter(views.source.name, len(views.source))
+        self._loader: DataLoader[Sample] = DataLoader(
+            views,
+            batch_sampler=sampler,
+            collate_fn=collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # or the loader would draw from the global stream
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        batch: Batch
+        for batch in self._loader:
+            self.corrupt.update(batch.corrupt, seen=len(batch.keys) + len(batch.corrupt))
+            yield batch
+
+
+class EvalLoader:
+    """Yields (images, labels) of a source in its order, without the corrupt images.
+
+    Args:
+        batches: batches of central views.
+        labels: label of every image of the source.
+    """
+
+    def __init__(self, batches: BatchLoader, labels: Int64[Tensor, "images"]) -> None:
+        self.batches = batches
+        self.labels = labels
+
+    def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch 3 height width"], Int64[Tensor, "batch"]]]:
+        for batch in self.batches:
+            yield batch.images, self.labels[batch.keys[:, 0]]

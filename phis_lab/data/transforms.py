@@ -1,0 +1,67 @@
+"""The one augmentation pipeline, whose pixels depend on (seed, image, view) and on nothing else."""
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from phis_lab.data.seeds import named_seed
+from phis_lab.shapes import Float
+
+
+class Augmentation:
+    """A random crop, resized and perhaps flipped; for evaluations the resized centre.
+
+    A view is drawn from a generator of its own, seeded by (seed, index, view). It is therefore the same in
+    whichever process, step or order it is rendered, which lets teacher features be stored and runs be
+    resumed.
+
+    Args:
+        image_size: height and width of the result in pixels.
+        scale: smallest and largest share of the image's area that a crop takes.
+        ratio: smallest and largest width / height of a crop.
+        flip: mirror a view with probability one half.
+        views: how many fixed views an image has, taken in turn over the epochs; None draws a fresh one every
+            epoch.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        scale: tuple[float, float] = (0.4, 1.0),
+        ratio: tuple[float, float] = (0.75, 1.3333),
+        flip: bool = True,
+        views: int | None = None,
+    ) -> None:
+        if not 0 < scale[0] <= scale[1] <= 1:
+            raise ValueError(f"scale is a range of area shares within (0, 1], got {scale}")
+        if not 0 < ratio[0] <= ratio[1]:
+            raise ValueError(f"ratio is a range of positive width / height, got {ratio}")
+        if image_size < 1:
+            raise ValueError(f"image_size is a positive number of pixels, got {image_size}")
+        self.image_size = image_size
+        self.views = views
+        to_float = v2.ToDtype(torch.float32, scale=True)
+        self._random = v2.Compose(
+            [
+                v2.RandomResizedCrop(image_size, scale=scale, ratio=ratio, antialias=True),
+                v2.RandomHorizontalFlip(0.5 if flip else 0.0),
+                to_float,
+            ]
+        )
+        self._central = v2.Compose(
+            [v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size), to_float]
+        )
+
+    def random_view(
+        self, image: Tensor, seed: int, index: int, view: int
+    ) -> Float[Tensor, "3 image_size image_size"]:
+        """Renders view `view` of the uint8 image `index`, in [0, 1]."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(named_seed("view", seed, index, view))
+            rendered: Tensor = self._random(image)
+        return rendered
+
+    def central_view(self, image: Tensor) -> Float[Tensor, "3 image_size image_size"]:
+        """Renders the uint8 image for an evaluation: shorter side resized, then the centre, in [0, 1]."""
+        rendered: Tensor = self._central(image)
+        return rendered

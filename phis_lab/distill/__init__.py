@@ -1,0 +1,41 @@
+"""The engine: arms, their shared teacher pass, statistics, evaluations and checkpoints."""
+
+import phis_lab._torchvision  # noqa: F401  before lightning
+from phis_lab.distill.arm import Arm, DivergedError, StepResult
+from phis_lab.distill.checkpoint import checkpoint_step, load_checkpoint, save_checkpoint
+from phis_lab.distill.estimation import Estimation, OfflineEstimation, OnlineEstimation
+from phis_lab.distill.evaluation import Evaluation, Scores
+from phis_lab.distill.interrupt import StopRequest
+from phis_lab.distill.keeper import ArmRun, Keeper
+from phis_lab.distill.module import Distiller
+from phis_lab.distill.optimizer import OptimizerRecipe
+from phis_lab.distill.options import TrainerOptions
+from phis_lab.distill.progress import ProgressLine
+from phis_lab.distill.provider import FeatureProvider
+from phis_lab.distill.session import Group, train_group
+from phis_lab.distill.streams import RandomStream
+
+__all__ = [
+    "Arm",
+    "ArmRun",
+    "Distiller",
+    "DivergedError",
+    "Estimation",
+    "Evaluation",
+    "FeatureProvider",
+    "Group",
+    "Keeper",
+    "OfflineEstimation",
+    "OnlineEstimation",
+    "OptimizerRecipe",
+    "ProgressLine",
+    "RandomStream",
+    "Scores",
+    "StepResult",
+    "StopRequest",
+    "TrainerOptions",
+    "checkpoint_step",
+    "load_checkpoint",
+    "save_checkpoint",
+    "train_group",
+]

@@ -1,0 +1,155 @@
+"""What every arm is measured by, during training and at its end."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from phis_lab.distill.arm import Arm
+from phis_lab.distill.provider import FeatureProvider
+from phis_lab.evals import Embeddings, Probe
+from phis_lab.metrics import TeacherMatching
+from phis_lab.teachers import Features, TeacherPool
+
+Positive = Annotated[int, Field(ge=1)]
+Loader = Callable[[Literal["train", "test"], int], Iterable[tuple[Tensor, Tensor]]]
+
+
+class Scores(NamedTuple):
+    """One arm's results: probes as `<name>/<metric>`, and matching per teacher and kind of feature."""
+
+    probes: dict[str, float]
+    matching: dict[str, dict[str, dict[str, float]]]
+
+
+class Evaluation:
+    """Teacher matching in each teacher's own space on test images, and probes on frozen student features.
+
+    Args:
+        probes: by name, such as `knn` and `linear_probe`.
+        every: steps between evaluations while training; None evaluates at the end alone.
+        train_images: labelled training images that the probes may use, without augmentation.
+        test_images: test images for the probes.
+        matching_images: test images for teacher matching.
+        tokens: student features that the probes see: its summary token, the mean of its spatial tokens, or both joined.
+    """
+
+    def __init__(
+        self,
+        probes: Mapping[str, Probe],
+        every: Positive | None = None,
+        train_images: Positive = 5000,
+        test_images: Positive = 2000,
+        matching_images: Positive = 1000,
+        tokens: Literal["summary", "spatial", "both"] = "summary",
+    ) -> None:
+        self.probes, self.every = dict(probes), every
+        self.train_images, self.test_images, self.matching_images = train_images, test_images, matching_images
+        self.tokens: Literal["summary", "spatial", "both"] = tokens
+        self._provider: FeatureProvider | None = None
+
+    def prepare(self, pool: TeacherPool, grids: Iterable[tuple[int, int]], memory_gb: float) -> None:
+        """Set the teachers; their features of the test images are remembered where they fit into `memory_gb`."""
+        memory = memory_gb if self.every else 0.0
+        self._provider = FeatureProvider(pool, grids, self.matching_images, views=1, memory_gb=memory)
+
+    def due(self, step: int) -> bool:
+        """Whether to evaluate after this many steps."""
+        return self.every is not None and step > 0 and step % self.every == 0
+
+    @torch.no_grad()
+    def __call__(self, arms: Mapping[str, Arm], loader: Loader, device: torch.device, final: bool) -> dict[str, Scores]:
+        """Scores of every arm; one pass over the images and one teacher pass serve all of them."""
+        was_training = {label: arm.training for label, arm in arms.items()}
+        for arm in arms.values():
+            arm.eval()
+        try:
+            matching = self._match(arms, loader("test", self.matching_images), device)
+            probes = {name: probe for name, probe in self.probes.items() if final or probe.when == "always"}
+            scores = self._probe(arms, probes, loader, device) if probes else {label: {} for label in arms}
+        finally:
+            for label, arm in arms.items():
+                arm.train(was_training[label])
+        return {label: Scores(scores[label], matching[label]) for label in arms}
+
+    def _match(
+        self, arms: Mapping[str, Arm], batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+    ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+        assert self._provider is not None, "prepare() comes first"
+        metrics: dict[str, dict[tuple[str, str], TeacherMatching]] = {label: {} for label in arms}
+        first = 0
+        for images, _ in batches:
+            keys = torch.stack(
+                [torch.arange(first, first + len(images)), torch.zeros(len(images), dtype=torch.int64)], 1
+            )
+            first += len(images)
+            on_device = images.to(device)
+            features = self._provider(on_device, keys)
+            for label, arm in arms.items():
+                _update(metrics[label], arm, on_device, features[arm.grid])
+        return {label: _nested(by_kind) for label, by_kind in metrics.items()}
+
+    def _probe(
+        self, arms: Mapping[str, Arm], probes: Mapping[str, Probe], loader: Loader, device: torch.device
+    ) -> dict[str, dict[str, float]]:
+        train = self._embed(arms, loader("train", self.train_images), device)
+        test = self._embed(arms, loader("test", self.test_images), device)
+        return {
+            label: {
+                f"{name}/{metric}": value
+                for name, probe in probes.items()
+                for metric, value in probe(train[label], test[label]).items()
+            }
+            for label in arms
+        }
+
+    def _embed(
+        self, arms: Mapping[str, Arm], batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+    ) -> dict[str, Embeddings]:
+        features: dict[str, list[Tensor]] = {label: [] for label in arms}
+        labels: list[Tensor] = []
+        for images, targets in batches:
+            labels.append(targets)
+            on_device = images.to(device)
+            for label, arm in arms.items():
+                features[label].append(_select(arm.predict(on_device)[0], self.tokens))
+        truth = torch.cat(labels).to(device)
+        return {label: Embeddings(torch.cat(parts), truth) for label, parts in features.items()}
+
+
+def _update(
+    metrics: dict[tuple[str, str], TeacherMatching],
+    arm: Arm,
+    images: Tensor,
+    features: Mapping[str, Features],
+) -> None:
+    predictions = arm.predict(images)[1]
+    for teacher, target in features.items():
+        answer = arm.in_teacher_space(teacher, predictions[teacher])
+        if target.summary is not None and answer.summary is not None:
+            metric = metrics.setdefault(
+                (teacher, "summary"), TeacherMatching(target.summary.shape[-1]).to(images.device)
+            )
+            metric.update(answer.summary, target.summary)
+        if target.spatial is not None and answer.spatial is not None:
+            metric = metrics.setdefault(
+                (teacher, "spatial"), TeacherMatching(target.spatial.shape[-1]).to(images.device)
+            )
+            normalized = arm.normalizers[teacher](target.spatial)  # type: ignore[operator]
+            metric.update(answer.spatial, target.spatial, predictions[teacher].spatial, normalized)
+
+
+def _nested(metrics: Mapping[tuple[str, str], TeacherMatching]) -> dict[str, dict[str, dict[str, float]]]:
+    nested: dict[str, dict[str, dict[str, float]]] = {}
+    for (teacher, kind), metric in metrics.items():
+        nested.setdefault(teacher, {})[kind] = {name: float(value) for name, value in metric.compute().items()}
+    return nested
+
+
+def _select(tokens: Features, which: Literal["summary", "spatial", "both"]) -> Tensor:
+    assert tokens.summary is not None
+    assert tokens.spatial is not None
+    mean = tokens.spatial.mean(dim=(1, 2))
+    return {"summary": tokens.summary, "spatial": mean, "both": torch.cat([tokens.summary, mean], 1)}[which]

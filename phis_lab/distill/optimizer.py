@@ -1,0 +1,62 @@
+"""Optimiser with its schedule, clipping and weight-decay groups."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import nn
+from torch.optim import Optimizer
+
+
+class OptimizerRecipe:
+    """How one arm is optimised: linear warm-up to `lr`, then half a cosine down to `lr * final`.
+
+    Args:
+        optimizer: constructor of a torch optimiser, called with parameter groups and `lr`.
+        lr: peak learning rate.
+        weight_decay: applied to matrices; biases, norms, tokens and position embeddings have none.
+        warmup: share of the run over which the rate rises from zero.
+        final: the last rate as a share of `lr`.
+        clip: largest norm of an arm's gradient; None leaves it alone.
+    """
+
+    def __init__(
+        self,
+        optimizer: Callable[..., Optimizer],
+        lr: Annotated[float, Field(gt=0)],
+        weight_decay: Annotated[float, Field(ge=0)] = 0.0,
+        warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05,
+        final: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        clip: Annotated[float, Field(gt=0)] | None = None,
+    ) -> None:
+        self.constructor, self.lr, self.weight_decay = optimizer, lr, weight_decay
+        self.warmup, self.final, self.clip = warmup, final, clip
+
+    def build(self, module: nn.Module) -> Optimizer:
+        """The optimiser over a module's trainable parameters."""
+        return self.constructor(_groups(module.named_parameters(), self.weight_decay), lr=self.lr)
+
+    def set_rate(self, optimizer: Optimizer, step: int, max_steps: int) -> float:
+        """Set and return the learning rate of a step; it depends on nothing but the step."""
+        rate = self.lr * self._factor(step, max_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _factor(self, step: int, max_steps: int) -> float:
+        warm = round(self.warmup * max_steps)
+        if step < warm:
+            return (step + 1) / warm
+        progress = (step - warm) / max(1, max_steps - warm)
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _groups(parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in parameters:
+        if parameter.requires_grad:
+            plain = parameter.ndim <= 1 or name.endswith(("_token", "_embed"))
+            (free if plain else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]

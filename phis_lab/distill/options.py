@@ -1,0 +1,39 @@
+"""Options of the training loop itself."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from phis_lab.teachers.pool import has_bfloat16
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """How long and on what.
+
+    Args:
+        max_steps: optimisation steps of the whole run; there are no epochs.
+        precision: of the student's matrix products; `auto` is bfloat16 where the hardware has it.
+        teacher_precision: the same for the teachers' forward passes.
+        accelerator: Lightning's name for the device.
+        log_every: steps between logged values.
+        checkpoint_every: steps between checkpoints; Ctrl-C saves one too.
+        memory_gb: teacher features of fixed views stay in memory up to this size.
+    """
+
+    max_steps: Annotated[int, Field(ge=1)]
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    teacher_precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    log_every: Annotated[int, Field(ge=1)] = 25
+    checkpoint_every: Annotated[int, Field(ge=1)] = 500
+    memory_gb: Annotated[float, Field(ge=0)] = 4.0
+
+    @property
+    def low_precision(self) -> torch.dtype | None:
+        """bfloat16 where it was asked for or where `auto` finds hardware for it; None for float32."""
+        device = "cuda" if self.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+        wanted = self.precision == "bfloat16" or (self.precision == "auto" and has_bfloat16(device))
+        return torch.bfloat16 if wanted else None

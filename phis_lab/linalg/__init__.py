@@ -1,0 +1,14 @@
+"""Linear algebra under the normalisers; torch is its only requirement."""
+
+from phis_lab.linalg.hadamard import hadamard_matrix, is_hadamard_order
+from phis_lab.linalg.moments import Moments
+from phis_lab.linalg.rotations import equal_diagonal_rotation, hadamard_rotation, random_rotation
+
+__all__ = [
+    "Moments",
+    "equal_diagonal_rotation",
+    "hadamard_matrix",
+    "hadamard_rotation",
+    "is_hadamard_order",
+    "random_rotation",
+]

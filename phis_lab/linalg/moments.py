@@ -1,0 +1,173 @@
+"""Streaming mean and covariance of features, exact under splitting, merging and several processes."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from os import PathLike
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from phis_lab.linalg.rotations import positive_diagonal
+from phis_lab.linalg.sums import Sums, add_outer, combine, no_rows, sums_of
+from phis_lab.shapes import Bool, Float, Float64
+
+
+class Moments:
+    """Count, mean and covariance of rows that arrive in batches, in float64 and in constant memory.
+
+    However the rows are split into updates, merged instances or processes, the moments are those of all
+    rows at once (Chan et al. 1979). They live on the device of the first rows.
+
+    Args:
+        dim: channels of a row.
+        diagonal: keep variances only, which scalar and per-channel normalisers need; no dim x dim matrix is
+            made.
+        provenance: where the rows come from (teacher, weights, layer, resolution, data fingerprint); saved
+            with them.
+    """
+
+    def __init__(self, dim: int, diagonal: bool = False, provenance: Mapping[str, str] | None = None) -> None:
+        self.dim = dim
+        self.diagonal = diagonal
+        self.provenance = dict(provenance or {})
+        self._sums = no_rows(dim, diagonal)
+        self._eigen: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def count(self) -> int:
+        """Rows seen so far."""
+        return self._sums.count
+
+    @property
+    def mean(self) -> Float64[Tensor, "dim"]:
+        """Mean of each channel."""
+        self._require(1)
+        return self._sums.mean
+
+    @property
+    def variance(self) -> Float64[Tensor, "dim"]:
+        """Unbiased variance of each channel."""
+        self._require(2)
+        scatter = self._sums.scatter if self.diagonal else self._sums.scatter.diagonal()
+        return scatter.clamp_min(0) / (self.count - 1)
+
+    @property
+    def covariance(self) -> Float64[Tensor, "dim dim"]:
+        """Unbiased covariance.
+
+        Raises:
+            ValueError: only variances were kept, or fewer than two rows were seen.
+        """
+        if self.diagonal:
+            raise ValueError("Moments(diagonal=True) keeps variances only; use Moments(dim) for the covariance")
+        self._require(2)
+        return self._sums.scatter / (self.count - 1)
+
+    @torch.inference_mode(False)
+    def update(self, x: Float[Tensor, "*rows dim"], mask: Bool[Tensor, "..."] | None = None) -> "Moments":
+        """Takes in rows; a refused batch leaves the moments as they were.
+
+        Args:
+            x: features with the channels last. Precisions below float32 are computed in float32.
+            mask: which rows count, in the shape of x without its channels; all of them by default.
+
+        Raises:
+            ValueError: another number of channels, a mask of another shape, or rows with NaN or inf.
+        """
+        if x.shape[-1] != self.dim:
+            raise ValueError(f"these moments have {self.dim} channels, got {x.shape[-1]} in shape {tuple(x.shape)}")
+        if mask is not None and mask.shape != x.shape[:-1]:
+            raise ValueError(f"mask must have shape {tuple(x.shape[:-1])}, got {tuple(mask.shape)}")
+        rows = x.detach().reshape(-1, self.dim)
+        index = None if mask is None else mask.reshape(-1).nonzero().squeeze(1)
+        if len(rows if index is None else index):
+            self._set(combine(sums_of(rows, index, self.diagonal), self._sums))
+        return self
+
+    def merge(self, other: "Moments") -> "Moments":
+        """Takes in all rows that another instance has seen.
+
+        Raises:
+            ValueError: the other has another number of channels or another `diagonal`.
+        """
+        if (other.dim, other.diagonal) != (self.dim, self.diagonal):
+            raise ValueError(
+                f"moments of dim={self.dim}, diagonal={self.diagonal} cannot take in "
+                f"dim={other.dim}, diagonal={other.diagonal}"
+            )
+        mine = replace(self._sums, scatter=self._sums.scatter.clone())
+        self._set(combine(mine, other._sums))
+        return self
+
+    @torch.inference_mode(False)
+    def all_reduce(self, group: dist.ProcessGroup | None = None) -> "Moments":
+        """Gives every process of the group the moments of all their rows; call it once, at the end.
+
+        A second call would count the rows of every process as many times as there are processes.
+        """
+        count, mean = self._sums.count, self._sums.mean
+        device = torch.device("cuda") if dist.get_backend(group) == "nccl" else mean.device
+        totals = torch.cat((mean * count, mean.new_tensor([count]))).to(device)
+        dist.all_reduce(totals, group=group)
+        total = int(totals[-1])
+        overall = totals[:-1] / max(total, 1)
+        scatter = self._sums.scatter.to(device, copy=True)
+        add_outer(scatter, mean.to(device) - overall, float(count))
+        dist.all_reduce(scatter, group=group)
+        self._set(Sums(total, overall.to(mean.device), scatter.to(mean.device)))
+        return self
+
+    def eigh(self) -> tuple[Float64[Tensor, "dim"], Float64[Tensor, "dim dim"]]:
+        """Eigenvalues, descending and not below zero, and the basis whose columns belong to them.
+
+        Solved on the CPU in float64 and remembered until the next update. Signs make the basis' diagonal
+        positive (PHI-S, caption of figure 4), so the same moments always give the same basis.
+        """
+        if self._eigen is None:
+            values, vectors = torch.linalg.eigh(self.covariance.cpu())
+            basis = positive_diagonal(vectors.flip(1).T).T
+            device = self._sums.mean.device
+            self._eigen = values.flip(0).clamp_min(0).to(device), basis.to(device)
+        return self._eigen
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything but the provenance, as tensors."""
+        return {"count": torch.tensor(self.count), "mean": self._sums.mean, "scatter": self._sums.scatter}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Replaces the moments by those of a state.
+
+        Raises:
+            ValueError: the state belongs to another dim or another `diagonal`, or is not one of moments.
+        """
+        expected = {"count": (), **{k: tuple(v.shape) for k, v in self.state_dict().items()}}
+        received = {name: tuple(value.shape) for name, value in state.items()}
+        if received != expected:
+            raise ValueError(f"a state of these moments has the shapes {expected}, got {received}")
+        self._set(Sums(int(state["count"]), state["mean"].double(), state["scatter"].double()))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes a safetensors file whose metadata is the provenance."""
+        from safetensors.torch import save_file  # noqa: PLC0415  torch alone must do for all the rest
+
+        save_file(self.state_dict(), path, metadata=self.provenance)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Moments":
+        """Reads what `save` wrote, provenance included."""
+        from safetensors import safe_open  # noqa: PLC0415
+
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            moments = cls(len(state["mean"]), state["scatter"].ndim == 1, file.metadata())
+        moments.load_state_dict(state)
+        return moments
+
+    def _set(self, sums: Sums) -> None:
+        self._sums = sums
+        self._eigen = None
+
+    def _require(self, rows: int) -> None:
+        if self.count < rows:
+            raise ValueError(f"too few samples: at least {rows} rows are needed, got {self.count}")

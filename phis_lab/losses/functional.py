@@ -1,0 +1,94 @@
+"""Distillation losses as pure functions of [batch, ..., channels] that return one value per image."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, mse_loss, smooth_l1_loss
+
+from phis_lab.shapes import Float
+
+
+def mse(
+    pred: Float[Tensor, "batch *tokens channels"], target: Float[Tensor, "..."]
+) -> Float[Tensor, " batch"]:
+    """Mean squared error, the loss under which every normaliser is trained.
+
+    (x - y)^2, averaged over tokens and channels (PHI-S, eq. 1). It is not scale invariant: on raw features
+    the teacher with the largest variance takes most of the gradient.
+
+    Args:
+        pred: what the student predicts; lower precision than float32 is computed in float32.
+        target: of the same shape.
+
+    Raises:
+        ValueError: the shapes differ (they would otherwise broadcast).
+    """
+    pred, target = _aligned(pred, target)
+    return _per_image(mse_loss(pred, target, reduction="none"))
+
+
+def smooth_l1(
+    pred: Float[Tensor, "batch *tokens channels"], target: Float[Tensor, "..."], beta: float = 1.0
+) -> Float[Tensor, " batch"]:
+    """Huber's compromise: squared below an error of `beta`, linear above, so outliers stop dominating.
+
+    d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, averaged over tokens and channels. PHI-S does not
+    state its beta; the default is torch's.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    pred, target = _aligned(pred, target)
+    return _per_image(smooth_l1_loss(pred, target, beta=beta, reduction="none"))
+
+
+def cosine(
+    pred: Float[Tensor, "batch *tokens channels"], target: Float[Tensor, "..."]
+) -> Float[Tensor, " batch"]:
+    """Cosine distance: blind to the scale of a token, so teachers of any scale weigh the same.
+
+    1 - x.y / (|x| |y|), averaged over tokens (PHI-S, eq. 2). A token of norm zero has distance 1 and a
+    finite gradient.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    pred, target = _aligned(pred, target)
+    return _per_image(1 - cosine_similarity(pred, target, dim=-1))
+
+
+def hybrid(
+    pred: Float[Tensor, "batch *tokens channels"],
+    target: Float[Tensor, "..."],
+    regression: Callable[[Tensor, Tensor], Tensor],
+    cosine_weight: float = 0.9,
+) -> Float[Tensor, " batch"]:
+    """Cosine for the direction with a little regression for the length, which cosine alone leaves free.
+
+    w cosine + (1 - w) regression (PHI-S, eq. 3 and 4; w = 0.9 as in AM-RADIO).
+
+    Args:
+        pred: what the student predicts.
+        target: of the same shape.
+        regression: `mse`, `smooth_l1`, or another function with their signature.
+        cosine_weight: w.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    return cosine_weight * cosine(pred, target) + (1 - cosine_weight) * regression(pred, target)
+
+
+def _aligned(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    if pred.shape != target.shape:
+        raise ValueError(
+            f"prediction and target must have the same shape, got {tuple(pred.shape)} and "
+            f"{tuple(target.shape)}; resize the grid or check the head's output width"
+        )
+    dtype = torch.promote_types(torch.promote_types(pred.dtype, target.dtype), torch.float32)
+    return pred.to(dtype), target.to(dtype)
+
+
+def _per_image(values: Tensor) -> Tensor:
+    return values.reshape(len(values), -1).mean(dim=1)

@@ -1,0 +1,134 @@
+"""The losses as modules: the spatial features by the chosen loss, the summary by cosine."""
+
+from abc import ABC, abstractmethod
+from functools import partial
+
+from torch import Tensor, nn
+
+from phis_lab.losses.functional import cosine, hybrid, mse, smooth_l1
+from phis_lab.shapes import Float
+
+
+class Loss(nn.Module, ABC):
+    """One row of losses for each kind of feature that the teacher has.
+
+    A subclass says how spatial features are compared. Summaries are compared by cosine and never normalised
+    (PHI-S, section 2), unless a subclass overrides `summary` too.
+    """
+
+    @abstractmethod
+    def spatial(
+        self, pred: Float[Tensor, "batch h w channels"], target: Float[Tensor, "batch h w channels"]
+    ) -> Float[Tensor, " batch"]:
+        """Compares spatial features."""
+
+    def summary(
+        self, pred: Float[Tensor, "batch dim"], target: Float[Tensor, "batch dim"]
+    ) -> Float[Tensor, " batch"]:
+        """Compares summaries."""
+        return cosine(pred, target)
+
+    def forward(
+        self,
+        pred_summary: Float[Tensor, "batch _"] | None,
+        pred_spatial: Float[Tensor, "batch _ _ _"] | None,
+        target_summary: Float[Tensor, "batch _"] | None,
+        target_spatial: Float[Tensor, "batch _ _ _"] | None,
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """Returns the rows "spatial" and "summary"; a kind that the teacher lacks has no row.
+
+        Raises:
+            ValueError: the teacher has a kind of feature that the student does not predict, or shapes differ.
+        """
+        rows = {}
+        if target_spatial is not None:
+            rows["spatial"] = self.spatial(_required(pred_spatial, "spatial"), target_spatial)
+        if target_summary is not None:
+            rows["summary"] = self.summary(_required(pred_summary, "summary"), target_summary)
+        return rows
+
+
+class MSE(Loss):
+    """Mean squared error (PHI-S, eq. 1): the loss of every normaliser and, on raw features, a baseline."""
+
+    def spatial(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See `functional.mse`."""
+        return mse(pred, target)
+
+
+class Cosine(Loss):
+    """Cosine distance (PHI-S, eq. 2): it leaves the length of tokens free, so the teacher MSE stays large."""
+
+    def spatial(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See `functional.cosine`."""
+        return cosine(pred, target)
+
+
+class SmoothL1(Loss):
+    """Smooth L1: errors above `beta` pull with constant force.
+
+    Args:
+        beta: error at which the loss turns from squared to linear, in units of the target.
+    """
+
+    def __init__(self, beta: float = 1.0) -> None:
+        super().__init__()
+        self.beta = _positive(beta)
+
+    def spatial(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See `functional.smooth_l1`."""
+        return smooth_l1(pred, target, self.beta)
+
+
+class HybridMSE(Loss):
+    """Cosine with a little MSE (PHI-S, eq. 4).
+
+    Args:
+        cosine_weight: share of the cosine distance; the MSE has the rest.
+    """
+
+    def __init__(self, cosine_weight: float = 0.9) -> None:
+        super().__init__()
+        self.cosine_weight = _share(cosine_weight)
+
+    def spatial(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See `functional.hybrid`."""
+        return hybrid(pred, target, mse, self.cosine_weight)
+
+
+class HybridSmoothL1(Loss):
+    """Cosine with a little smooth L1 (PHI-S, eq. 3), the spatial loss of AM-RADIO.
+
+    Args:
+        cosine_weight: share of the cosine distance; the smooth L1 has the rest.
+        beta: error at which the smooth L1 turns from squared to linear, in units of the target.
+    """
+
+    def __init__(self, cosine_weight: float = 0.9, beta: float = 1.0) -> None:
+        super().__init__()
+        self.cosine_weight = _share(cosine_weight)
+        self.beta = _positive(beta)
+
+    def spatial(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See `functional.hybrid`."""
+        return hybrid(pred, target, partial(smooth_l1, beta=self.beta), self.cosine_weight)
+
+
+def _required(pred: Tensor | None, kind: str) -> Tensor:
+    if pred is None:
+        raise ValueError(
+            f"the teacher has {kind} features but the prediction is None; give the student a {kind} head"
+        )
+    return pred
+
+
+def _share(cosine_weight: float) -> float:
+    if not 0 <= cosine_weight <= 1:
+        raise ValueError(f"cosine_weight must lie in [0, 1], got {cosine_weight}")
+    return cosine_weight
+
+
+def _positive(beta: float) -> float:
+    if not beta > 0:
+        raise ValueError(f"beta must be positive, got {beta}; for plain L1 take a small one")
+    return beta

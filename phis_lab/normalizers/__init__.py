@@ -1,0 +1,34 @@
+"""Invertible affine maps of teacher features; torch is their only requirement."""
+
+from phis_lab.normalizers.base import Normalizer, NotFittedError
+from phis_lab.normalizers.center_scale import CenterScale
+from phis_lab.normalizers.elementwise import ElementwiseNormalizer
+from phis_lab.normalizers.global_standardize import GlobalStandardize
+from phis_lab.normalizers.hadamard_whiten import HadamardWhiten
+from phis_lab.normalizers.identity import Identity
+from phis_lab.normalizers.matrix import MatrixNormalizer
+from phis_lab.normalizers.partial_whiten import PartialWhiten
+from phis_lab.normalizers.pca_scale import PCAScale
+from phis_lab.normalizers.pca_whiten import PCAWhiten
+from phis_lab.normalizers.phis import PhiS
+from phis_lab.normalizers.random_rotation_scale import RandomRotationScale
+from phis_lab.normalizers.standardize import Standardize
+from phis_lab.normalizers.zca_whiten import ZCAWhiten
+
+__all__ = [
+    "CenterScale",
+    "ElementwiseNormalizer",
+    "GlobalStandardize",
+    "HadamardWhiten",
+    "Identity",
+    "MatrixNormalizer",
+    "Normalizer",
+    "NotFittedError",
+    "PCAScale",
+    "PCAWhiten",
+    "PartialWhiten",
+    "PhiS",
+    "RandomRotationScale",
+    "Standardize",
+    "ZCAWhiten",
+]

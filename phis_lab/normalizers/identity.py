@@ -1,0 +1,15 @@
+"""The teacher's features as they are."""
+
+import torch
+from torch import Tensor
+
+from phis_lab.linalg import Moments
+from phis_lab.normalizers.elementwise import ElementwiseNormalizer
+
+
+class Identity(ElementwiseNormalizer):
+    """y = x: the baseline, in which teachers weigh by their raw variance (PHI-S, table 1, "MSE")."""
+
+    def solve(self, moments: Moments) -> dict[str, Tensor]:
+        """Nothing is taken from the moments."""
+        return {"shift": torch.zeros_like(moments.mean), "scale": torch.ones_like(moments.mean)}

@@ -1,0 +1,74 @@
+"""Normalisers that mix channels by a full matrix."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from phis_lab.normalizers.base import Normalizer
+from phis_lab.shapes import Float, Float64
+
+
+def spectral_map(
+    shift: Float64[Tensor, "dim"],
+    gains: Float64[Tensor, "..."],
+    basis: Float64[Tensor, "dim dim"],
+    mixing: Float64[Tensor, "dim dim"] | None = None,
+) -> dict[str, Tensor]:
+    """W = Q diag(g) U^T with orthogonal Q and U, the form of every full method, so W^-1 = U diag(1/g) Q^T.
+
+    Args:
+        shift: what is subtracted from features first.
+        gains: g, one per column of the basis or one for all.
+        basis: U, whose columns are the directions that the gains belong to.
+        mixing: Q, the rotation after the gains; none if left out.
+    """
+    weight, inverse_weight = (basis * gains).T, basis / gains
+    if mixing is not None:
+        weight, inverse_weight = mixing @ weight, inverse_weight @ mixing.T
+    return {"shift": shift, "weight": weight, "inverse_weight": inverse_weight}
+
+
+class MatrixNormalizer(Normalizer):
+    """y = W (x - shift) with a full W.
+
+    The shift is subtracted before the product, because W would amplify the rounding of x where a mean is
+    many times its deviation; what the shift itself loses in float32 is given back by a precomputed bias.
+    """
+
+    weight: Tensor
+    inverse_weight: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.register_buffer("weight", torch.zeros(dim, dim, dtype=torch.float64))
+        self.register_buffer("inverse_weight", torch.zeros(dim, dim, dtype=torch.float64))
+
+    def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+        """Normalises teacher features."""
+        x, (weight, rest, _, shift) = self.prepare(x)
+        return _linear(x - shift, weight, rest)
+
+    def inverse(self, y: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+        """Maps predictions of normalised features back to the teacher's own space."""
+        y, (_, _, inverse_weight, shift) = self.prepare(y)
+        return _linear(y, inverse_weight, shift)
+
+    def unscale(self, y: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+        """The inverse without its shift, in float64."""
+        return y @ self.inverse_weight.T
+
+    def affine(self) -> tuple[Float[Tensor, "dim dim"], Float[Tensor, "dim"]]:
+        """(W, shift) of y = W (x - shift), in the module's precision."""
+        self.require_fitted()
+        return self.weight.to(self.dtype), self.shift.to(self.dtype)
+
+    def cast(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """Both maps at a precision, and W (cast shift - shift), which the cast would lose."""
+        lost = self.weight @ (self.shift.to(dtype).double() - self.shift)
+        return tuple(term.to(dtype) for term in (self.weight, lost, self.inverse_weight, self.shift))
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A linear layer at the precision of its input, under autocast too."""
+    with torch.autocast(x.device.type, enabled=False):
+        return functional.linear(x, weight, bias)

@@ -1,0 +1,145 @@
+"""The figures of a report: losses against steps, and methods side by side."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from phis_lab.reports.sheets import heading
+from phis_lab.reports.style import GREY, PAGE_WIDTH, RC, Look
+from phis_lab.reports.tables import Column, by_method, summary
+
+CAPTIONS = {
+    "values": "Mean ± standard deviation over seeds; small dots are seeds; arrows point to where better is.",
+    "losses": "Error in the teacher's own space during training: mean and range over seeds.",
+    "differences": "Paired differences with 95 % t intervals; hollow where the interval includes zero.",
+}
+
+
+def loss_curves(history: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """Error relative to the teacher's variance (1 / fidelity) against the step, one panel per teacher.
+
+    In the teacher's own space, so that methods compare (PHI-S, fig. 3). At 1 a student is no better than the
+    teacher's mean. Lines are means over seeds; bands span the lowest and the highest seed.
+
+    Args:
+        history: columns method, seed, teacher, step, value.
+        looks: how each method is drawn, in the order of the legend.
+    """
+    with mpl.rc_context(RC):
+        teachers = list(dict.fromkeys(history["teacher"]))
+        figure, panels = _panels(len(teachers), height=2.3, share_rows=False)
+        for axes, teacher in zip(panels, teachers, strict=True):
+            shown = history[history["teacher"] == teacher]
+            for method, look in looks.items():
+                _curve(axes, shown[shown["method"] == method], method, look)
+            axes.set_title(teacher)
+            axes.axhline(1, color=GREY, linewidth=0.9, linestyle=":", zorder=1)
+            axes.set_yscale("log")
+            _readable_log_ticks(axes)
+        panels[0].annotate(
+            "predicting the teacher's mean",
+            xy=(0.99, 1),
+            xycoords=panels[0].get_yaxis_transform(),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+            color=GREY,
+        )
+        figure.supxlabel("optimiser step", fontsize=9)
+        figure.supylabel("MSE / teacher variance (log)", fontsize=9)
+        _legend(figure, panels[0])
+        return figure
+
+
+def method_values(numbers: pd.DataFrame, shown: Sequence[Column], looks: Mapping[str, Look]) -> Figure:
+    """Each method's mean and standard deviation over seeds, a panel per metric; small dots are seeds."""
+    frame = summary(numbers)
+    frame = frame.assign(low=frame["mean"] - frame["std"], high=frame["mean"] + frame["std"], certain=True)
+    with mpl.rc_context(RC):
+        figure, panels = _rows_of_methods(frame, shown, looks)
+        places = {method: place for place, method in enumerate(looks)}
+        for axes, column in zip(panels, shown, strict=True):
+            seeds = numbers[(numbers["metric"] == column.metric) & np.isfinite(numbers["value"])]
+            colors = [looks[method].color for method in seeds["method"]]
+            heights = seeds["method"].map(places) + 0.27
+            axes.scatter(seeds["value"], heights, s=6, c=colors, alpha=0.7, linewidths=0)
+        return figure
+
+
+def method_differences(
+    differences: pd.DataFrame, baseline: str, shown: Sequence[Column], looks: Mapping[str, Look]
+) -> Figure:
+    """Paired differences to the baseline with their intervals; hollow where the interval includes zero."""
+    others = {method: look for method, look in looks.items() if method != baseline}
+    with mpl.rc_context(RC):
+        certain = (differences["low"] > 0) | (differences["high"] < 0)
+        figure, panels = _rows_of_methods(differences.assign(certain=certain), shown, others)
+        for axes in panels:
+            axes.axvline(0, color=looks[baseline].color, linewidth=0.9, zorder=1)
+        figure.supxlabel(f"difference to {baseline}, same seeds", fontsize=9)
+        return figure
+
+
+def _rows_of_methods(
+    frame: pd.DataFrame, shown: Sequence[Column], looks: Mapping[str, Look]
+) -> tuple[Figure, list[Axes]]:
+    figure, panels = _panels(len(shown), height=0.55 + 0.2 * len(looks), share_rows=True)
+    for axes, column in zip(panels, shown, strict=True):
+        rows = by_method(frame, column.metric)
+        for place, (method, look) in enumerate(looks.items()):
+            if method in rows:
+                _whisker(axes, place, rows[method], look)
+        axes.set_title(heading(column), fontsize=9)
+        axes.set_yticks(range(len(looks)), list(looks))
+        axes.set_ylim(len(looks) - 0.4, -0.6)
+        axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.tick_params(axis="y", length=0)
+    return figure, panels
+
+
+def _whisker(axes: Axes, place: int, row: dict[str, Any], look: Look) -> None:
+    if not math.isnan(row["low"]):
+        axes.plot([row["low"], row["high"]], [place, place], color=look.color, linewidth=1.4)
+    face = look.color if row["certain"] else "white"
+    axes.plot(row["mean"], place, look.marker, color=look.color, markersize=5, markerfacecolor=face)
+
+
+def _curve(axes: Axes, runs: pd.DataFrame, method: str, look: Look) -> None:
+    by_step = runs.groupby("step")["value"]
+    steps = by_step.min().index.to_numpy()
+    axes.fill_between(steps, by_step.min(), by_step.max(), color=look.color, alpha=0.15, linewidth=0)
+    axes.plot(steps, by_step.mean(), color=look.color, linestyle=look.linestyle, linewidth=1.5, label=method)
+
+
+def _panels(count: int, height: float, share_rows: bool) -> tuple[Figure, list[Axes]]:
+    across = 2 if count in {2, 4} else min(3, count)
+    down = math.ceil(count / across)
+    figure = Figure(figsize=(PAGE_WIDTH, down * height + 0.5), layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False, sharey=share_rows)
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    return figure, list(grid.flat[:count])
+
+
+def _readable_log_ticks(axes: Axes) -> None:
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(
+        MaxNLocator(5) if high < 2.5 * low else LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0), numticks=12)
+    )
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=4, handlelength=2.6, columnspacing=1.6)

@@ -1,0 +1,74 @@
+"""The files of a report, written beside the runs."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from phis_lab.reports.export import latex, markdown
+from phis_lab.reports.figures import CAPTIONS
+from phis_lab.reports.provenance import caveats, provenance
+from phis_lab.reports.sections import Section
+from phis_lab.reports.tables import summary
+
+Format = Literal["md", "tex", "csv", "png"]
+ALL_FORMATS: tuple[Format, ...] = ("md", "tex", "csv", "png")
+
+
+def write_files(
+    root: Path, sections: Sequence[Section], remarks: Sequence[str], formats: Collection[Format]
+) -> list[Path]:
+    """Writes the chosen kinds of files and returns their paths; Markdown shows figures that are written."""
+    figures: list[dict[str, Path]] = [{} for _ in sections]
+    if "png" in formats:
+        prefixes = [f"study{n}_" if len(sections) > 1 else "" for n in range(1, len(sections) + 1)]
+        figures = [_write_figures(root, s, prefix) for s, prefix in zip(sections, prefixes, strict=True)]
+    contents: dict[str, Callable[[], str]] = {
+        "md": lambda: _markdown(root, sections, remarks, figures),
+        "tex": lambda: "\n".join(latex(sheet) for s in sections for sheet in [*s.sheets(), *s.details()]),
+        "csv": lambda: _table(sections).to_csv(index=False, lineterminator="\n"),
+    }
+    texts = {root / f"report.{suffix}": make() for suffix, make in contents.items() if suffix in formats}
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+    return [*texts, *(path for paths in figures for path in paths.values())]
+
+
+def _write_figures(root: Path, section: Section, prefix: str) -> dict[str, Path]:
+    folder = root / "figures"
+    folder.mkdir(exist_ok=True)
+    figures = section.figures()
+    paths = {name: folder / f"{prefix}{name}.png" for name in figures}
+    for name, figure in figures.items():
+        figure.savefig(paths[name])
+    return paths
+
+
+def _markdown(
+    root: Path, sections: Sequence[Section], remarks: Sequence[str], figures: Sequence[Mapping[str, Path]]
+) -> str:
+    parts = ["# Report", ""]
+    if remarks:
+        parts += ["Not in the tables, or not compared:", "", *(f"- {remark}" for remark in remarks), ""]
+    for section, paths in zip(sections, figures, strict=True):
+        parts += [f"## {section.study.title}", "", *provenance(section.study), ""]
+        parts += [f"> {caveat}\n" for caveat in caveats(section.study)]
+        parts += [markdown(sheet) for sheet in section.sheets()]
+        for name, path in paths.items():
+            parts += [f"![{name}]({path.relative_to(root).as_posix()})", "", CAPTIONS[name], ""]
+        parts += [markdown(sheet) for sheet in section.details()]
+    return "\n".join(parts)
+
+
+def _table(sections: Sequence[Section]) -> pd.DataFrame:
+    """Every mean at full precision, with its study, unit, direction, spread and number of seeds."""
+    frames = []
+    for section in sections:
+        frame = summary(section.numbers)
+        meaning = [section.meaning[name] for name in frame["metric"]]
+        frame.insert(0, "study", section.study.title)
+        frame["unit"] = [column.unit for column in meaning]
+        frame["higher_is_better"] = [column.higher_is_better for column in meaning]
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,70 @@
+"""Where the numbers of a study come from, and what a reader should be warned of."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from phis_lab.reports.studies import Study
+from phis_lab.reports.tables import columns, measurements
+
+_COMMANDS = 3
+
+
+def provenance(study: Study) -> list[str]:
+    """Markdown lines: data, teachers, budget, seeds, commits, machines and commands."""
+    first = study.records[0]
+    seeds = sorted({record.seed for record in study.records})
+    teachers = [f"{name} ({facts.get('source', 'unknown')})" for name, facts in first.teachers.items()]
+    commands = _distinct(record.command for record in study.records)
+    more = [f"... and {len(commands) - _COMMANDS} more"] if len(commands) > _COMMANDS else []
+    return [
+        f"- data: {first.data.name}, fingerprint {first.data.fingerprint[:16]}, "
+        f"{first.data.train_images:,} training and {first.data.test_images:,} test images",
+        f"- teachers: {', '.join(teachers)}",
+        f"- budget: {first.steps:,} steps, {first.images:,} images seen",
+        f"- seeds: {', '.join(map(str, seeds))}; {_spread_meaning(len(seeds))}",
+        f"- commits: {', '.join(_distinct(record.commit for record in study.records))}",
+        f"- machines: {', '.join(_distinct(_machine(record.device) for record in study.records))}",
+        f"- torch: {', '.join(_distinct(record.versions.get('torch', '?') for record in study.records))}",
+        "- commands:",
+        "",
+        *(f"      {line}" for line in [*commands[:_COMMANDS], *more]),
+    ]
+
+
+def caveats(study: Study) -> list[str]:
+    """What makes a comparison of this study weaker than it looks."""
+    found = []
+    seeds = defaultdict(set)
+    for record in study.records:
+        seeds[record.method].add(record.seed)
+    if len({frozenset(s) for s in seeds.values()}) > 1:
+        counts = ", ".join(f"{method}: {sorted(s)}" for method, s in sorted(seeds.items()))
+        found.append(
+            f"The methods were not run with the same seeds ({counts}); only shared seeds are paired."
+        )
+    if len(commits := _distinct(record.commit for record in study.records)) > 1:
+        found.append(f"The runs are of {len(commits)} different commits.")
+    if any(commit.endswith("+dirty") for commit in commits):
+        found.append("Some runs were made with uncommitted changes (+dirty).")
+    if corrupt := sum(record.corrupt_images for record in study.records):
+        found.append(f"{corrupt} corrupt images were replaced.")
+    numbers = measurements(study.records)
+    methods = numbers.groupby("metric")["method"].nunique()
+    partly = [name for name in columns(study.records) if methods[name] < len(seeds)]
+    if partly:
+        found.append(f"Not every method has {', '.join(partly)}: these metrics are not ranked.")
+    return found
+
+
+def _spread_meaning(seeds: int) -> str:
+    return (
+        "± is the sample standard deviation over seeds" if seeds > 1 else "one seed: no spread, no interval"
+    )
+
+
+def _machine(device: dict[str, str | int | bool]) -> str:
+    return str(device.get("gpu", device.get("cpu", "unknown")))
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))

@@ -1,0 +1,79 @@
+"""A folder of runs becomes a report."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from phis_lab.reports.files import ALL_FORMATS, Format, write_files
+from phis_lab.reports.sections import Section
+from phis_lab.reports.studies import group_studies
+from phis_lab.tracking import RunRecord, read_records, unfinished_runs
+
+DEFAULT_BASELINE = "identity"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found in a folder and what was written.
+
+    Args:
+        sections: one per study.
+        remarks: runs that are in no table (failed, unfinished), and studies without the baseline.
+        files: the files written.
+    """
+
+    sections: tuple[Section, ...]
+    remarks: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+def report(
+    folder: str | Path, baseline: str | None = None, formats: Collection[Format] = ALL_FORMATS
+) -> Report:
+    """Writes `report.md`, `.tex`, `.csv` and `figures/*.png` from all `result.json` below a folder, into it.
+
+    Args:
+        folder: a run, a sweep, or many of them; runs that cannot be compared go into separate tables.
+        baseline: the method that the others are compared with; by default `identity`, where it was run.
+        formats: which files to write.
+
+    Raises:
+        ValueError: no complete run below the folder, or no method called `baseline` in any study.
+    """
+    root = Path(folder)
+    records = read_records(root)
+    remarks = _left_out(root, records)
+    studies = group_studies([record for record in records if _is_measured(record)])
+    if not studies:
+        raise ValueError(
+            "\n".join([f"{root} holds no complete run with a metric: nothing to report.", *remarks])
+        )
+    labels = {record.method for study in studies for record in study.records}
+    if baseline is not None and baseline not in labels:
+        raise ValueError(f"no method is called {baseline!r} below {root}; there are {sorted(labels)}")
+    wanted = baseline or DEFAULT_BASELINE
+    sections = []
+    for study in studies:
+        present = any(record.method == wanted for record in study.records)
+        sections.append(Section(study, wanted if present else None))
+        if not present:
+            remarks.append(f"{study.title}: no method {wanted!r} to compare with (see --baseline)")
+    return Report(tuple(sections), tuple(remarks), tuple(write_files(root, sections, remarks, formats)))
+
+
+def _is_measured(record: RunRecord) -> bool:
+    return record.status == "complete" and bool(record.metrics or record.teacher_metrics)
+
+
+def _left_out(root: Path, records: Sequence[RunRecord]) -> list[str]:
+    """One line for every run that is in no table, and why."""
+    lines = [
+        f"{record.status}: {record.name}, {record.method}, seed {record.seed}: "
+        f"{record.failure or 'no metric was recorded'}"
+        for record in records
+        if not _is_measured(record)
+    ]
+    return lines + [
+        f"unfinished: {run.relative_to(root).as_posix()} (the same command resumes it)"
+        for run in unfinished_runs(root)
+    ]

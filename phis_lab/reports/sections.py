@@ -1,0 +1,143 @@
+"""One study's part of a report: its numbers, tables and figures."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from phis_lab.reports.figures import loss_curves, method_differences, method_values
+from phis_lab.reports.intervals import paired_differences
+from phis_lab.reports.ranks import average_ranks, default_categories
+from phis_lab.reports.sheets import Sheet, difference_sheet, rank_sheet, value_sheet
+from phis_lab.reports.studies import Study
+from phis_lab.reports.style import looks
+from phis_lab.reports.tables import Column, columns, means, measurements, teacher_metric
+
+_VALUES = "Mean over seeds ± sample standard deviation (none for one seed); best in bold."
+_RANKS = "1 is best; ties share the lowest rank; ranks are averaged in each category, then over categories."
+
+
+@dataclass(frozen=True)
+class Section:
+    """Everything that is shown of one study.
+
+    Args:
+        study: comparable runs.
+        baseline: the method that the others are compared with, or None for no comparison.
+    """
+
+    study: Study
+    baseline: str | None
+
+    @cached_property
+    def numbers(self) -> pd.DataFrame:
+        """All measurements, the baseline's first and then by method: the order of every table and figure."""
+        numbers = measurements(self.study.records)
+        after = numbers["method"] != self.baseline
+        order = pd.DataFrame(
+            {"after": after, "method": numbers["method"].str.casefold(), "seed": numbers["seed"]}
+        )
+        return numbers.loc[order.sort_values(["after", "method", "seed"], kind="stable").index]
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """Labels of the methods, in the order of every table and figure."""
+        return list(dict.fromkeys(self.numbers["method"]))
+
+    @cached_property
+    def paired(self) -> pd.DataFrame:
+        """Differences to the baseline; empty without one."""
+        if self.baseline is None:
+            return pd.DataFrame()
+        return paired_differences(self.numbers, self.baseline)
+
+    @cached_property
+    def meaning(self) -> dict[str, Column]:
+        """Unit and direction of every metric."""
+        return columns(self.study.records)
+
+    @cached_property
+    def headline(self) -> list[Column]:
+        """The metrics of the main table: downstream, then the fidelity to each teacher."""
+        downstream = dict.fromkeys(name for record in self.study.records for name in record.metrics)
+        fidelity = dict.fromkeys(
+            teacher_metric(record, teacher, "fidelity")
+            for record in self.study.records
+            for teacher in record.teacher_metrics
+        )
+        return [self.meaning[name] for name in [*downstream, *fidelity] if name in self.meaning]
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame | None:
+        """Average ranks over the metrics that every method has; None where there is no such metric."""
+        table = means(self.numbers)
+        categories = default_categories(table.columns, self.study.teachers)
+        downwards = [name for name in table.columns if not self.meaning[name].higher_is_better]
+        return average_ranks(table, categories, lower_is_better=downwards) if categories else None
+
+    def sheets(self) -> list[Sheet]:
+        """The tables for a screen: values with ranks, and differences to the baseline."""
+        average = None if self.ranks is None else self.ranks["Avg"]
+        sheets = [value_sheet("Methods", _VALUES, self.numbers, self.headline, average)]
+        if not self.paired.empty:
+            sheets.append(self._differences())
+        return sheets
+
+    def details(self) -> list[Sheet]:
+        """The tables for the file: ranks per category, and every matching metric of every teacher."""
+        sheets = [] if self.ranks is None else [rank_sheet("Average ranks", _RANKS, self.ranks)]
+        downstream = {name for record in self.study.records for name in record.metrics}
+        matching = [column for name, column in self.meaning.items() if name not in downstream]
+        for key in dict.fromkeys(column.metric.rpartition("/")[2] for column in matching):
+            shown = [column for column in matching if column.metric.endswith(f"/{key}")]
+            sheets.append(value_sheet(f"Teacher matching: {key}", _VALUES, self.numbers, shown))
+        return sheets
+
+    def figures(self) -> dict[str, Figure]:
+        """Figures by name: no losses without a history, no differences without intervals."""
+        look = looks(self.methods)
+        drawn = {"values": method_values(self.numbers, self.headline, look)} if self.headline else {}
+        history = loss_history(self.study)
+        if not history.empty:
+            drawn["losses"] = loss_curves(history, look)
+        if self.baseline is not None and not self.paired.empty and self.paired["low"].notna().any():
+            drawn["differences"] = method_differences(self.paired, self.baseline, self.headline, look)
+        return drawn
+
+    def _differences(self) -> Sheet:
+        pairs = sorted(set(self.paired["seeds"]))
+        if pairs == [1]:
+            caption = "One seed: no interval."
+        else:
+            shared = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
+            caption = (
+                f"Mean difference over {shared} shared seeds ± half of its 95 % t interval (for each alone); "
+                "bold where the interval excludes zero."
+            )
+        return difference_sheet(f"Difference to {self.baseline}", caption, self.paired, self.headline)
+
+
+def loss_history(study: Study) -> pd.DataFrame:
+    """Error relative to the teacher's variance, 1 / fidelity, of the evaluations during training.
+
+    Columns method, seed, teacher, step, value; an infinite error has no place on the axis and is left out.
+    """
+    rows = [
+        (
+            record.method,
+            record.seed,
+            teacher,
+            point.step,
+            kinds["spatial" if "spatial" in kinds else "summary"],
+        )
+        for record in study.records
+        for point in record.history
+        for teacher, kinds in point.teacher_metrics.items()
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "seed", "teacher", "step", "metrics"])
+    frame["value"] = 1 / frame.pop("metrics").map(lambda metrics: metrics.get("fidelity", math.nan)).astype(
+        float
+    )
+    return frame[(frame["value"] > 0) & (frame["value"] < float("inf"))]

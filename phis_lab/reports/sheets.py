@@ -1,0 +1,102 @@
+"""The tables of a report as text cells, before Markdown, LaTeX or the terminal give them a shape."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from phis_lab.reports.numbers import decimals, with_spread
+from phis_lab.reports.tables import Column, Rows, by_method, summary
+
+MISSING = "–"
+
+
+class Cell(NamedTuple):
+    """Text of one cell; `strong` cells are set in bold."""
+
+    text: str
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table ready to be set; its first column names the method."""
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def heading(column: Column) -> str:
+    """`knn accuracy (%) ↑`, `xfeat fidelity ↑`: the arrow points to where better is; spatial is unsaid."""
+    name = column.metric.replace("/spatial/", "/").replace("/", " ").replace("_", " ")
+    unit = f" ({column.unit})" if column.unit else ""
+    return f"{name}{unit} {'↑' if column.higher_is_better else '↓'}"
+
+
+def value_sheet(
+    title: str, caption: str, numbers: pd.DataFrame, shown: Sequence[Column], ranks: pd.Series | None = None
+) -> Sheet:
+    """Mean and spread per method and metric, and the average rank if given; the best is strong."""
+    methods = list(dict.fromkeys(numbers["method"]))
+    frame = summary(numbers)
+    texts = [[Cell(method) for method in methods]]
+    texts += [_values(by_method(frame, column.metric), methods, column) for column in shown]
+    if ranks is not None:
+        texts.append([Cell(f"{ranks[m]:.2f}", strong=ranks[m] == ranks.min()) for m in methods])
+    names = [
+        "method",
+        *(heading(column) for column in shown),
+        *(["avg rank ↓"] if ranks is not None else []),
+    ]
+    return Sheet(title, caption, tuple(names), tuple(zip(*texts, strict=True)))
+
+
+def rank_sheet(title: str, caption: str, ranks: pd.DataFrame) -> Sheet:
+    """Average ranks per category; the lowest of a column is strong."""
+    rows = [
+        (Cell(str(method)), *(Cell(f"{row[c]:.2f}", strong=row[c] == ranks[c].min()) for c in ranks.columns))
+        for method, row in ranks.iterrows()
+    ]
+    return Sheet(
+        title, caption, ("method", *(f"{c} ↓".replace("_", " ") for c in ranks.columns)), tuple(rows)
+    )
+
+
+def difference_sheet(title: str, caption: str, differences: pd.DataFrame, shown: Sequence[Column]) -> Sheet:
+    """Paired differences with their intervals; a difference whose interval excludes zero is strong.
+
+    They are printed with no more decimals than four significant digits of the baseline's value have.
+    """
+    methods = list(dict.fromkeys(differences["method"]))
+    texts = [[Cell(method) for method in methods]]
+    for column in shown:
+        rows = by_method(differences, column.metric)
+        halves = [(row["high"] - row["low"]) / 2 for row in rows.values()]
+        most = decimals([row["baseline"] for row in rows.values()], [])
+        places = min(most, decimals([row["mean"] for row in rows.values()], halves, digits=2))
+        texts.append([_difference(rows, method, places) for method in methods])
+    names = ("method", *(heading(column) for column in shown))
+    return Sheet(title, caption, names, tuple(zip(*texts, strict=True)))
+
+
+def _values(rows: Rows, methods: Sequence[str], column: Column) -> list[Cell]:
+    known = [row["mean"] for row in rows.values() if not math.isnan(row["mean"])]
+    best = (max if column.higher_is_better else min)(known, default=math.nan)
+    places = decimals(known, [row["std"] for row in rows.values()])
+    return [
+        Cell(with_spread(rows[m]["mean"], rows[m]["std"], places), strong=rows[m]["mean"] == best)
+        if m in rows
+        else Cell(MISSING)
+        for m in methods
+    ]
+
+
+def _difference(rows: Rows, method: str, places: int) -> Cell:
+    if method not in rows:
+        return Cell(MISSING)
+    mean, low, high = (rows[method][name] for name in ("mean", "low", "high"))
+    return Cell(with_spread(mean, high - mean, places, sign="+"), strong=low > 0 or high < 0)

@@ -1,0 +1,41 @@
+"""Strategies by one word: how many processes train together."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from phis_lab.strategies.per_arm_ddp import PerArmDDP
+
+
+class Single:
+    """One process on one device."""
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        """What the Trainer has to know."""
+        return {"strategy": "auto", "devices": 1, "num_nodes": 1}
+
+
+class DataParallel:
+    """Each process takes its share of every batch; one gradient all-reduce per arm.
+
+    Args:
+        devices: processes per machine.
+        nodes: machines.
+        backend: of the process group; None is nccl on GPUs and gloo on CPUs.
+        timeout_s: seconds after which a silent process counts as lost.
+    """
+
+    def __init__(
+        self,
+        devices: Annotated[int, Field(ge=1)],
+        nodes: Annotated[int, Field(ge=1)] = 1,
+        backend: Literal["nccl", "gloo"] | None = None,
+        timeout_s: Annotated[int, Field(ge=1)] = 1800,
+    ) -> None:
+        self.devices, self.nodes, self.backend, self.timeout_s = devices, nodes, backend, timeout_s
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        """What the Trainer has to know."""
+        strategy = PerArmDDP(process_group_backend=self.backend, timeout=timedelta(seconds=self.timeout_s))
+        return {"strategy": strategy, "devices": self.devices, "num_nodes": self.nodes}

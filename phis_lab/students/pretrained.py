@@ -1,0 +1,72 @@
+"""Backbones that start from the weights of a timm model."""
+
+from pathlib import Path
+
+import timm
+from timm.models import VisionTransformer, is_model_in_modules, load_state_dict
+from timm.models.vision_transformer import checkpoint_filter_fn
+
+from phis_lab.students.backbone import Backbone
+from phis_lab.teachers.timm import hub_file
+from phis_lab.teachers.weights import MissingWeightsError, local_file
+
+
+class TimmViT(Backbone):
+    """A named vision transformer of timm, by default from pretrained weights as in PHI-S, section 3.
+
+    Position embeddings are resampled to `image_size`; colours are normalised as the weights expect.
+
+    Args:
+        model: timm's name, of a vision transformer with a class token.
+        image_size: side of the images in pixels, a multiple of the model's patch.
+        pretrained: takes the weights from the hub unless `weights` is given; False keeps timm's random ones.
+        weights: local file of weights (safetensors or a PyTorch state dict) to use in place of the hub's.
+
+    Raises:
+        ValueError: timm does not know the model, it has no class token, the image cannot be cut into patches,
+            or the weights cannot be reached or are of another model.
+    """
+
+    def __init__(
+        self,
+        model: str = "vit_base_patch16_224",
+        image_size: int = 256,
+        pretrained: bool = True,
+        weights: str | None = None,
+    ) -> None:
+        file = _find(model, pretrained, weights)
+        vit = _create(model, image_size)
+        if file is not None:
+            _load(vit, file)
+        super().__init__(vit, vit.pretrained_cfg["mean"], vit.pretrained_cfg["std"])
+
+
+def _find(model: str, pretrained: bool, weights: str | None) -> Path | None:
+    hub = hub_file(model)
+    try:
+        if weights is not None:
+            return local_file(weights)
+        return hub.fetch() if hub is not None and pretrained else None
+    except MissingWeightsError as error:
+        raise MissingWeightsError(
+            f"student {model}: {error}; give a local file with student.weights=/path/to/file, or start from "
+            "random weights with student.pretrained=false"
+        ) from error
+
+
+def _create(model: str, image_size: int) -> VisionTransformer:
+    if is_model_in_modules(model.partition(".")[0], ["vision_transformer"]):
+        vit = timm.create_model(model, img_size=image_size, num_classes=0)
+        if vit.global_pool == "token":
+            return vit
+    raise ValueError(
+        f"{model} is not a vision transformer whose class token is its summary; choose one that is"
+    )
+
+
+def _load(vit: VisionTransformer, file: Path) -> None:
+    weights = checkpoint_filter_fn(load_state_dict(str(file)), vit)
+    try:
+        vit.load_state_dict({name: value for name, value in weights.items() if not name.startswith("head.")})
+    except RuntimeError as error:
+        raise ValueError(f"{file} does not hold the weights of this student: {error}") from error

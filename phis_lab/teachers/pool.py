@@ -1,0 +1,88 @@
+"""All teachers of a run, as one function of the images."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from phis_lab.shapes import Float
+from phis_lab.teachers.base import Features, Teacher
+
+Precision = Literal["auto", "float32", "bfloat16"]
+CPU_CHUNK = 16
+
+
+class TeacherPool(nn.Module):
+    """Runs every teacher on the same images without gradients.
+
+    The teachers follow the pool from device to device but are not its submodules: they appear in no
+    `state_dict`, no optimiser and no gradient exchange, so a checkpoint holds the student only and loads
+    without the teachers' files.
+
+    On a CPU the batch goes through in chunks of 16 images, whose activations stay in the cache.
+
+    Args:
+        teachers: by name.
+        precision: "auto" computes in bfloat16 where the hardware has it and the teacher keeps its features,
+            in float32 otherwise. The features are float32 in every case.
+    """
+
+    def __init__(self, teachers: Mapping[str, Teacher], precision: Precision = "auto") -> None:
+        super().__init__()
+        if not teachers:
+            raise ValueError("a TeacherPool needs at least one teacher, received none")
+        self.teachers = {
+            name: teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for name, teacher in teachers.items()
+        }
+        self.precision: Precision = precision
+
+    @torch.no_grad()
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> dict[str, Features]:
+        """Returns each teacher's features of images in [0, 1]."""
+        return {name: self._run(teacher, images) for name, teacher in self.teachers.items()}
+
+    def describe(self) -> dict[str, dict[str, str | int | None]]:
+        """What identifies each teacher's features, for the record of a run."""
+        return {
+            name: {
+                "source": teacher.weights.source,
+                "sha256": teacher.weights.sha256,
+                "layer": teacher.layer,
+                "image_size": teacher.image_size,
+                "spatial_dim": teacher.spatial_dim,
+                "summary_dim": teacher.summary_dim,
+                "precision": self.precision,
+            }
+            for name, teacher in self.teachers.items()
+        }
+
+    def _run(self, teacher: Teacher, images: Tensor) -> Features:
+        device = images.device.type
+        chunk = CPU_CHUNK if device == "cpu" else max(len(images), 1)
+        with torch.autocast(device, torch.bfloat16, enabled=self._in_bfloat16(teacher, device)):
+            parts = [teacher(part) for part in torch.split(images, chunk)]
+        return Features(
+            *(None if values[0] is None else torch.cat(values) for values in zip(*parts, strict=True))
+        )
+
+    def _in_bfloat16(self, teacher: Teacher, device: str) -> bool:
+        if self.precision == "auto":
+            return teacher.bfloat16_is_faithful and has_bfloat16(device)
+        return self.precision == "bfloat16"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TeacherPool":
+        for teacher in self.teachers.values():
+            teacher._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the device multiplies bfloat16 in hardware, so that it is faster than float32."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False

@@ -1,0 +1,14 @@
+"""Random initialisation that is always the same and leaves the run's own random stream alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def fixed_seed(seed: int = 0) -> Iterator[None]:
+    """Draws parameters from `seed` inside the block and restores the global generator after it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

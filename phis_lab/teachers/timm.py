@@ -1,0 +1,126 @@
+"""Teachers from timm: DINOv2, the encoder of SAM, any ViT or CNN that has `forward_features`."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+from torch import Tensor
+
+from phis_lab.shapes import Float
+from phis_lab.teachers.base import Features, Teacher
+from phis_lab.teachers.pixels import Pixels
+from phis_lab.teachers.random_init import fixed_seed
+from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights
+
+HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
+
+
+class TimmTeacher(Teacher):
+    """A timm model.
+
+    Args:
+        name: key of the teacher in its set.
+        model: timm's name with its tag, such as "vit_giant_patch14_reg4_dinov2.lvd142m".
+        image_size: side in pixels; position embeddings are resampled to it.
+        weights: "hub", a file (safetensors or a state dict), a folder, or None for random initialisation.
+            Files in the layout of the original authors are accepted where timm converts them.
+        spatial: "final" takes the last feature map or the patch tokens after the last norm (DINOv2's
+            `x_norm_patchtokens`); "before_norm" takes the last block's output, before the final norm or neck
+            (SAM).
+        summary: "class_token" after the last norm, "pooled" by timm's own head, or None.
+        architecture: arguments that change the architecture (`{embed_dim: 64, depth: 2}`), for small random
+            copies.
+        spatial_scale: constant factor on the spatial features.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        model: str,
+        image_size: int,
+        weights: str | None = HUB,
+        spatial: Literal["final", "before_norm"] = "final",
+        summary: Literal["class_token", "pooled"] | None = None,
+        architecture: dict[str, int] | None = None,
+        spatial_scale: float = 1.0,
+    ) -> None:
+        found = find_weights(name, weights, hub_file(model))
+        network = build_timm(model, image_size, found[0] if found else None, architecture or {})
+        if summary == "class_token" and getattr(network, "cls_token", None) is None:
+            raise ValueError(f"{model} has no class token; use summary=pooled or summary=null")
+        self.spatial_kind = spatial
+        self.summary_kind = summary
+        self.spatial_scale = spatial_scale
+        self.channels_first = getattr(network, "output_fmt", "NCHW") == "NCHW"
+        config = network.pretrained_cfg
+        blocks_dim = network.feature_info[-1]["num_chs"]
+        super().__init__(
+            name=name,
+            network=network,
+            pixels=Pixels(image_size, config["mean"], config["std"], interpolation=config["interpolation"]),
+            weights=Weights.of_file(*found) if found else Weights.of_parameters(network.state_dict()),
+            layer=f"{model}:{spatial}",
+            spatial_dim=network.num_features if spatial == "final" else blocks_dim,
+            summary_dim={"class_token": network.num_features, "pooled": network.head_hidden_size}.get(
+                summary or ""
+            ),
+        )
+
+    @classmethod
+    def check(cls, name: str, option: Mapping[str, Any]) -> None:
+        """Raises MissingWeightsError if the weights cannot be reached."""
+        check_weights(name, option.get("weights", HUB), hub_file(option["model"]))
+
+    def features(self, x: Float[Tensor, "b 3 size size"]) -> Features:
+        """Runs the network once and picks its tensors."""
+        final, (maps,) = self.network.forward_intermediates(x, indices=1, norm=self.spatial_kind == "final")
+        if self.spatial_kind == "final" and final.ndim == 4:
+            maps = final if self.channels_first else final.permute(0, 3, 1, 2)
+        return Features(self._summary(final), maps.permute(0, 2, 3, 1) * self.spatial_scale)
+
+    def _summary(self, final: Tensor) -> Tensor | None:
+        if self.summary_kind is None:
+            return None
+        if self.summary_kind == "class_token":
+            return final[:, 0]
+        pooled: Tensor = self.network.forward_head(final, pre_logits=True)
+        return pooled
+
+
+def hub_file(model: str) -> HubFile | None:
+    """Returns where timm publishes a model's weights.
+
+    Raises:
+        ValueError: if timm does not know the model.
+    """
+    if not timm.is_model(model):
+        close = get_close_matches(model, timm.list_models(), n=5, cutoff=0.5)
+        raise ValueError(f"timm has no model {model!r}; the closest names are {close}")
+    config = timm.get_pretrained_cfg(model)
+    if config is None or not config.hf_hub_id:
+        return None
+    return HubFile(config.hf_hub_id, (config.hf_hub_filename,) if config.hf_hub_filename else HUB_NAMES)
+
+
+def build_timm(model: str, image_size: int, file: Path | None, architecture: Mapping[str, int]) -> Any:
+    """Builds a timm model from a file, or from a fixed seed where there is none.
+
+    Raises:
+        ValueError: if the file does not hold this model.
+    """
+    config = timm.get_pretrained_cfg(model)
+    options: dict[str, Any] = dict(architecture)
+    if config is not None and config.fixed_input_size:
+        options["img_size"] = image_size
+    if file is None:
+        with fixed_seed():
+            return timm.create_model(model, pretrained=False, **options)
+    try:
+        return timm.create_model(
+            model, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **options
+        )
+    except (RuntimeError, KeyError) as error:
+        raise ValueError(f"{file} does not hold the parameters of {model}: {error}") from error

@@ -1,0 +1,161 @@
+"""Where a teacher's parameters are found, and the fingerprint that goes into the record."""
+
+import hashlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import constants, hf_hub_download, model_info, try_to_load_from_cache
+from torch import Tensor
+
+HUB = "hub"
+HUB_TIMEOUT = 5.0
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".onnx")
+
+
+class MissingWeightsError(ValueError):
+    """A teacher's weights cannot be reached; the message says what to supply."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a teacher was loaded from.
+
+    Args:
+        source: a package file, a hub file, a path, or "random initialisation".
+        sha256: of the file; of the sorted parameters where there is no file.
+    """
+
+    source: str
+    sha256: str
+
+    @classmethod
+    def of_file(cls, file: Path, source: str | None = None) -> "Weights":
+        """Fingerprints a file."""
+        with file.open("rb") as stream:
+            return cls(source or str(file), hashlib.file_digest(stream, "sha256").hexdigest())
+
+    @classmethod
+    def of_parameters(cls, state: Mapping[str, Tensor]) -> "Weights":
+        """Fingerprints a random initialisation: names, shapes and values, in the order of the names."""
+        digest = hashlib.sha256()
+        for key in sorted(state):
+            digest.update(f"{key} {list(state[key].shape)} {state[key].dtype}".encode())
+            digest.update(state[key].detach().cpu().contiguous().float().numpy().tobytes())
+        return cls("random initialisation", digest.hexdigest())
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A repository of the Hugging Face hub and the names that its weights may have, best first."""
+
+    repository: str
+    names: tuple[str, ...]
+
+    def cached(self) -> Path | None:
+        """Returns the file if an earlier run has downloaded it."""
+        found = (try_to_load_from_cache(self.repository, name) for name in self.names)
+        return next((Path(path) for path in found if isinstance(path, str)), None)
+
+    def remote_name(self) -> str:
+        """Asks the hub, once and with a short timeout, which of the names it has.
+
+        Raises:
+            MissingWeightsError: offline, gated, or none of the names is there.
+        """
+        if constants.HF_HUB_OFFLINE:
+            raise MissingWeightsError(
+                f"HF_HUB_OFFLINE is set and {self.repository} is not in the hub's cache"
+            )
+        try:
+            siblings = model_info(self.repository, timeout=HUB_TIMEOUT).siblings or []
+        except (
+            Exception
+        ) as error:  # the hub's client changes its HTTP library, and with it the exception's type
+            raise MissingWeightsError(f"the hub did not answer for {self.repository} ({error})") from error
+        there = {sibling.rfilename for sibling in siblings}
+        for name in self.names:
+            if name in there:
+                return name
+        raise MissingWeightsError(f"{self.repository} has none of {list(self.names)}")
+
+    def fetch(self) -> Path:
+        """Returns the file, downloading it if needed."""
+        return self.cached() or Path(hf_hub_download(self.repository, self.remote_name()))
+
+
+def check_weights(name: str, weights: str | None, hub: HubFile | None) -> None:
+    """Raises at once, without downloading, if the weights that an option names cannot be reached.
+
+    Args:
+        name: key of the teacher in its set, for the message.
+        weights: "hub", a file, a folder that holds one, or None for random initialisation.
+        hub: what "hub" means for this network.
+
+    Raises:
+        MissingWeightsError: with the override that supplies them.
+    """
+    try:
+        if weights == HUB:
+            _require(hub).cached() or _require(hub).remote_name()
+        elif weights is not None:
+            local_file(weights)
+    except MissingWeightsError as error:
+        raise MissingWeightsError(
+            f"teachers.{name}: {error}; give a local file with teachers.{name}.weights=/path/to/file, or "
+            "null for a random network"
+        ) from error
+
+
+def find_weights(name: str, weights: str | None, hub: HubFile | None) -> tuple[Path, str] | None:
+    """Returns the file and its name for the record, or None for random initialisation."""
+    check_weights(name, weights, hub)
+    if weights is None:
+        return None
+    if weights == HUB:
+        file = _require(hub).fetch()
+        return file, f"hub {_require(hub).repository}/{file.name}"
+    return local_file(weights), weights
+
+
+def local_file(path: str) -> Path:
+    """Returns `path`, or the one weights file in the folder `path`, looking for safetensors first."""
+    file = Path(path).expanduser()
+    if file.is_file():
+        return file
+    if not file.is_dir():
+        raise MissingWeightsError(f"there is no file or folder {path!r}")
+    for suffix in SUFFIXES:
+        found = sorted(file.glob(f"*{suffix}"))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise MissingWeightsError(f"{path!r} holds {[f.name for f in found]}; name one of them")
+    raise MissingWeightsError(f"the folder {path!r} holds no file with suffix {', '.join(SUFFIXES)}")
+
+
+def check_available(options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Checks the weights of a whole set before any network is built, so that a missing file costs no time.
+
+    Args:
+        options: by name, the set's options as plain dicts: `_target_` and the constructor's arguments.
+
+    Raises:
+        MissingWeightsError: one message for all teachers whose weights cannot be reached.
+    """
+    missing = []
+    for name, option in options.items():
+        try:
+            pkgutil.resolve_name(option["_target_"]).check(name, option)
+        except MissingWeightsError as error:
+            missing.append(str(error))
+    if missing:
+        raise MissingWeightsError("\n".join(missing))
+
+
+def _require(hub: HubFile | None) -> HubFile:
+    if hub is None:
+        raise MissingWeightsError("no hub repository is known for this network")
+    return hub

@@ -1,0 +1,38 @@
+"""What a run leaves behind (`result.json`), and views of it while it trains (CSV, TensorBoard, W&B)."""
+
+from phis_lab.tracking.environment import Environment, environment, git_commit
+from phis_lab.tracking.logger_set import LoggerSet
+from phis_lab.tracking.loggers import CSVLogger, Logger, RunInfo, TensorBoardLogger
+from phis_lab.tracking.record import (
+    Data,
+    HistoryPoint,
+    Metric,
+    RunRecord,
+    TeacherMetrics,
+    read_record,
+    read_records,
+    unfinished_runs,
+    write_record,
+)
+from phis_lab.tracking.wandb import WandbLogger
+
+__all__ = [
+    "CSVLogger",
+    "Data",
+    "Environment",
+    "HistoryPoint",
+    "Logger",
+    "LoggerSet",
+    "Metric",
+    "RunInfo",
+    "RunRecord",
+    "TeacherMetrics",
+    "TensorBoardLogger",
+    "WandbLogger",
+    "environment",
+    "git_commit",
+    "read_record",
+    "read_records",
+    "unfinished_runs",
+    "write_record",
+]

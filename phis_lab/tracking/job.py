@@ -1,0 +1,70 @@
+"""One job: a resolved configuration, where it came from, and the folder that it fills."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phis_lab.tracking.record import FILE_NAME
+
+ARM_KEYS = ("student", "head", "normalizer", "loss", "balancer", "optimizer")
+"""Config groups that an arm chooses for itself; everything else is shared by the arms of a process."""
+
+USUAL = {"loss": "mse", "balancer": "uniform", "head": "mlp"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one arm does and where it writes.
+
+    Args:
+        config: resolved, as plain dicts and lists.
+        folder: named by content, so the same job finds the same folder.
+        choices: option chosen in each config group.
+        overrides: as typed, for the record.
+        study: experiment or sweep.
+        sha256: of the configuration without its seed.
+        command: what the user typed.
+    """
+
+    config: dict[str, Any]
+    folder: Path
+    choices: dict[str, str]
+    overrides: tuple[str, ...]
+    study: str
+    sha256: str
+    command: str
+
+    @property
+    def seed(self) -> int:
+        """Seed of the initialisation, and unless said otherwise of the order of the data."""
+        return int(self.config["seed"])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its result stands."""
+        return (self.folder / FILE_NAME).exists()
+
+    def label(self, varied: Sequence[str] = ()) -> str:
+        """The method in a table: the normaliser, what else is unusual, and arm options among `varied`."""
+        words = [self.choices["normalizer"]]
+        words += [
+            self.choices[group] for group, usual in USUAL.items() if self.choices.get(group, usual) != usual
+        ]
+        for key, value in as_mapping(self.overrides).items():
+            group, _, option = key.partition(".")
+            if key in varied and group in ARM_KEYS and (option or group not in ("normalizer", *USUAL)):
+                words.append(f"{option or group} {value}")
+        return ", ".join(words)
+
+
+def as_mapping(overrides: Sequence[str]) -> dict[str, str]:
+    """Overrides as option -> value."""
+    return dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+
+
+def varied_keys(jobs: Sequence[Job]) -> list[str]:
+    """Options in whose overrides the jobs differ."""
+    values: list[Mapping[str, str]] = [as_mapping(job.overrides) for job in jobs]
+    keys = sorted({key for mapping in values for key in mapping})
+    return [key for key in keys if len({mapping.get(key) for mapping in values}) > 1]

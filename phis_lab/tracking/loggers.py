@@ -1,0 +1,124 @@
+"""Loggers: views of a run while it trains. None of them is ever read back; `result.json` is the source."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from phis_lab.tracking.record import RunRecord
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a logger may show of a run when it starts.
+
+    Args:
+        name: the run within its study, such as `phis/seed0`.
+        group: the study or sweep.
+        config: the resolved configuration, as plain dictionaries.
+        step: the first step still to be logged; above 0 when the run resumes.
+        job_type: `train` or `eval`.
+    """
+
+    name: str
+    group: str
+    config: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
+    job_type: str = "train"
+
+
+@runtime_checkable
+class Logger(Protocol):
+    """Shows numbers named `train/<teacher>/<term>`.
+
+    `start` comes first and `finish` last, in `finally`: with the record, or with none when the run broke.
+    """
+
+    def start(self, run: RunInfo) -> None: ...  # noqa: D102
+    def log(self, metrics: Mapping[str, float], step: int) -> None: ...  # noqa: D102
+    def finish(self, record: RunRecord | None = None) -> None: ...  # noqa: D102
+
+
+class CSVLogger:
+    """`metrics.csv`: a row per call of `log`, a column per name, an empty cell where a row has no such value.
+
+    A resumed run first drops the rows from its step on, so that no step is told twice.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.path = Path(folder) / "metrics.csv"
+        self._columns = ["step"]
+
+    def start(self, run: RunInfo) -> None:
+        """Keeps the rows before `run.step` and nothing else."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [row for row in self._rows() if int(row["step"]) < run.step]
+        self._rewrite(rows)
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Appends a row; the file is rewritten only when a name is seen for the first time."""
+        new = [name for name in metrics if name not in self._columns]
+        if new:
+            rows = self._rows()
+            self._columns += new
+            self._rewrite(rows)
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self._columns, lineterminator="\n").writerow({"step": step, **metrics})
+
+    def finish(self, record: RunRecord | None = None) -> None:
+        """Nothing is left open: every row was written when it was logged."""
+
+    def _rows(self) -> list[dict[str, str]]:
+        """The whole rows of the file; a last line cut off in mid-write is not one."""
+        if not self.path.exists():
+            return []
+        whole = self.path.read_text().rpartition("\n")[0]
+        reader = csv.DictReader(whole.splitlines())
+        self._columns = list(reader.fieldnames or self._columns)
+        return list(reader)
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        temporary = self.path.with_suffix(".csv.tmp")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self._columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        temporary.replace(self.path)
+
+
+class TensorBoardLogger:
+    """Event files under `tensorboard/`; a resumed run hides what it had logged from its step on."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder) / "tensorboard"
+        self._writer: SummaryWriter | None = None
+
+    def start(self, run: RunInfo) -> None:
+        """Opens the event file; the configuration stands under TEXT."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  an extra
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "logger=tensorboard needs tensorboard: pip install 'phis-lab[tensorboard]', or use logger=csv"
+            ) from error
+        self._writer = SummaryWriter(self.folder, purge_step=run.step or None)
+        self._writer.add_text("config", f"```\n{run.config}\n```", run.step)
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """One curve per name."""
+        assert self._writer is not None, "start() comes first"
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)
+
+    def finish(self, record: RunRecord | None = None) -> None:
+        """Adds the final metrics at the last step and closes the file."""
+        if self._writer is None:
+            return
+        if record is not None:
+            self.log({name: metric.value for name, metric in record.metrics.items()}, record.steps)
+        self._writer.close()
+        self._writer = None

@@ -1,0 +1,155 @@
+"""`result.json`: what one run leaves behind, and the only thing that tables and figures read."""
+
+import json
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+SCHEMA_VERSION = 1
+FILE_NAME = "result.json"
+
+Kind = Literal["spatial", "summary"]
+TeacherMetrics = dict[str, dict[Kind, dict[str, float]]]
+"""Teacher -> kind of feature -> mse, fidelity, fidelity_global, cosine, error_variance_range, ..."""
+
+
+class _Model(BaseModel):
+    """Undeclared fields are refused; NaN and infinities are written as strings: strict JSON."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+
+
+class Metric(_Model):
+    """One measured number, with what is needed to compare it."""
+
+    value: float
+    unit: str
+    higher_is_better: bool
+
+
+class Data(_Model):
+    """The data set of a run: two runs are comparable only when the fingerprints agree."""
+
+    name: str
+    fingerprint: str
+    train_images: int
+    test_images: int
+
+
+class HistoryPoint(_Model):
+    """Evaluations taken during training, after `step` optimiser steps."""
+
+    step: int
+    teacher_metrics: TeacherMetrics = {}
+    metrics: dict[str, float] = {}
+
+
+class RunRecord(_Model):
+    """Everything about one run that a reader of its numbers may ask for.
+
+    A run that diverged or broke is recorded too, with `status="failed"` and the reason in `failure`, so that
+    it is reported rather than started again. Its metrics may be NaN or infinite: both survive the file.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    """The study, such as `pocket_methods`."""
+    method: str
+    """The arm's label in tables, such as `phis`."""
+    status: Literal["complete", "failed"] = "complete"
+    failure: str | None = None
+
+    choices: dict[str, str]
+    overrides: list[str]
+    seed: int
+    config_sha256: str
+    command: str
+    commit: str
+
+    data: Data
+    teachers: dict[str, dict[str, str | int]]
+    """Teacher -> source, sha256 and what else identifies its features (layer, image_size)."""
+    normalizers: dict[str, dict[str, str]] = {}
+
+    metrics: dict[str, Metric]
+    teacher_metrics: TeacherMetrics
+    history: list[HistoryPoint] = []
+
+    steps: int
+    images: int
+    wall_time_s: float
+    images_per_s: float
+    corrupt_images: int = 0
+    versions: dict[str, str]
+    device: dict[str, str | int | bool]
+
+    @model_validator(mode="after")
+    def _failure_has_a_reason(self) -> "RunRecord":
+        if (self.status == "failed") != (self.failure is not None):
+            raise ValueError(
+                f"status is {self.status!r} and failure is {self.failure!r}: "
+                "a failed run, and only a failed run, gives a reason"
+            )
+        return self
+
+
+def write_record(folder: str | Path, record: RunRecord) -> Path:
+    """Writes `result.json` whole or not at all: to a temporary file first, then renamed.
+
+    Call it last of all: a folder with a `result.json` is never resumed.
+    """
+    path = Path(folder) / FILE_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".json.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(record.model_dump_json(indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return path
+
+
+def read_record(path: str | Path) -> RunRecord:
+    """Reads one `result.json`.
+
+    Raises:
+        ValueError: the file is not whole JSON, is of another schema version, or lacks or misspells a field.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not whole JSON ({error}): remove it and start the run again") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} has schema version {version!r} and this phis_lab reads {SCHEMA_VERSION}: "
+            "use the phis_lab that wrote it, or run again"
+        )
+    try:
+        return RunRecord.model_validate(content)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()
+        )
+        raise ValueError(f"{path} is not a run's record: {problems}") from error
+
+
+def read_records(folder: str | Path) -> list[RunRecord]:
+    """Reads every `result.json` below a folder, in the order of their paths; none is an empty list."""
+    return [read_record(path) for path in sorted(Path(folder).rglob(FILE_NAME))]
+
+
+def unfinished_runs(folder: str | Path) -> list[Path]:
+    """Folders that a run began to fill (a `config.yaml` or a checkpoint) and that hold no `result.json` yet.
+
+    What lies inside a run's folder belongs to that run, and a folder of finished runs is not a run itself.
+    """
+    root = Path(folder)
+    done = {path.parent for path in root.rglob(FILE_NAME)}
+    markers = [*root.rglob("config.yaml"), *root.rglob("*.ckpt")]
+    begun = {m.parent.parent if m.parent.name in {".hydra", "checkpoints"} else m.parent for m in markers}
+    begun = {run for run in begun if not any(run.is_relative_to(d) or d.is_relative_to(run) for d in done)}
+    return sorted(run for run in begun if not begun & set(run.parents))

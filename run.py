@@ -1,0 +1,33 @@
+"""Train one run, or with `-m` a sweep: `python run.py normalizer=phis teachers=radio_set`; see also `--help`."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import hydra
+
+from phis_lab.config.resolvers import register_resolvers
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+register_resolvers()
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(config: "DictConfig") -> None:
+    """Train what the configuration says."""
+    from phis_lab import app  # noqa: PLC0415  heavy: only once the configuration is known to be sound
+
+    app.main(config)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SystemExit as stop:
+        if stop.code == 1:
+            from phis_lab.config.hints import explain
+
+            for line in explain(sys.argv[1:]):
+                print(line, file=sys.stderr)  # noqa: T201
+        raise

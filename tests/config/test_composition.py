@@ -1,0 +1,66 @@
+"""Every option of every group composes, and is accepted by what it configures."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from phis_lab.config.check import check
+from phis_lab.config.resolvers import content_hash, register_resolvers, to_plain
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+NEEDED = {"image_folder": ["data.root=x"], "webdataset": ["data.root=x"], "offline": ["estimation.moments=."]}
+GROUPS = sorted(f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def hydra() -> Iterator[None]:
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def composed(*overrides: str) -> DictConfig:
+    return compose("config", list(overrides), return_hydra_config=True)
+
+
+@pytest.mark.parametrize("choice", [choice for choice in GROUPS if not choice.startswith("teacher=")])
+def test_every_option_composes_and_is_accepted(choice: str) -> None:
+    check(to_plain(composed(choice, *NEEDED.get(choice.partition("=")[2], []))))
+
+
+@pytest.mark.parametrize("choice", [choice for choice in GROUPS if choice.startswith("teacher=")])
+def test_every_teacher_can_take_a_place_in_a_set(choice: str) -> None:
+    config = composed(f"teacher@teachers.xfeat={choice.partition('=')[2]}")
+    check(to_plain(config))
+
+
+def test_every_option_file_is_short() -> None:
+    long = {str(file.relative_to(CONF)): len(file.read_text().splitlines()) for file in CONF.glob("*/*.yaml")}
+    assert {name: lines for name, lines in long.items() if lines > 30} == {}
+
+
+def test_the_folder_is_named_by_content_and_not_by_spelling() -> None:
+    plain, spelled = composed("normalizer=phis"), composed("optimizer.lr=0.001", "normalizer=phis")
+    assert plain.hydra.run.dir == spelled.hydra.run.dir
+    assert "=" not in plain.hydra.run.dir
+    assert plain.hydra.run.dir.startswith("outputs/runs/phis-mse-uniform-pocket_set-fashion_mnist-")
+    assert plain.hydra.run.dir.endswith("/seed0")
+
+
+@pytest.mark.parametrize("change", ["optimizer.lr=0.5", "trainer.max_steps=7", "normalizer.floor=0.1", "data.seed=3"])
+def test_another_content_has_another_folder(change: str) -> None:
+    assert content_hash(composed()) != content_hash(composed(change))
+
+
+@pytest.mark.parametrize("change", ["seed=4", "logger=none", "paths.outputs=elsewhere"])
+def test_seed_place_and_loggers_are_not_content(change: str) -> None:
+    assert content_hash(composed()) == content_hash(composed(change))
+
+
+def test_a_sweep_fills_the_same_folders_as_solo_runs() -> None:
+    config = composed("sweep=demo", "normalizer=phis")
+    assert f"{config.hydra.sweep.dir}/{config.hydra.sweep.subdir}" == config.hydra.run.dir
+    assert OmegaConf.select(config, "hydra.sweeper.params.normalizer") == "identity,standardize,phis"

@@ -1,0 +1,143 @@
+from types import SimpleNamespace
+
+import lightning
+import pytest
+import torch
+from torch import nn
+
+from phis_lab.data import Augmentation, DataModule
+from phis_lab.data.digits import Digits
+from phis_lab.data.image_folder import ImageFolder
+
+
+def digits(steps=6, views=None, **options):
+    options = {"train_images": 60, "batch_size": 20} | options
+    return DataModule(Digits(**options), Augmentation(8, views=views), steps)
+
+
+def assert_same(batches, others):
+    assert len(batches) == len(others)
+    for batch, other in zip(batches, others, strict=True):
+        assert torch.equal(batch.images, other.images)
+        assert torch.equal(batch.keys, other.keys)
+
+
+def test_a_batch_holds_images_in_zero_to_one_with_their_keys():
+    batches = list(digits().train_dataloader())
+    assert [batch.images.shape for batch in batches] == [(20, 3, 8, 8)] * 6
+    assert all(0 <= batch.images.min() <= batch.images.max() <= 1 for batch in batches)
+    assert batches[0].keys.dtype == torch.int64
+    assert [batch.keys[:, 1].unique().tolist() for batch in batches] == [[0]] * 3 + [[1]] * 3
+    assert batches[0].corrupt == []
+
+
+def test_a_resumed_run_sees_the_pixels_of_an_uninterrupted_one():
+    resumed = digits()
+    resumed.start_step = 4
+    assert_same(list(resumed.train_dataloader()), list(digits().train_dataloader())[4:])
+
+
+def test_the_pixels_do_not_depend_on_the_number_of_workers():
+    assert_same(list(digits(workers=2).train_dataloader()), list(digits().train_dataloader()))
+
+
+def test_two_processes_share_the_batch_of_one():
+    halves = []
+    for rank in range(2):
+        data = digits()
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=2)
+        halves.append(list(data.train_dataloader()))
+    joined = [
+        first._replace(
+            images=torch.cat([first.images, second.images]), keys=torch.cat([first.keys, second.keys])
+        )
+        for first, second in zip(*halves, strict=True)
+    ]
+    assert_same(joined, list(digits().train_dataloader()))
+
+
+def test_fixed_views_repeat_their_pixels_and_fresh_ones_do_not():
+    def by_key(batches):
+        return {tuple(k): i for b in batches for k, i in zip(b.keys.tolist(), b.images, strict=True)}
+
+    fixed = digits(views=1).train_dataloader()
+    assert len(by_key(fixed)) == 60
+    fresh = by_key(digits().train_dataloader())
+    assert len(fresh) == 120
+    assert sum(torch.equal(fresh[index, 0], fresh[index, 1]) for index in range(60)) < 30
+
+
+def test_loading_does_not_touch_the_global_random_stream():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    list(digits().train_dataloader())
+    list(digits().eval_loader("test", 20))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_evaluation_sees_a_balanced_part_of_a_split_with_its_labels():
+    data = digits()
+    images, labels = (torch.cat(parts) for parts in zip(*data.eval_loader("test", 50), strict=True))
+    assert labels.bincount().tolist() == [5] * 10
+    assert images.shape == (50, 3, 8, 8)
+    everything = list(data.eval_loader("test", 10_000))
+    assert torch.equal(torch.cat([labels for _, labels in everything]), data.source.test.labels)
+    expected = torch.stack([data.source.test.image(index) for index in range(297)]) / 255
+    torch.testing.assert_close(torch.cat([images for images, _ in everything]), expected)
+
+
+def test_evaluating_on_images_without_labels_is_refused(tmp_path, png):
+    for split in ("train", "test"):
+        (tmp_path / split / "cat").mkdir(parents=True)
+        (tmp_path / split / "cat" / "1.png").write_bytes(png(1))
+        (tmp_path / split / "2.png").write_bytes(png(2))
+    data = DataModule(ImageFolder(root=str(tmp_path), batch_size=2), Augmentation(8), steps=1)
+    assert len(next(iter(data.train_dataloader())).images) == 2
+    with pytest.raises(ValueError, match="evaluations need labels, 1 of 2 have none"):
+        data.eval_loader("train")
+
+
+class Watcher(lightning.LightningModule):
+    """Trains nothing that matters and remembers which images it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+        self.seen = []
+
+    def training_step(self, batch):
+        self.seen.append(batch.keys.tolist())
+        return self.layer(batch.images.mean().view(1)).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(data, tmp_path, max_steps, checkpoint=None):
+    watcher = Watcher()
+    trainer = lightning.Trainer(
+        max_steps=max_steps,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(watcher, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    return trainer, watcher.seen
+
+
+# lightning still compares pytree specs in a way that torch deprecates
+@pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
+@pytest.mark.parametrize("done", [2, 4, 5])
+def test_a_trainer_sees_every_step_once_also_when_it_resumes(tmp_path, done):
+    expected = [batch.keys.tolist() for batch in digits().train_dataloader()]
+    first, before = fit(digits(), tmp_path, done)
+    first.save_checkpoint(tmp_path / "last.ckpt")
+    resumed = digits()
+    resumed.start_step = done
+    second, after = fit(resumed, tmp_path, 6, tmp_path / "last.ckpt")
+    assert before + after == expected
+    assert second.global_step == 6

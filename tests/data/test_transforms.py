@@ -1,0 +1,70 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from phis_lab.data import Augmentation
+
+whole = {"scale": (1.0, 1.0), "ratio": (1.0, 1.0)}
+
+
+def test_the_central_view_of_an_image_of_the_right_size_is_its_values_over_255(pixels):
+    assert_close(Augmentation(8).central_view(pixels(0)), pixels(0) / 255)
+
+
+def test_the_central_view_of_a_wide_image_is_its_middle(pixels):
+    wide = pixels(0, height=4, width=8)
+    assert_close(Augmentation(4).central_view(wide), wide[:, :, 2:6] / 255)
+
+
+@pytest.mark.parametrize("size", [5, 8, 13])
+def test_without_augmentation_training_sees_the_central_view(pixels, size):
+    plain = Augmentation(size, flip=False, views=1, **whole)
+    assert torch.equal(plain.random_view(pixels(0), 3, 0, 0), plain.central_view(pixels(0)))
+
+
+def test_about_half_of_the_views_are_mirrored_and_the_others_are_not(pixels):
+    augmentation = Augmentation(8, flip=True, **whole)
+    image = augmentation.central_view(pixels(0))
+    views = [augmentation.random_view(pixels(0), 0, 0, view) for view in range(200)]
+    straight = sum(torch.equal(view, image) for view in views)
+    mirrored = sum(torch.equal(view, image.flip(-1)) for view in views)
+    assert straight + mirrored == 200
+    assert 60 < mirrored < 140
+
+
+@given(
+    key=st.tuples(st.integers(0, 2**40), st.integers(0, 10**9), st.integers(0, 1000)),
+    state=st.integers(0, 99),
+)
+def test_a_view_depends_on_seed_index_and_view_alone_and_leaves_the_global_stream_alone(key, state):
+    image = torch.arange(3 * 9 * 9).remainder(251).to(torch.uint8).reshape(3, 9, 9)
+    first = Augmentation(8).random_view(image, *key)
+    torch.manual_seed(state)
+    before = torch.get_rng_state()
+    assert torch.equal(Augmentation(8).random_view(image, *key), first)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first.dtype == torch.float32
+    assert 0 <= first.min() <= first.max() <= 1
+
+
+def test_views_differ_between_seeds_images_and_view_numbers(pixels):
+    augmentation = Augmentation(8, scale=(0.1, 0.9))
+    keys = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    views = [augmentation.random_view(pixels(0, height=32, width=32), *key) for key in keys]
+    assert not any(torch.equal(a, b) for i, a in enumerate(views) for b in views[:i])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": (0.0, 1.0)}, "scale is a range of area shares"),
+        ({"scale": (0.5, 1.5)}, r"got \(0.5, 1.5\)"),
+        ({"ratio": (2.0, 1.0)}, "ratio is a range of positive"),
+        ({"image_size": 0}, "image_size is a positive number of pixels, got 0"),
+    ],
+)
+def test_an_impossible_augmentation_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Augmentation(**{"image_size": 8} | options)

@@ -1,0 +1,69 @@
+"""Two processes with half a batch each compute what one computes with the whole batch."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from small_arms import make_arm, make_group
+
+from phis_lab.distill import train_group
+from phis_lab.losses import AdaLoss
+from phis_lab.normalizers import Identity, PhiS
+from phis_lab.strategies import DataParallel
+from phis_lab.tracking import read_record
+
+
+def arms() -> dict[str, object]:
+    """Without drop path, whose draws depend on how a batch is split."""
+    return {
+        "phis": lambda pool: make_arm(pool, PhiS, drop_path=0.0, balancer=AdaLoss()),
+        "identity": lambda pool: make_arm(pool, Identity, drop_path=0.0, recipe={"lr": 1e-3, "clip": 1.0}),
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def train_as(rank: int, world: int, port: int, folder: Path) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
+    torch.set_num_threads(1)
+    group = make_group(folder, arms())
+    group.strategy = DataParallel(devices=world, backend="gloo", timeout_s=120)
+    group.estimation.save = str(folder / "moments") if rank == 0 else None
+    train_group(group)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.ddp
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    alone = make_group(tmp_path / "one", arms())
+    alone.estimation.save = str(tmp_path / "one" / "moments")
+    train_group(alone)
+    mp.spawn(train_as, args=(2, free_port(), tmp_path / "two"), nprocs=2)
+    assert_same_moments(tmp_path)
+    for key in arms():
+        ours, theirs = (torch.load(tmp_path / n / key / "checkpoint.pt", weights_only=True) for n in ("two", "one"))
+        for name, tensor in theirs["arm"]["modules"].items():
+            torch.testing.assert_close(ours["arm"]["modules"][name], tensor, rtol=2e-3, atol=2e-4, msg=name)
+        two, one = (read_record(tmp_path / n / key / "result.json") for n in ("two", "one"))
+        for teacher, kinds in one.teacher_metrics.items():
+            assert two.teacher_metrics[teacher]["spatial"]["mse"] == pytest.approx(kinds["spatial"]["mse"], rel=1e-3)
+        assert two.images == one.images
+
+
+def assert_same_moments(folder: Path) -> None:
+    from phis_lab.linalg import Moments
+
+    for teacher in ("quiet", "loud"):
+        two, one = (Moments.load(folder / n / "moments" / f"{teacher}-2x2.safetensors") for n in ("two", "one"))
+        assert two.count == one.count
+        scale = one.covariance.abs().max()
+        torch.testing.assert_close(two.mean, one.mean, rtol=1e-12, atol=1e-12)
+        assert ((two.covariance - one.covariance).abs().max() / scale) < 1e-12

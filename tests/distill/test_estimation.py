@@ -1,0 +1,105 @@
+"""Statistics: when they are gathered, what is refused, and what is saved."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from phis_lab.distill import OfflineEstimation, OnlineEstimation
+from phis_lab.linalg import Moments
+from phis_lab.teachers import Features
+
+GRID = (2, 2)
+FACTS = {"sam": {"sha256": "abc", "layer": "neck"}}
+
+
+def features(seed: int = 0) -> dict[tuple[int, int], dict[str, Features]]:
+    generator = torch.Generator().manual_seed(seed)
+    return {GRID: {"sam": Features(None, torch.randn(6, 2, 2, 5, generator=generator))}}
+
+
+def online(**options: object) -> OnlineEstimation:
+    estimation = OnlineEstimation(**{"steps": 5, "refresh_every": 2, "warmup_steps": 1} | options)
+    estimation.start(FACTS, {GRID})
+    return estimation
+
+
+def test_fits_come_after_the_warmup_then_every_refresh_then_once_more_and_never_again() -> None:
+    estimation = online()
+    assert [estimation.observe(features(step), step) for step in range(8)] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert [estimation.trains(step) for step in range(3)] == [False, True, True]
+
+
+def test_moments_are_those_of_all_tokens_of_the_counted_steps() -> None:
+    estimation = online()
+    for step in range(8):
+        estimation.observe(features(step), step)
+    tokens = torch.cat([features(step)[GRID]["sam"].spatial.reshape(-1, 5) for step in range(5)]).double()
+    moments = estimation.moments[GRID]["sam"]
+    torch.testing.assert_close(moments.covariance, torch.cov(tokens.T), rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(moments.mean, tokens.mean(0), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_non_finite_features_are_refused_with_teacher_kind_and_step(bad: float) -> None:
+    spoiled = features()
+    spoiled[GRID]["sam"].spatial[0, 0, 0, 0] = bad
+    with pytest.raises(ValueError, match="teacher 'sam': 1 NaN or infinite values in its spatial features at step 7"):
+        online().observe(spoiled, 7)
+
+
+def test_a_resumed_estimation_goes_on_where_it_stopped() -> None:
+    whole, first, second = online(), online(), online()
+    for step in range(5):
+        whole.observe(features(step), step)
+        (first if step < 3 else second).observe(features(step), step)
+        if step == 2:
+            second.load_state_dict(first.state_dict())
+    assert torch.equal(whole.moments[GRID]["sam"].covariance, second.moments[GRID]["sam"].covariance)
+    assert whole.state_dict() == {}
+
+
+def test_saved_moments_serve_an_offline_run(tmp_path: Path) -> None:
+    estimation = online(save=str(tmp_path))
+    for step in range(5):
+        estimation.observe(features(step), step)
+    offline = OfflineEstimation(str(tmp_path))
+    offline.start(FACTS, {GRID})
+    assert torch.equal(offline.moments[GRID]["sam"].covariance, estimation.moments[GRID]["sam"].covariance)
+    assert [offline.observe(features(), step) for step in range(3)] == [True, False, False]
+
+
+def test_moments_of_another_teacher_are_refused(tmp_path: Path) -> None:
+    estimation = online(save=str(tmp_path))
+    for step in range(5):
+        estimation.observe(features(step), step)
+    with pytest.raises(ValueError, match="'sam' are of other features: sha256 is 'abc', not 'other'"):
+        OfflineEstimation(str(tmp_path)).start({"sam": {"sha256": "other", "layer": "neck"}}, {GRID})
+
+
+def test_a_missing_folder_of_moments_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is none at"):
+        OfflineEstimation(str(tmp_path / "nowhere"))
+
+
+def test_a_warmup_as_long_as_the_estimation_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"warmup_steps \(5\) must be below steps \(5\)"):
+        OnlineEstimation(steps=5, refresh_every=1, warmup_steps=5)
+
+
+def test_moments_keep_their_provenance(tmp_path: Path) -> None:
+    estimation = online(save=str(tmp_path))
+    for step in range(5):
+        estimation.observe(features(step), step)
+    saved = Moments.load(tmp_path / "sam-2x2.safetensors")
+    assert saved.provenance["sha256"] == "abc"
+    assert saved.provenance["grid"] == "2x2"

@@ -1,0 +1,175 @@
+import struct
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+from synthetic_records import TEACHERS, percent, record, write_study
+
+from phis_lab.reports import Section, group_studies, measurements, report, summary
+from phis_lab.reports.export import escape_latex, latex, markdown, terminal
+from phis_lab.reports.numbers import decimals, with_spread
+from phis_lab.reports.sheets import Cell, Sheet
+from phis_lab.reports.style import looks
+
+
+def three_methods(seeds=3):
+    rng = np.random.default_rng(0)
+    gains = {"standardize": 0.7, "phis": 1.0, "identity": 0.0}
+    return [record(m, s, g + 0.1 * rng.normal()) for m, g in gains.items() for s in range(seeds)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("outputs")
+    write_study(root, three_methods())
+    write_study(root, [record("pca_whiten", 0, status="failed", failure="loss is NaN at step 312")])
+    (root / "zca_whiten" / "seed0").mkdir(parents=True)
+    (root / "zca_whiten" / "seed0" / "config.yaml").touch()
+    return root
+
+
+@pytest.fixture(scope="module")
+def made(folder):
+    return report(folder)
+
+
+def test_summary_is_numpys_mean_and_sample_deviation():
+    records = three_methods()
+    frame = summary(measurements(records)).set_index(["method", "metric"])
+    values = [r.teacher_metrics["xfeat"]["spatial"]["mse"] for r in records if r.method == "phis"]
+    row = frame.loc[("phis", "xfeat/spatial/mse")]
+    assert (row["mean"], row["std"], row["seeds"]) == pytest.approx(
+        (np.mean(values), np.std(values, ddof=1), 3)
+    )
+
+
+def test_the_report_is_written_beside_the_runs(folder, made):
+    names = ["report.md", "report.tex", "report.csv"]
+    figures = ["figures/values.png", "figures/losses.png", "figures/differences.png"]
+    assert [path.relative_to(folder).as_posix() for path in made.files] == names + figures
+    assert all(path.exists() for path in made.files)
+
+
+def test_the_baseline_comes_first_and_the_best_is_bold(folder, made):
+    text = (folder / "report.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows[2:5]] == ["| identity", "| phis", "| standardize"]
+    assert [row.count("**") for row in rows[2:5]] == [0, 2 * 7, 0]
+
+
+def test_markdown_says_where_the_numbers_come_from(folder, made):
+    text = (folder / "report.md").read_text()
+    facts = ["python run.py -m sweep=pocket_methods", "1234abcd", "cifar10", *TEACHERS, "0, 1, 2"]
+    facts += ["sample standard deviation", "95 % t interval", "2,000 steps"]
+    for fact in facts:
+        assert fact in text
+
+
+def test_failed_and_unfinished_runs_are_listed_with_the_reason(folder, made):
+    assert made.remarks == (
+        "failed: pocket_methods, pca_whiten, seed 0: loss is NaN at step 312",
+        "unfinished: zca_whiten/seed0 (the same command resumes it)",
+    )
+    assert all(remark in (folder / "report.md").read_text() for remark in made.remarks)
+
+
+def test_csv_holds_every_mean_at_full_precision(folder, made):
+    frame = pd.read_csv(folder / "report.csv").set_index(["method", "metric"])
+    expected = summary(made.sections[0].numbers).set_index(["method", "metric"])
+    pd.testing.assert_frame_equal(frame[["mean", "std", "seeds"]], expected, check_exact=True)
+    assert not frame.loc[("phis", "xfeat/spatial/mse"), "higher_is_better"]
+
+
+def test_figures_are_images_of_a_page_width_with_many_colours(made):
+    for path in made.files[3:]:
+        assert struct.unpack(">I", path.read_bytes()[16:20])[0] == 7.2 * 200
+        assert len(np.unique(imread(path).sum(axis=-1))) > 100
+
+
+def test_one_seed_has_no_spread_and_says_that_it_has_no_interval(tmp_path):
+    made = report(write_study(tmp_path, three_methods(seeds=1)), formats=["md"])
+    text = (tmp_path / "report.md").read_text()
+    assert "One seed: no interval." in text
+    assert "one seed: no spread, no interval" in text
+    (main, differences) = made.sections[0].sheets()
+    assert not any("±" in cell.text for sheet in (main, differences) for row in sheet.rows for cell in row)
+    assert not any(cell.strong for row in differences.rows for cell in row)
+    assert "differences" not in made.sections[0].figures()
+
+
+def test_different_teachers_go_into_separate_tables_and_figures(tmp_path):
+    write_study(tmp_path, [*three_methods(1), *(record("phis", s, steps=500) for s in range(2))])
+    made = report(tmp_path)
+    assert [len(section.methods) for section in made.sections] == [3, 1]
+    assert any("no method 'identity'" in remark for remark in made.remarks)
+    assert (tmp_path / "figures" / "study2_values.png").exists()
+
+
+def test_a_metric_that_some_method_lacks_is_shown_but_not_ranked(tmp_path):
+    extra = {"ood/auroc": percent(97.0)}
+    records = [record("identity"), record("phis", metrics=record("phis").metrics | extra)]
+    report(write_study(tmp_path, records), formats=["md"])
+    text = (tmp_path / "report.md").read_text()
+    assert "Not every method has ood/auroc: these metrics are not ranked." in text
+    section = Section(group_studies(records)[0], "identity")
+    assert section.ranks is not None
+    assert list(section.ranks.columns) == ["teachers", "classification", "Avg"]
+    assert section.sheets()[0].rows[0][3].text == "–"
+
+
+def test_what_weakens_a_comparison_is_said(tmp_path):
+    records = [record("identity", 0), record("identity", 1), record("phis", 0, commit="5678+dirty")]
+    report(write_study(tmp_path, [*records, record("mse", 0, corrupt_images=3)]), formats=["md"])
+    text = (tmp_path / "report.md").read_text()
+    for caveat in ("same seeds", "2 different commits", "uncommitted changes", "3 corrupt images"):
+        assert caveat in text
+
+
+@pytest.mark.parametrize("begin", [False, True])
+def test_a_folder_without_results_is_refused_and_lists_what_is_there(tmp_path, begin):
+    if begin:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "config.yaml").touch()
+    with pytest.raises(ValueError, match="unfinished: run" if begin else "nothing to report"):
+        report(tmp_path)
+
+
+def test_an_unknown_baseline_lists_the_methods(tmp_path):
+    with pytest.raises(ValueError, match=r"'phi'.*\['phis'\]"):
+        report(write_study(tmp_path, [record()]), baseline="phi")
+
+
+def test_records_that_disagree_on_a_direction_are_refused(tmp_path):
+    turned = {"knn/accuracy": percent(1.0).model_copy(update={"higher_is_better": False})}
+    with pytest.raises(ValueError, match="knn/accuracy is recorded as"):
+        report(write_study(tmp_path, [record("identity"), record("phis", metrics=turned)]))
+
+
+def test_digits_follow_the_spread():
+    assert decimals([61.24, 62.1], [0.41, 0.35]) == 1
+    assert decimals([61.24, 62.1], [float("nan")] * 2) == 2
+    assert decimals([4.7e-4], [float("nan")]) == 7
+    assert with_spread(61.24, 0.41, 1) == "61.2±0.4"
+    assert with_spread(61.24, float("nan"), 2, sign="+") == "+61.24"
+
+
+def test_fractions_are_shown_in_percent():
+    fraction = {"knn/accuracy": percent(0.612).model_copy(update={"unit": "fraction"})}
+    section = Section(group_studies([record(metrics=fraction)])[0], None)
+    assert section.sheets()[0].columns[1] == "knn accuracy (%) ↑"
+    assert section.sheets()[0].rows[0][1].text == "61.20"
+
+
+def test_special_characters_survive_every_format():
+    sheet = Sheet("50 % & more", "a_b", ("method", "x (%) ↑"), ((Cell("a|b_c"), Cell("-1±2", strong=True)),))
+    assert r"| a\|b\_c | **-1±2** |" in markdown(sheet)
+    assert r"a|b\_c & \textbf{$-$1$\pm$2} \\" in latex(sheet)
+    assert r"\caption{50 \% \& more. a\_b}" in latex(sheet)
+    assert escape_latex("\\{}") == r"\textbackslash{}\{\}"
+    assert [str(cell) for cell in terminal(sheet).columns[0].cells] == ["a|b_c"]
+
+
+def test_many_methods_all_look_different():
+    drawn = looks([f"method{i}" for i in range(19)])
+    assert len({(look.color, str(look.linestyle)) for look in drawn.values()}) == 19

@@ -1,0 +1,101 @@
+"""Teachers from open_clip."""
+
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.testing import assert_close
+
+from phis_lab.teachers.open_clip import OpenClipTeacher, build_tower
+
+VISION = {"width": 64, "layers": 2, "head_width": 16}
+TEXT = {"width": 32, "heads": 2, "layers": 1, "vocab_size": 50, "context_length": 7}
+
+
+def clip(weights: str | None = None, image_size: int = 56) -> OpenClipTeacher:
+    return OpenClipTeacher(
+        "clip",
+        model="ViT-H-14-378-quickgelu",
+        pretrained="dfn5b",
+        image_size=image_size,
+        weights=weights,
+        architecture={"embed_dim": 32, **VISION},
+    )
+
+
+def siglip(weights: str | None = None, image_size: int = 56) -> OpenClipTeacher:
+    return OpenClipTeacher(
+        "siglip",
+        model="ViT-SO400M-14-SigLIP-384",
+        pretrained="webli",
+        image_size=image_size,
+        weights=weights,
+        architecture={"embed_dim": 48, "depth": 2, "num_heads": 3},
+    )
+
+
+def test_clip_equals_open_clips_whole_model_read_from_its_file(tmp_path: Path, photos: Tensor) -> None:
+    vision = {**VISION, "image_size": 56, "patch_size": 14, "output_tokens": True}
+    whole = open_clip.CLIP(32, vision, TEXT, quick_gelu=True, output_dict=True).eval()
+    torch.save(whole.state_dict(), tmp_path / "open_clip_pytorch_model.bin")
+    teacher = clip(str(tmp_path))
+    x = teacher.pixels(photos)
+    summary, spatial = teacher(photos)
+    projected, tokens = whole.encode_image(x)
+    assert_close(summary, projected.detach())
+    assert_close(spatial.flatten(1, 2), tokens.detach())
+    assert (teacher.summary_dim, teacher.spatial_dim) == (32, 64)
+
+
+def test_siglip_gives_trunk_tokens_and_their_attention_pooling(tmp_path: Path, photos: Tensor) -> None:
+    trunk = siglip().network.network
+    state = {f"visual.trunk.{name}": value + 0.01 for name, value in trunk.state_dict().items()}
+    save_file({**state, "logit_scale": torch.ones(1)}, tmp_path / "open_clip_model.safetensors")
+    teacher = siglip(str(tmp_path))
+    summary, spatial = teacher(photos)
+    trunk = teacher.network.network
+    x = teacher.pixels(photos)
+    assert_close(trunk.state_dict()["norm.weight"], state["visual.trunk.norm.weight"])
+    assert_close(summary, trunk(x))
+    assert_close(spatial.flatten(1, 2), trunk.forward_features(x))
+    assert teacher.summary_dim == teacher.spatial_dim == 48
+
+
+@pytest.mark.parametrize(("teacher", "prefix"), [(clip, "visual."), (siglip, "visual.trunk.")])
+def test_position_embeddings_are_resampled_to_the_image_size(tmp_path: Path, photos: Tensor, teacher, prefix) -> None:
+    state = teacher().network.network.state_dict()
+    save_file({prefix + name: value for name, value in state.items()}, tmp_path / "w.safetensors")
+    assert teacher(str(tmp_path), 84)(photos).spatial.shape[1:3] == (6, 6)
+
+
+@pytest.mark.parametrize("teacher", [clip, siglip])
+def test_a_file_of_another_network_is_refused(tmp_path: Path, teacher) -> None:
+    save_file({"visual.weight": torch.zeros(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="does not hold this vision tower"):
+        teacher(str(tmp_path))
+
+
+def test_a_file_with_a_missing_parameter_is_refused(tmp_path: Path) -> None:
+    state = {f"visual.{name}": value for name, value in clip().network.network.state_dict().items()}
+    del state["visual.ln_post.weight"]
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"ln_post\.weight"):
+        clip(str(tmp_path))
+
+
+def test_random_initialisation_is_repeatable() -> None:
+    assert clip().weights == clip().weights
+    assert clip().weights != siglip().weights
+
+
+def test_an_unknown_tag_lists_the_tags() -> None:
+    with pytest.raises(ValueError, match=r"its tags are \['dfn5b'\]"):
+        OpenClipTeacher("t", model="ViT-H-14-378-quickgelu", pretrained="laion", image_size=56, weights=None)
+
+
+def test_a_convolutional_tower_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be a ViT"):
+        build_tower(open_clip.get_model_config("RN50"), 224, {})

@@ -1,0 +1,102 @@
+"""All teachers as one function of the images."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+from toy_teacher import Toy, images
+
+from phis_lab.teachers import Features, TeacherPool
+from phis_lab.teachers.pool import CPU_CHUNK, has_bfloat16
+
+
+class Holder(nn.Module):
+    """Stands for the training module: a student beside the pool."""
+
+    def __init__(self, pool: TeacherPool) -> None:
+        super().__init__()
+        self.student = nn.Linear(2, 2)
+        self.pool = pool
+
+
+def test_a_pool_gives_each_teachers_features_whatever_the_chunks() -> None:
+    teachers = {"first": Toy(), "second": Toy(with_summary=False)}
+    x = images(2 * CPU_CHUNK + 3)
+    pooled = TeacherPool(teachers, precision="float32")(x)
+    assert list(pooled) == ["first", "second"]
+    for name, teacher in teachers.items():
+        alone: Features = teacher(x)
+        assert_close(pooled[name].spatial, alone.spatial)
+        assert (pooled[name].summary is None) == (alone.summary is None)
+
+
+def test_teachers_are_never_in_a_checkpoint_and_it_loads_strictly() -> None:
+    holder = Holder(TeacherPool({"toy": Toy()}))
+    state = holder.state_dict()
+    assert set(state) == {"student.weight", "student.bias"}
+    Holder(TeacherPool({"other": Toy()})).load_state_dict(state, strict=True)
+    assert TeacherPool({"toy": Toy()}).load_state_dict({}).missing_keys == []
+
+
+def test_teachers_are_never_in_an_optimiser() -> None:
+    pool = TeacherPool({"toy": Toy()})
+    assert list(pool.parameters()) == list(pool.buffers()) == []
+
+
+def test_teachers_stay_frozen_while_the_rest_trains() -> None:
+    holder = Holder(TeacherPool({"toy": Toy()})).train()
+    before = holder.pool(images())
+    assert_close(holder.pool(images())["toy"].spatial, before["toy"].spatial, rtol=0, atol=0)
+    assert not before["toy"].spatial.requires_grad
+
+
+def test_teachers_follow_the_pool() -> None:
+    pool = TeacherPool({"toy": Toy()}).to(torch.device("meta"))
+    tensors = [*pool.teachers["toy"].parameters(), *pool.teachers["toy"].buffers()]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+
+
+def test_features_are_float32_in_every_precision() -> None:
+    toy = Toy()
+    exact, rounded = (TeacherPool({"toy": toy}, precision)(images()) for precision in ("float32", "bfloat16"))
+    assert rounded["toy"].spatial.dtype == torch.float32
+    assert not torch.equal(exact["toy"].spatial, rounded["toy"].spatial)
+    assert_close(exact["toy"].spatial, rounded["toy"].spatial, rtol=0.05, atol=0.05)
+
+
+def test_float32_holds_inside_a_surrounding_autocast() -> None:
+    pool = TeacherPool({"toy": Toy()}, "float32")
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = pool(images())["toy"].spatial
+    assert_close(inside, pool(images())["toy"].spatial, rtol=0, atol=0)
+
+
+def test_auto_avoids_bfloat16_where_a_teacher_loses_its_features() -> None:
+    toy = Toy()
+    toy.bfloat16_is_faithful = False
+    auto, exact = (TeacherPool({"toy": toy}, precision)(images()) for precision in ("auto", "float32"))
+    assert_close(auto["toy"].spatial, exact["toy"].spatial, rtol=0, atol=0)
+
+
+def test_an_unknown_device_has_no_bfloat16() -> None:
+    assert not has_bfloat16("meta")
+
+
+def test_a_pool_describes_what_identifies_the_features() -> None:
+    toy = Toy()
+    assert TeacherPool({"toy": toy}).describe() == {
+        "toy": {
+            "source": "random initialisation",
+            "sha256": toy.weights.sha256,
+            "layer": "map",
+            "image_size": 8,
+            "spatial_dim": 5,
+            "summary_dim": 5,
+            "precision": "auto",
+        }
+    }
+
+
+def test_an_empty_pool_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one teacher"):
+        TeacherPool({})

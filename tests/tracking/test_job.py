@@ -1,0 +1,54 @@
+"""Labels of jobs, and loggers as one."""
+
+from pathlib import Path
+
+import pytest
+
+from phis_lab.tracking import LoggerSet, RunInfo, RunRecord
+from phis_lab.tracking.job import Job, varied_keys
+
+
+def job(*overrides: str, **choices: str) -> Job:
+    return Job({"seed": 3}, Path("x"), {"normalizer": "phis"} | choices, overrides, "study", "0", "run")
+
+
+@pytest.mark.parametrize(
+    ("choices", "label"),
+    [
+        ({}, "phis"),
+        ({"loss": "mse", "balancer": "uniform"}, "phis"),
+        ({"loss": "cosine", "balancer": "adaloss", "normalizer": "identity"}, "identity, cosine, adaloss"),
+    ],
+)
+def test_a_label_names_the_normaliser_and_what_is_unusual(choices: dict[str, str], label: str) -> None:
+    assert job(**choices).label() == label
+
+
+def test_a_label_tells_the_arm_options_that_vary() -> None:
+    jobs = [
+        job("normalizer.gamma=0.5", "optimizer=sgd", "data.seed=1"),
+        job("normalizer.gamma=0.2", "optimizer=adamw", "data.seed=2"),
+    ]
+    assert varied_keys(jobs) == ["data.seed", "normalizer.gamma", "optimizer"]
+    assert jobs[0].label(varied_keys(jobs)) == "phis, gamma 0.5, optimizer sgd"
+
+
+class Recording:
+    def __init__(self, fails: bool = False) -> None:
+        self.fails, self.finished = fails, 0
+
+    def start(self, run: RunInfo) -> None: ...
+    def log(self, metrics: dict[str, float], step: int) -> None: ...
+    def finish(self, record: RunRecord | None = None) -> None:
+        self.finished += 1
+        if self.fails:
+            raise OSError("disk full")
+
+
+def test_every_logger_is_closed_once_even_where_one_fails() -> None:
+    loggers = {"a": Recording(), "b": Recording(fails=True), "c": Recording()}
+    together = LoggerSet(loggers)
+    with pytest.raises(OSError, match="disk full"):
+        together.finish()
+    together.finish()
+    assert [logger.finished for logger in loggers.values()] == [1, 1, 1]

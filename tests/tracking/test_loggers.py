@@ -1,0 +1,129 @@
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from synthetic_records import record
+
+from phis_lab.tracking import CSVLogger, RunInfo, TensorBoardLogger, WandbLogger
+from phis_lab.tracking.wandb import resolve_mode
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch, tmp_path):
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb_config"))
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "wandb_cache"))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+
+
+def info(step=0):
+    return RunInfo(name="phis/seed0", group="pocket_methods", config={"seed": 0}, step=step)
+
+
+def rows(folder):
+    with (Path(folder) / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_csv_columns_grow_when_a_new_name_is_logged(tmp_path):
+    logger = CSVLogger(str(tmp_path))
+    logger.start(info())
+    logger.log({"train/xfeat/mse": 0.5}, step=0)
+    logger.log({"train/xfeat/mse": 0.25, "train/ppocr/mse": 2.0}, step=1)
+    logger.log({"train/ppocr/mse": 1.0}, step=2)
+    logger.finish()
+    assert rows(tmp_path) == [
+        {"step": "0", "train/xfeat/mse": "0.5", "train/ppocr/mse": ""},
+        {"step": "1", "train/xfeat/mse": "0.25", "train/ppocr/mse": "2.0"},
+        {"step": "2", "train/xfeat/mse": "", "train/ppocr/mse": "1.0"},
+    ]
+
+
+def test_csv_of_a_resumed_run_equals_that_of_an_unbroken_one(tmp_path):
+    def train(logger, first, last):
+        logger.start(info(first))
+        for step in range(first, last):
+            logger.log({"train/loss": 1 / (step + 1)}, step)
+
+    train(CSVLogger(str(tmp_path / "unbroken")), 0, 6)
+    train(CSVLogger(str(tmp_path / "resumed")), 0, 5)
+    with (tmp_path / "resumed" / "metrics.csv").open("a") as file:
+        file.write("1,0.")
+    train(CSVLogger(str(tmp_path / "resumed")), 3, 6)
+    assert rows(tmp_path / "resumed") == rows(tmp_path / "unbroken")
+
+
+def test_a_fresh_start_forgets_an_earlier_run(tmp_path):
+    for value in (1.0, 2.0):
+        logger = CSVLogger(str(tmp_path))
+        logger.start(info())
+        logger.log({"train/loss": value}, step=0)
+    assert rows(tmp_path) == [{"step": "0", "train/loss": "2.0"}]
+
+
+def test_tensorboard_holds_the_curves_and_the_final_metrics(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logger = TensorBoardLogger(str(tmp_path))
+    logger.start(info())
+    logger.log({"train/xfeat/mse": 0.5}, step=1)
+    logger.log({"train/xfeat/mse": 0.25}, step=2)
+    logger.finish(record())
+    logger.finish()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("train/xfeat/mse")] == [(1, 0.5), (2, 0.25)]
+    assert events.Scalars("knn/accuracy")[0].step == 2000
+
+
+def test_wandb_runs_offline_without_an_account_and_keeps_its_id(tmp_path):
+    for step in (0, 1):
+        logger = WandbLogger(str(tmp_path))
+        logger.start(info(step))
+        logger.log({"train/loss": 1.0}, step)
+        logger.finish(record() if step else None)
+        logger.finish()
+    run_id = (tmp_path / "wandb_id.txt").read_text()
+    assert set(tmp_path.glob("wandb/offline-run-*/*.wandb")) == set(tmp_path.rglob(f"run-{run_id}.wandb"))
+
+
+def test_wandb_mode_is_the_given_one_then_the_environments_then_what_the_account_allows(monkeypatch):
+    assert resolve_mode("online") == "online"
+    assert resolve_mode("auto") == "offline"
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert resolve_mode("auto") == "disabled"
+    assert resolve_mode("offline") == "offline"
+
+
+@pytest.mark.parametrize(
+    ("logger", "module", "extra"),
+    [(TensorBoardLogger, "torch.utils.tensorboard", "tensorboard"), (WandbLogger, "wandb", "wandb")],
+)
+def test_a_missing_extra_is_named(monkeypatch, tmp_path, logger, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match=rf"phis-lab\[{extra}\]"):
+        logger(str(tmp_path)).start(info())
+
+
+@pytest.mark.parametrize(
+    ("choice", "classes"),
+    [
+        ("none", []),
+        ("csv", [CSVLogger]),
+        ("tensorboard", [TensorBoardLogger]),
+        ("[csv,wandb]", [CSVLogger, WandbLogger]),
+    ],
+)
+def test_loggers_compose_by_name_and_several_at_once(tmp_path, choice, classes):
+    (tmp_path / "main.yaml").write_text("defaults:\n  - logger: csv\n  - _self_\n")
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        overrides = [f"logger={choice}", f"hydra.searchpath=[file://{CONF}]"]
+        config = compose("main", overrides=overrides)
+    loggers = [instantiate(option)(folder=str(tmp_path)) for option in config.logger.values()]
+    assert [type(logger) for logger in loggers] == classes
