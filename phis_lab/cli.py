@@ -39,9 +39,9 @@ def report(
         str | None,
         typer.Option(help="Method to compare with.", show_default="identity, where it was run"),
     ] = None,
-    formats: Annotated[
-        list[Format], typer.Option("--format", help="File to write; repeat for several.")
-    ] = tuple(Format),  # type: ignore[assignment]  # ruff wants it immutable, typer a list
+    formats: Annotated[list[Format], typer.Option("--format", help="File to write; repeat for several.")] = tuple(
+        Format
+    ),  # type: ignore[assignment]  # ruff wants it immutable, typer a list
 ) -> None:
     """Tables with spreads and ranks, paired differences and figures, written into FOLDER and shown here."""
     from phis_lab import reports  # noqa: PLC0415  pandas and matplotlib, which --help can do without

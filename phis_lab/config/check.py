@@ -75,5 +75,5 @@ def _is_node(value: Any) -> bool:
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    owner = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    owner = target.__init__ if inspect.isclass(target) else target
     return get_type_hints(owner, include_extras=True)

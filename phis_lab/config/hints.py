@@ -7,19 +7,35 @@ from pathlib import Path
 
 import yaml
 
+OPEN_GROUPS = ("teachers", "logger")  # keyed by names that the user chooses
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 def explain(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield a line for every override whose first word is neither a config group nor a top-level option."""
+    """Yield what exists for every override that names no config group, no option, or no key of its group."""
     groups = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
     options = [key for key in yaml.safe_load((CONF / "config.yaml").read_text()) if key not in ("defaults", "hydra")]
     known = sorted({*groups, *options, "hydra"})
     for argument in arguments:
-        word = re.match(r"[+~]*([A-Za-z_]\w*)[^=]*=", argument)
-        if word and word[1] not in known:
-            near = difflib.get_close_matches(word[1], known, n=1)
-            guess = f" Did you mean '{near[0]}'?" if near else ""
-            yield f"\nThere is no option '{word[1]}'.{guess}"
+        found = re.match(r"[+~]*([A-Za-z_]\w*)(?:\.(\w+))?[^=]*=", argument)
+        if not found:
+            continue
+        word, key = found.groups()
+        if word not in known:
+            yield f"\nThere is no option '{word}'.{_guess(word, known)}"
             yield f"Groups: {', '.join(groups)}.\nOptions: {', '.join(options)}."
             yield "See `python run.py --help` and `python run.py --cfg job`."
+        elif key and word in groups and word not in OPEN_GROUPS and key not in (keys := _keys(word)):
+            yield f"\nThere is no option '{word}.{key}'.{_guess(key, keys)}"
+            yield f"Options of {word}: {', '.join(keys)}."
+
+
+def _guess(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def _keys(group: str) -> list[str]:
+    """Options that any file of a group sets."""
+    files = (yaml.safe_load(file.read_text()) or {} for file in (CONF / group).glob("*.yaml"))
+    return sorted({key for file in files for key in file if not key.startswith("_") and key != "defaults"})

@@ -31,9 +31,7 @@ class CIFAR10(DataSource):
         root = Path(self.root).expanduser() if self.root else cache_folder("data", "cifar10")
         try:
             with short_network_trials():
-                halves = [
-                    torchvision.datasets.CIFAR10(root, train=train, download=True) for train in (True, False)
-                ]
+                halves = [torchvision.datasets.CIFAR10(root, train=train, download=True) for train in (True, False)]
         except (OSError, RuntimeError) as error:
             raise ValueError(
                 f"CIFAR-10 is not in {root} and cannot be downloaded ({error}); "

@@ -41,9 +41,7 @@ class ImageFolder(DataSource):
             for file in found
             if (name := _class_name(folder, file))
         }
-        train, test = (
-            FolderImages(folder, found, sorted(names)) for folder, found in zip(folders, files, strict=True)
-        )
+        train, test = (FolderImages(folder, found, sorted(names)) for folder, found in zip(folders, files, strict=True))
         return train, test
 
 

@@ -46,8 +46,7 @@ class StepSampler(Sampler[list[Key]]):
     ) -> None:
         if not 1 <= batch_size <= num_images:
             raise ValueError(
-                f"batch_size is between 1 and the {num_images} training images, got {batch_size}; "
-                "lower data.batch_size"
+                f"batch_size is between 1 and the {num_images} training images, got {batch_size}; lower data.batch_size"
             )
         if batch_size % world:
             raise ValueError(

@@ -38,9 +38,7 @@ class ImageSource(ABC):
         ValueError: a label has no class name.
     """
 
-    def __init__(
-        self, name: str, fingerprint: str, labels: Int64[Tensor, "images"], classes: Iterable[str]
-    ) -> None:
+    def __init__(self, name: str, fingerprint: str, labels: Int64[Tensor, "images"], classes: Iterable[str]) -> None:
         self.name = name
         self.fingerprint = fingerprint
         self.labels = labels
@@ -75,9 +73,7 @@ class ImageSource(ABC):
 class TensorImages(ImageSource):
     """Images held in memory, uint8 [images, h, w] if grey or [images, 3, h, w] in colour."""
 
-    def __init__(
-        self, name: str, images: Tensor, labels: Int64[Tensor, "images"], classes: Iterable[str]
-    ) -> None:
+    def __init__(self, name: str, images: Tensor, labels: Int64[Tensor, "images"], classes: Iterable[str]) -> None:
         fingerprint = digest(str(tuple(images.shape)), images.numpy().tobytes(), labels.numpy().tobytes())
         super().__init__(name, fingerprint, labels, classes)
         self.images = images

@@ -39,9 +39,7 @@ def index_shard(shard: Path) -> TarIndex:
             label.
     """
     if not shard.is_file():
-        raise ValueError(
-            f"there is no shard {shard}; check data.root, data.train_shards and data.test_shards"
-        )
+        raise ValueError(f"there is no shard {shard}; check data.root, data.train_shards and data.test_shards")
     status = shard.stat()
     key = digest("1", str(shard.resolve()), str(status.st_size), str(status.st_mtime_ns))
     kept = cache_folder("webdataset") / f"{key}.json"
@@ -86,9 +84,7 @@ def _samples(shard: Path) -> dict[str, dict[str, tarfile.TarInfo]]:
                 sample[ending.lower()] = member
             end = tar.offset
     except tarfile.TarError as error:
-        raise ValueError(
-            f"{shard} is truncated or no uncompressed tar ({error}); copy or unpack it again"
-        ) from error
+        raise ValueError(f"{shard} is truncated or no uncompressed tar ({error}); copy or unpack it again") from error
     _check_end(shard, end)
     return samples
 
@@ -98,9 +94,7 @@ def _check_end(shard: Path, end: int) -> None:
     with shard.open("rb") as file:
         file.seek(end)
         if file.read(_BLOCK) != bytes(_BLOCK):
-            raise ValueError(
-                f"{shard} is truncated or damaged: no end-of-archive block at byte {end}; copy it again"
-            )
+            raise ValueError(f"{shard} is truncated or damaged: no end-of-archive block at byte {end}; copy it again")
 
 
 def _label(file: BinaryIO, members: dict[str, tarfile.TarInfo], sample: str) -> int:

@@ -48,13 +48,9 @@ class Augmentation:
                 to_float,
             ]
         )
-        self._central = v2.Compose(
-            [v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size), to_float]
-        )
+        self._central = v2.Compose([v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size), to_float])
 
-    def random_view(
-        self, image: Tensor, seed: int, index: int, view: int
-    ) -> Float[Tensor, "3 image_size image_size"]:
+    def random_view(self, image: Tensor, seed: int, index: int, view: int) -> Float[Tensor, "3 image_size image_size"]:
         """Renders view `view` of the uint8 image `index`, in [0, 1]."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(named_seed("view", seed, index, view))

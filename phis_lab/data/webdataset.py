@@ -58,9 +58,7 @@ class TarImages(ImageSource):
         classes: names of the classes.
     """
 
-    def __init__(
-        self, name: str, shards: list[Path], indexes: list[TarIndex], classes: Iterable[str]
-    ) -> None:
+    def __init__(self, name: str, shards: list[Path], indexes: list[TarIndex], classes: Iterable[str]) -> None:
         labels = torch.tensor([label for index in indexes for label in index.labels])
         super().__init__(name, fingerprint_files({shard.name: shard for shard in shards}), labels, classes)
         self.shards = shards

@@ -104,7 +104,7 @@ class Arm(nn.Module):
     def in_teacher_space(self, teacher: str, prediction: Features) -> Features:
         """A prediction with the normaliser undone: comparable between methods."""
         spatial = prediction.spatial
-        return Features(prediction.summary, None if spatial is None else self.normalizers[teacher].inverse(spatial))
+        return Features(prediction.summary, None if spatial is None else self.normalizers[teacher].inverse(spatial))  # type: ignore[operator]
 
     def training_state(self) -> dict[str, Any]:
         """All that a resumed arm needs to go on as if it had never stopped."""

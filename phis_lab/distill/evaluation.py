@@ -12,6 +12,8 @@ from phis_lab.distill.provider import FeatureProvider
 from phis_lab.evals import Embeddings, Probe
 from phis_lab.metrics import TeacherMatching
 from phis_lab.teachers import Features, TeacherPool
+from phis_lab.tracking import TeacherMetrics
+from phis_lab.tracking.record import Kind
 
 Positive = Annotated[int, Field(ge=1)]
 Loader = Callable[[Literal["train", "test"], int], Iterable[tuple[Tensor, Tensor]]]
@@ -21,7 +23,7 @@ class Scores(NamedTuple):
     """One arm's results: probes as `<name>/<metric>`, and matching per teacher and kind of feature."""
 
     probes: dict[str, float]
-    matching: dict[str, dict[str, dict[str, float]]]
+    matching: TeacherMetrics
 
 
 class Evaluation:
@@ -76,9 +78,9 @@ class Evaluation:
 
     def _match(
         self, arms: Mapping[str, Arm], batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
-    ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    ) -> dict[str, TeacherMetrics]:
         assert self._provider is not None, "prepare() comes first"
-        metrics: dict[str, dict[tuple[str, str], TeacherMatching]] = {label: {} for label in arms}
+        metrics: dict[str, dict[tuple[str, Kind], TeacherMatching]] = {label: {} for label in arms}
         first = 0
         for images, _ in batches:
             keys = torch.stack(
@@ -120,7 +122,7 @@ class Evaluation:
 
 
 def _update(
-    metrics: dict[tuple[str, str], TeacherMatching],
+    metrics: dict[tuple[str, Kind], TeacherMatching],
     arm: Arm,
     images: Tensor,
     features: Mapping[str, Features],
@@ -137,12 +139,12 @@ def _update(
             metric = metrics.setdefault(
                 (teacher, "spatial"), TeacherMatching(target.spatial.shape[-1]).to(images.device)
             )
-            normalized = arm.normalizers[teacher](target.spatial)  # type: ignore[operator]
+            normalized = arm.normalizers[teacher](target.spatial)
             metric.update(answer.spatial, target.spatial, predictions[teacher].spatial, normalized)
 
 
-def _nested(metrics: Mapping[tuple[str, str], TeacherMatching]) -> dict[str, dict[str, dict[str, float]]]:
-    nested: dict[str, dict[str, dict[str, float]]] = {}
+def _nested(metrics: Mapping[tuple[str, Kind], TeacherMatching]) -> TeacherMetrics:
+    nested: TeacherMetrics = {}
     for (teacher, kind), metric in metrics.items():
         nested.setdefault(teacher, {})[kind] = {name: float(value) for name, value in metric.compute().items()}
     return nested

@@ -17,7 +17,7 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
-        """The first Ctrl-C sets `requested`; a second one stops at once and loses the steps since the last checkpoint."""
+        """The first Ctrl-C sets `requested`; a second one stops at once, without a checkpoint."""
 
         def on_signal(number: int, frame: FrameType | None) -> None:
             if self.requested:

@@ -100,7 +100,7 @@ class Distiller(L.LightningModule):
 
     def _fit(self, arm: Arm) -> None:
         for teacher, moments in self.estimation.moments[arm.grid].items():
-            arm.normalizers[teacher].fit(moments)  # type: ignore[operator,union-attr]
+            arm.normalizers[teacher].fit(moments)  # type: ignore[operator]
 
     def _step_arm(self, label: str, arm: Arm, batch: Batch, features: Mapping[str, Features], logs_now: bool) -> None:
         try:

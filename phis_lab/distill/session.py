@@ -152,7 +152,7 @@ def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:
         return
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`")  # Lightning against torch 2.13
+            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec")  # Lightning against torch 2.13
             trainer.fit(module, datamodule=group.data)
     except DivergedError:
         log.error("No arm is left.")

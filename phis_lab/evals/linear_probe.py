@@ -70,9 +70,7 @@ def linear_probe(
         scale = (std.square() + penalty).sqrt()
         penalty = penalty / scale.square()
     train, test = (train - mean) / scale, (test - mean) / scale
-    weight, bias, objective, iterations, gradient = _fit(
-        train, train_class, penalty, max_iterations, tolerance
-    )
+    weight, bias, objective, iterations, gradient = _fit(train, train_class, penalty, max_iterations, tolerance)
     predicted = classes[linear(test, weight, bias).argmax(dim=1)]
     accuracy = (predicted == test_y).double().mean().item()
     return ProbeResult(accuracy, objective, iterations, converged=gradient <= tolerance)

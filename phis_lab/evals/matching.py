@@ -6,9 +6,7 @@ from phis_lab.metrics import matching_moments, matching_values
 from phis_lab.shapes import Float
 
 
-def teacher_matching(
-    pred: Float[Tensor, "*tokens channels"], target: Float[Tensor, "..."]
-) -> dict[str, float]:
+def teacher_matching(pred: Float[Tensor, "*tokens channels"], target: Float[Tensor, "..."]) -> dict[str, float]:
     """Compares predictions with a teacher's features, both in the teacher's own space.
 
     Args:

@@ -31,9 +31,7 @@ class Balancer(nn.Module, ABC):
             ValueError: `rows` is not a non-empty matrix.
         """
         if rows.ndim != 2 or rows.numel() == 0:
-            raise ValueError(
-                f"losses must be stacked as [rows, batch] and not be empty, got {tuple(rows.shape)}"
-            )
+            raise ValueError(f"losses must be stacked as [rows, batch] and not be empty, got {tuple(rows.shape)}")
         return (self.weigh(rows.detach()) * rows).mean(dim=1).sum()
 
 
@@ -58,9 +56,7 @@ class Uniform(Balancer):
         if self.weights is None:
             return torch.ones_like(rows[:, :1])
         if len(self.weights) != len(rows):
-            raise ValueError(
-                f"{len(self.weights)} weights for {len(rows)} rows of losses; give one weight per row"
-            )
+            raise ValueError(f"{len(self.weights)} weights for {len(rows)} rows of losses; give one weight per row")
         return rows.new_tensor(self.weights)[:, None]
 
 

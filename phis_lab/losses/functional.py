@@ -9,9 +9,7 @@ from torch.nn.functional import cosine_similarity, mse_loss, smooth_l1_loss
 from phis_lab.shapes import Float
 
 
-def mse(
-    pred: Float[Tensor, "batch *tokens channels"], target: Float[Tensor, "..."]
-) -> Float[Tensor, " batch"]:
+def mse(pred: Float[Tensor, "batch *tokens channels"], target: Float[Tensor, "..."]) -> Float[Tensor, " batch"]:
     """Mean squared error, the loss under which every normaliser is trained.
 
     (x - y)^2, averaged over tokens and channels (PHI-S, eq. 1). It is not scale invariant: on raw features
@@ -43,9 +41,7 @@ def smooth_l1(
     return _per_image(smooth_l1_loss(pred, target, beta=beta, reduction="none"))
 
 
-def cosine(
-    pred: Float[Tensor, "batch *tokens channels"], target: Float[Tensor, "..."]
-) -> Float[Tensor, " batch"]:
+def cosine(pred: Float[Tensor, "batch *tokens channels"], target: Float[Tensor, "..."]) -> Float[Tensor, " batch"]:
     """Cosine distance: blind to the scale of a token, so teachers of any scale weigh the same.
 
     1 - x.y / (|x| |y|), averaged over tokens (PHI-S, eq. 2). A token of norm zero has distance 1 and a

@@ -22,9 +22,7 @@ class Loss(nn.Module, ABC):
     ) -> Float[Tensor, " batch"]:
         """Compares spatial features."""
 
-    def summary(
-        self, pred: Float[Tensor, "batch dim"], target: Float[Tensor, "batch dim"]
-    ) -> Float[Tensor, " batch"]:
+    def summary(self, pred: Float[Tensor, "batch dim"], target: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
         """Compares summaries."""
         return cosine(pred, target)
 
@@ -116,9 +114,7 @@ class HybridSmoothL1(Loss):
 
 def _required(pred: Tensor | None, kind: str) -> Tensor:
     if pred is None:
-        raise ValueError(
-            f"the teacher has {kind} features but the prediction is None; give the student a {kind} head"
-        )
+        raise ValueError(f"the teacher has {kind} features but the prediction is None; give the student a {kind} head")
     return pred
 
 

@@ -18,9 +18,7 @@ def matching_moments(
         ValueError: the shapes differ.
     """
     if pred.shape != target.shape:
-        raise ValueError(
-            f"pred and target must have the same shape, got {tuple(pred.shape)} and {tuple(target.shape)}"
-        )
+        raise ValueError(f"pred and target must have the same shape, got {tuple(pred.shape)} and {tuple(target.shape)}")
     pred, target = pred.double(), target.double()
     similarity = cosine_similarity(pred, target, dim=-1)
     return channel_moments(target), channel_moments(pred - target), channel_moments(similarity[..., None])
@@ -105,9 +103,7 @@ class TeacherMatching(Metric):
             ValueError: shapes differ, the last one is not `dim`, or only one of the normalised pair is given.
         """
         if pred.shape[-1] != self.dim:
-            raise ValueError(
-                f"this metric is of {self.dim} channels, got features of shape {tuple(pred.shape)}"
-            )
+            raise ValueError(f"this metric is of {self.dim} channels, got features of shape {tuple(pred.shape)}")
         if (pred_normalized is None) != (target_normalized is None):
             raise ValueError("give both pred_normalized and target_normalized, or neither")
         moments = matching_moments(pred, target)
@@ -127,9 +123,7 @@ class TeacherMatching(Metric):
         values = matching_values(self.target, self.error, self.similarity)
         count, count_normalized = int(self.error[0, 0]), int(self.error_normalized[0, 0])
         if count_normalized not in (0, count):
-            raise ValueError(
-                f"{count_normalized} of {count} tokens came with the normalised space; give all or none"
-            )
+            raise ValueError(f"{count_normalized} of {count} tokens came with the normalised space; give all or none")
         if count_normalized:
             values["error_variance_range_normalized"] = _variance_range(self.error_normalized)
         return values

@@ -29,9 +29,7 @@ def paired_differences(numbers: pd.DataFrame, baseline: str, confidence: float =
     if baseline not in methods:
         raise ValueError(f"no method is called {baseline!r}; there are {methods}")
     is_baseline = numbers["method"] == baseline
-    pairs = numbers[~is_baseline].merge(
-        numbers[is_baseline], on=["metric", "seed"], suffixes=("", "_baseline")
-    )
+    pairs = numbers[~is_baseline].merge(numbers[is_baseline], on=["metric", "seed"], suffixes=("", "_baseline"))
     pairs["difference"] = pairs["value"] - pairs["value_baseline"]
     rows = [
         (*key, *_interval(group["difference"], confidence), float(group["value_baseline"].mean(skipna=False)))

@@ -39,9 +39,7 @@ def caveats(study: Study) -> list[str]:
         seeds[record.method].add(record.seed)
     if len({frozenset(s) for s in seeds.values()}) > 1:
         counts = ", ".join(f"{method}: {sorted(s)}" for method, s in sorted(seeds.items()))
-        found.append(
-            f"The methods were not run with the same seeds ({counts}); only shared seeds are paired."
-        )
+        found.append(f"The methods were not run with the same seeds ({counts}); only shared seeds are paired.")
     if len(commits := _distinct(record.commit for record in study.records)) > 1:
         found.append(f"The runs are of {len(commits)} different commits.")
     if any(commit.endswith("+dirty") for commit in commits):
@@ -57,9 +55,7 @@ def caveats(study: Study) -> list[str]:
 
 
 def _spread_meaning(seeds: int) -> str:
-    return (
-        "± is the sample standard deviation over seeds" if seeds > 1 else "one seed: no spread, no interval"
-    )
+    return "± is the sample standard deviation over seeds" if seeds > 1 else "one seed: no spread, no interval"
 
 
 def _machine(device: dict[str, str | int | bool]) -> str:

@@ -27,9 +27,7 @@ class Report:
     files: tuple[Path, ...]
 
 
-def report(
-    folder: str | Path, baseline: str | None = None, formats: Collection[Format] = ALL_FORMATS
-) -> Report:
+def report(folder: str | Path, baseline: str | None = None, formats: Collection[Format] = ALL_FORMATS) -> Report:
     """Writes `report.md`, `.tex`, `.csv` and `figures/*.png` from all `result.json` below a folder, into it.
 
     Args:
@@ -45,9 +43,7 @@ def report(
     remarks = _left_out(root, records)
     studies = group_studies([record for record in records if _is_measured(record)])
     if not studies:
-        raise ValueError(
-            "\n".join([f"{root} holds no complete run with a metric: nothing to report.", *remarks])
-        )
+        raise ValueError("\n".join([f"{root} holds no complete run with a metric: nothing to report.", *remarks]))
     labels = {record.method for study in studies for record in study.records}
     if baseline is not None and baseline not in labels:
         raise ValueError(f"no method is called {baseline!r} below {root}; there are {sorted(labels)}")
@@ -74,6 +70,5 @@ def _left_out(root: Path, records: Sequence[RunRecord]) -> list[str]:
         if not _is_measured(record)
     ]
     return lines + [
-        f"unfinished: {run.relative_to(root).as_posix()} (the same command resumes it)"
-        for run in unfinished_runs(root)
+        f"unfinished: {run.relative_to(root).as_posix()} (the same command resumes it)" for run in unfinished_runs(root)
     ]

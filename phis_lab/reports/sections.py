@@ -36,9 +36,7 @@ class Section:
         """All measurements, the baseline's first and then by method: the order of every table and figure."""
         numbers = measurements(self.study.records)
         after = numbers["method"] != self.baseline
-        order = pd.DataFrame(
-            {"after": after, "method": numbers["method"].str.casefold(), "seed": numbers["seed"]}
-        )
+        order = pd.DataFrame({"after": after, "method": numbers["method"].str.casefold(), "seed": numbers["seed"]})
         return numbers.loc[order.sort_values(["after", "method", "seed"], kind="stable").index]
 
     @cached_property
@@ -137,7 +135,5 @@ def loss_history(study: Study) -> pd.DataFrame:
         for teacher, kinds in point.teacher_metrics.items()
     ]
     frame = pd.DataFrame(rows, columns=["method", "seed", "teacher", "step", "metrics"])
-    frame["value"] = 1 / frame.pop("metrics").map(lambda metrics: metrics.get("fidelity", math.nan)).astype(
-        float
-    )
+    frame["value"] = 1 / frame.pop("metrics").map(lambda metrics: metrics.get("fidelity", math.nan)).astype(float)
     return frame[(frame["value"] > 0) & (frame["value"] < float("inf"))]

@@ -61,9 +61,7 @@ def rank_sheet(title: str, caption: str, ranks: pd.DataFrame) -> Sheet:
         (Cell(str(method)), *(Cell(f"{row[c]:.2f}", strong=row[c] == ranks[c].min()) for c in ranks.columns))
         for method, row in ranks.iterrows()
     ]
-    return Sheet(
-        title, caption, ("method", *(f"{c} ↓".replace("_", " ") for c in ranks.columns)), tuple(rows)
-    )
+    return Sheet(title, caption, ("method", *(f"{c} ↓".replace("_", " ") for c in ranks.columns)), tuple(rows))
 
 
 def difference_sheet(title: str, caption: str, differences: pd.DataFrame, shown: Sequence[Column]) -> Sheet:

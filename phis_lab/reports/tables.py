@@ -59,9 +59,7 @@ def summary(numbers: pd.DataFrame) -> pd.DataFrame:
     One seed that diverged to NaN makes the mean NaN: it is not left out.
     """
     groups = numbers.groupby(["method", "metric"], sort=False)["value"]
-    frame = pd.DataFrame(
-        {"mean": groups.mean(skipna=False), "std": groups.std(skipna=False), "seeds": groups.size()}
-    )
+    frame = pd.DataFrame({"mean": groups.mean(skipna=False), "std": groups.std(skipna=False), "seeds": groups.size()})
     return frame.reset_index()
 
 

@@ -40,9 +40,7 @@ class Backbone(nn.Module):
         self.image_size: int = vit.patch_embed.img_size[0]
         patch_size = vit.patch_embed.patch_size[0]
         if self.image_size % patch_size:
-            raise ValueError(
-                f"image_size must be a multiple of the patch of {patch_size}, got {self.image_size}"
-            )
+            raise ValueError(f"image_size must be a multiple of the patch of {patch_size}, got {self.image_size}")
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 

@@ -18,9 +18,7 @@ class MLPHead(nn.Module):
         widest: the widest feature of any teacher, which `Student` passes; None takes `out_dim`.
     """
 
-    def __init__(
-        self, in_dim: int, out_dim: int, hidden: int | None = None, *, widest: int | None = None
-    ) -> None:
+    def __init__(self, in_dim: int, out_dim: int, hidden: int | None = None, *, widest: int | None = None) -> None:
         super().__init__()
         hidden = hidden or widest or out_dim
         self.input = nn.Linear(in_dim, hidden)

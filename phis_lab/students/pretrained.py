@@ -59,9 +59,7 @@ def _create(model: str, image_size: int) -> VisionTransformer:
         vit = timm.create_model(model, img_size=image_size, num_classes=0)
         if vit.global_pool == "token":
             return vit
-    raise ValueError(
-        f"{model} is not a vision transformer whose class token is its summary; choose one that is"
-    )
+    raise ValueError(f"{model} is not a vision transformer whose class token is its summary; choose one that is")
 
 
 def _load(vit: VisionTransformer, file: Path) -> None:

@@ -15,6 +15,4 @@ def match_grid(spatial: Float[Tensor, "b h w c"], grid: tuple[int, int]) -> Floa
     if spatial.shape[1:3] == grid:
         return spatial.float()
     maps = spatial.float().permute(0, 3, 1, 2)
-    return functional.interpolate(maps, grid, mode="bilinear", align_corners=False, antialias=True).permute(
-        0, 2, 3, 1
-    )
+    return functional.interpolate(maps, grid, mode="bilinear", align_corners=False, antialias=True).permute(0, 2, 3, 1)

@@ -107,9 +107,7 @@ class OnnxGraph(nn.Module):
         array = np.ascontiguousarray(pixels.detach().float().cpu().numpy())
         (maps,) = self.session.run(None, {self.input_name: array})
         if maps.ndim != 4:
-            raise ValueError(
-                f"the layer must be a feature map [b, c, h, w], received shape {list(maps.shape)}"
-            )
+            raise ValueError(f"the layer must be a feature map [b, c, h, w], received shape {list(maps.shape)}")
         return torch.from_numpy(maps).to(x.device)
 
 

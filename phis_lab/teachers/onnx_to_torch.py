@@ -76,29 +76,21 @@ class _Translation:
             case "Add" | "Mul" | "Div" | "Clip" | "Relu" | "GlobalAveragePool":
                 return self._call(_WITHOUT_ATTRIBUTES[op_type], *inputs)
             case _:
-                raise ValueError(
-                    f"operator {op_type} has no translation to torch; run the file with OnnxTeacher"
-                )
+                raise ValueError(f"operator {op_type} has no translation to torch; run the file with OnnxTeacher")
 
     def _convolution(self, inputs: list[Any], attributes: dict[str, Any]) -> fx.Node:
         x, weight, bias = (*inputs, None)[:3]
         top, left, bottom, right = attributes["pads"]
         if (top, left) != (bottom, right):
-            raise ValueError(
-                f"only symmetric padding has a translation to torch, received {attributes['pads']}"
-            )
+            raise ValueError(f"only symmetric padding has a translation to torch, received {attributes['pads']}")
         bias = torch.zeros(len(weight)) if bias is None else bias
         strides, dilations = attributes["strides"], attributes["dilations"]
-        return self._call(
-            functional.conv2d, x, weight, bias, strides, [top, left], dilations, attributes["group"]
-        )
+        return self._call(functional.conv2d, x, weight, bias, strides, [top, left], dilations, attributes["group"])
 
     def _upsample(self, inputs: list[Any], attributes: dict[str, Any]) -> fx.Node:
         how = (attributes["mode"], attributes["coordinate_transformation_mode"], attributes["nearest_mode"])
         if how != (b"nearest", b"asymmetric", b"floor"):
-            raise ValueError(
-                f"only nearest, asymmetric, floor resizing has a translation to torch, received {how}"
-            )
+            raise ValueError(f"only nearest, asymmetric, floor resizing has a translation to torch, received {how}")
         return self._call(functional.interpolate, inputs[0], None, tuple(inputs[2].tolist()[2:]), "nearest")
 
     def _call(self, function: Callable[..., Tensor], *arguments: Any) -> fx.Node:

@@ -7,7 +7,6 @@ from typing import Any
 
 import open_clip
 import timm
-from open_clip.factory import load_state_dict
 from open_clip.model import _build_vision_tower
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features, Teacher
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.random_init import fixed_seed
-from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights
+from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, read_state
 
 HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -102,7 +101,7 @@ class Tower(nn.Module):
         """
         state = {
             key.removeprefix(self.prefix): value
-            for key, value in load_state_dict(str(file)).items()
+            for key, value in read_state(file).items()
             if key.startswith(self.prefix)
         }
         try:
@@ -167,9 +166,7 @@ def build_tower(config: Mapping[str, Any], image_size: int, architecture: Mappin
     if vision.get("timm_pool") == "map" and vision.get("timm_proj") == "none":
         return TrunkTower(vision["timm_model_name"], image_size, architecture)
     if "timm_model_name" in vision or not isinstance(vision["layers"], int):
-        raise ValueError(
-            f"the vision tower must be a ViT (open_clip's, or timm's with map pooling), received {vision}"
-        )
+        raise ValueError(f"the vision tower must be a ViT (open_clip's, or timm's with map pooling), received {vision}")
     options = {"embed_dim": config["embed_dim"], **vision, "image_size": image_size, **architecture}
     return ClipTower(options.pop("embed_dim"), options, config.get("quick_gelu", False))
 

@@ -61,9 +61,7 @@ class Pixels(nn.Module):
         size = (self.image_size, self.image_size)
         if images.shape[-2:] == size:
             return images
-        resized = functional.interpolate(
-            images, size, mode=self.interpolation, align_corners=False, antialias=True
-        )
+        resized = functional.interpolate(images, size, mode=self.interpolation, align_corners=False, antialias=True)
         return resized.clamp(0.0, 1.0) if self.interpolation == "bicubic" else resized
 
 

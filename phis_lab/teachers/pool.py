@@ -53,7 +53,7 @@ class TeacherPool(nn.Module):
                 "image_size": teacher.image_size,
                 "spatial_dim": teacher.spatial_dim,
                 "summary_dim": teacher.summary_dim,
-                "precision": self.precision,
+                "precision": self._precision(teacher, teacher.pixels.mean.device.type),
             }
             for name, teacher in self.teachers.items()
         }
@@ -61,16 +61,15 @@ class TeacherPool(nn.Module):
     def _run(self, teacher: Teacher, images: Tensor) -> Features:
         device = images.device.type
         chunk = CPU_CHUNK if device == "cpu" else max(len(images), 1)
-        with torch.autocast(device, torch.bfloat16, enabled=self._in_bfloat16(teacher, device)):
+        low = self._precision(teacher, device) == "bfloat16"
+        with torch.autocast(device, torch.bfloat16, enabled=low):
             parts = [teacher(part) for part in torch.split(images, chunk)]
-        return Features(
-            *(None if values[0] is None else torch.cat(values) for values in zip(*parts, strict=True))
-        )
+        return Features(*(None if values[0] is None else torch.cat(values) for values in zip(*parts, strict=True)))
 
-    def _in_bfloat16(self, teacher: Teacher, device: str) -> bool:
-        if self.precision == "auto":
-            return teacher.bfloat16_is_faithful and has_bfloat16(device)
-        return self.precision == "bfloat16"
+    def _precision(self, teacher: Teacher, device: str) -> str:
+        if self.precision != "auto":
+            return self.precision
+        return "bfloat16" if teacher.bfloat16_is_faithful and has_bfloat16(device) else "float32"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TeacherPool":
         for teacher in self.teachers.values():

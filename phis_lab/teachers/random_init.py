@@ -1,4 +1,4 @@
-"""Random initialisation that is always the same and leaves the run's own random stream alone."""
+"""Building a network draws random numbers; here they are always the same, and not the run's own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -12,7 +12,7 @@ from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features, Teacher
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.random_init import fixed_seed
-from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights
+from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, read_state
 
 HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
 
@@ -64,9 +64,7 @@ class TimmTeacher(Teacher):
             weights=Weights.of_file(*found) if found else Weights.of_parameters(network.state_dict()),
             layer=f"{model}:{spatial}",
             spatial_dim=network.num_features if spatial == "final" else blocks_dim,
-            summary_dim={"class_token": network.num_features, "pooled": network.head_hidden_size}.get(
-                summary or ""
-            ),
+            summary_dim={"class_token": network.num_features, "pooled": network.head_hidden_size}.get(summary or ""),
         )
 
     @classmethod
@@ -118,9 +116,11 @@ def build_timm(model: str, image_size: int, file: Path | None, architecture: Map
     if file is None:
         with fixed_seed():
             return timm.create_model(model, pretrained=False, **options)
+    source = {"state_dict": read_state(file), "custom_load": False}
     try:
-        return timm.create_model(
-            model, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **options
-        )
+        with fixed_seed():
+            network = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=source, **options)
     except (RuntimeError, KeyError) as error:
         raise ValueError(f"{file} does not hold the parameters of {model}: {error}") from error
+    network.pretrained_cfg.pop("state_dict", None)
+    return network

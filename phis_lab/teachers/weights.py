@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import constants, hf_hub_download, model_info, try_to_load_from_cache
+from safetensors.torch import load_file
 from torch import Tensor
 
 HUB = "hub"
@@ -66,14 +68,10 @@ class HubFile:
             MissingWeightsError: offline, gated, or none of the names is there.
         """
         if constants.HF_HUB_OFFLINE:
-            raise MissingWeightsError(
-                f"HF_HUB_OFFLINE is set and {self.repository} is not in the hub's cache"
-            )
+            raise MissingWeightsError(f"HF_HUB_OFFLINE is set and {self.repository} is not in the hub's cache")
         try:
             siblings = model_info(self.repository, timeout=HUB_TIMEOUT).siblings or []
-        except (
-            Exception
-        ) as error:  # the hub's client changes its HTTP library, and with it the exception's type
+        except Exception as error:  # its type changes with the HTTP library that the hub's client uses
             raise MissingWeightsError(f"the hub did not answer for {self.repository} ({error})") from error
         there = {sibling.rfilename for sibling in siblings}
         for name in self.names:
@@ -118,6 +116,17 @@ def find_weights(name: str, weights: str | None, hub: HubFile | None) -> tuple[P
         file = _require(hub).fetch()
         return file, f"hub {_require(hub).repository}/{file.name}"
     return local_file(weights), weights
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """Reads a state dict, or the one inside a training checkpoint, without running any code of the file's."""
+    if file.suffix == ".safetensors":
+        return load_file(file)
+    content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model"):
+        if isinstance(content.get(key), dict):
+            return dict(content[key])
+    return content
 
 
 def local_file(path: str) -> Path:

@@ -48,9 +48,7 @@ def test_the_message_that_ends_a_run_names_some_images_and_the_total():
 
 
 def test_a_corrupt_image_is_left_out_of_its_batch_and_named(tmp_path, png, pixels):
-    data = DataModule(
-        folder_with(tmp_path, png, 100, {42}), Augmentation(8, (1.0, 1.0), (1.0, 1.0), False), 10
-    )
+    data = DataModule(folder_with(tmp_path, png, 100, {42}), Augmentation(8, (1.0, 1.0), (1.0, 1.0), False), 10)
     loader = data.train_dataloader()
     batches = list(loader)
     assert sorted(len(batch.images) for batch in batches) == [9] + [10] * 9

@@ -48,9 +48,7 @@ def test_two_processes_share_the_batch_of_one():
         data.trainer = SimpleNamespace(global_rank=rank, world_size=2)
         halves.append(list(data.train_dataloader()))
     joined = [
-        first._replace(
-            images=torch.cat([first.images, second.images]), keys=torch.cat([first.keys, second.keys])
-        )
+        first._replace(images=torch.cat([first.images, second.images]), keys=torch.cat([first.keys, second.keys]))
         for first, second in zip(*halves, strict=True)
     ]
     assert_same(joined, list(digits().train_dataloader()))

@@ -87,9 +87,7 @@ def test_the_installed_package_serves_without_a_download(contents, monkeypatch, 
 @pytest.mark.usefixtures("offline")
 def test_files_with_a_wrong_checksum_are_refused(contents, own_cache):
     write(own_cache / "data" / "fashion_mnist", contents)
-    with pytest.raises(
-        ValueError, match=r"train-images-idx3-ubyte: sha256 .* expected c59f468a.*delete the folder"
-    ):
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte: sha256 .* expected c59f468a.*delete the folder"):
         FashionMNIST().read()
 
 
@@ -105,9 +103,7 @@ def test_where_everything_fails_the_error_tells_each_cause_and_the_way_out(own_c
 @pytest.mark.usefixtures("offline")
 def test_a_debian_package_is_unpacked_into_the_cache(contents, monkeypatch, own_cache):
     inside = fashion_mnist._INSTALLED.relative_to("/")
-    monkeypatch.setattr(
-        fashion_mnist, "unpack_debian_package", lambda _, folder: write(folder / inside, contents)
-    )
+    monkeypatch.setattr(fashion_mnist, "unpack_debian_package", lambda _, folder: write(folder / inside, contents))
     expect(monkeypatch, contents)
     assert len(FashionMNIST().train) == 3
     (kept,) = (own_cache / "data").iterdir()

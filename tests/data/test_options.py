@@ -13,9 +13,7 @@ from phis_lab.data import Augmentation, DataModule
 
 CONF = Path(__file__).parents[2] / "conf"
 data_options = pytest.mark.parametrize("file", sorted((CONF / "data").glob("*.yaml")), ids=lambda f: f.stem)
-augmentations = pytest.mark.parametrize(
-    "file", sorted((CONF / "augmentation").glob("*.yaml")), ids=lambda f: f.stem
-)
+augmentations = pytest.mark.parametrize("file", sorted((CONF / "augmentation").glob("*.yaml")), ids=lambda f: f.stem)
 
 
 def built(file, **changes):

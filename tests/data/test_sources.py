@@ -78,9 +78,7 @@ def test_the_fingerprint_of_a_folder_survives_a_move_but_not_a_changed_file(fold
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"train holds no image; data\.root needs the folders train and test"
-    ):
+    with pytest.raises(ValueError, match=r"train holds no image; data\.root needs the folders train and test"):
         ImageFolder(root=str(tmp_path)).read()
 
 

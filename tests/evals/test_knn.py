@@ -59,9 +59,7 @@ def test_both_protocols_predict_the_same_classes(seed, k):
 @given(seed=st.integers(0, 1000), scale=st.floats(1e-3, 1e3))
 def test_the_scale_of_the_features_does_not_matter(seed, scale):
     train_x, train_y, test_x = classification(train=40, test=20, seed=seed)
-    assert torch.equal(
-        knn_predict(train_x, train_y, test_x), knn_predict(scale * train_x, train_y, test_x / scale)
-    )
+    assert torch.equal(knn_predict(train_x, train_y, test_x), knn_predict(scale * train_x, train_y, test_x / scale))
 
 
 @given(seed=st.integers(0, 1000), chunk=st.integers(1, 500))
@@ -89,9 +87,7 @@ def test_of_equal_votes_the_smallest_label_wins():
 def test_labels_may_be_any_integers():
     train_x, train_y, test_x = classification()
     names = torch.tensor([-7, 100, 3, 10**12, 0])
-    assert torch.equal(
-        knn_predict(train_x, names[train_y], test_x), names[knn_predict(train_x, train_y, test_x)]
-    )
+    assert torch.equal(knn_predict(train_x, names[train_y], test_x), names[knn_predict(train_x, train_y, test_x)])
 
 
 @pytest.mark.parametrize("k", [0, 41])

@@ -60,9 +60,7 @@ def test_standardised_features_of_any_scale_and_shift_give_the_same_probe():
     train_x, train_y, test_x, test_y = classification()
     scale, shift = torch.logspace(2, -3, 10), 50.0
     moved = linear_probe(train_x * scale + shift, train_y, test_x * scale + shift, test_y)
-    assert moved.objective == pytest.approx(
-        linear_probe(train_x, train_y, test_x, test_y).objective, rel=1e-3
-    )
+    assert moved.objective == pytest.approx(linear_probe(train_x, train_y, test_x, test_y).objective, rel=1e-3)
 
 
 def test_a_constant_channel_changes_nothing():
@@ -89,9 +87,7 @@ def test_labels_may_be_any_integers():
     train_x, train_y, test_x, test_y = classification()
     names = torch.tensor([-7, 100, 3, 10**12])
     result = linear_probe(train_x, names[train_y], test_x, names[test_y])
-    assert result.accuracy == pytest.approx(
-        linear_probe(train_x, train_y, test_x, test_y).accuracy, abs=0.005
-    )
+    assert result.accuracy == pytest.approx(linear_probe(train_x, train_y, test_x, test_y).accuracy, abs=0.005)
 
 
 def test_a_solver_stopped_too_early_says_so():

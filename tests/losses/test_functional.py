@@ -51,9 +51,7 @@ def test_mse_is_the_mean_over_tokens_and_channels():
 @pytest.mark.parametrize("beta", [0.1, 1.0, 2.0])
 def test_smooth_l1_is_squared_below_beta_and_linear_above(beta):
     pred, target = pair(3, 7, 5)
-    np.testing.assert_allclose(
-        smooth_l1(pred, target, beta), numpy_smooth_l1(pred.numpy(), target.numpy(), beta)
-    )
+    np.testing.assert_allclose(smooth_l1(pred, target, beta), numpy_smooth_l1(pred.numpy(), target.numpy(), beta))
 
 
 def test_cosine_is_one_minus_the_similarity_averaged_over_tokens():

@@ -97,9 +97,7 @@ def test_the_normalised_space_has_a_range_of_its_own():
     metric = TeacherMatching(DIM)
     metric.update(pred, target, pred_normalized=scale * pred, target_normalized=scale * target)
     normalized = oracle(scale * pred, scale * target)["error_variance_range"]
-    assert_matches(
-        metric.compute(), oracle(pred, target) | {"error_variance_range_normalized": normalized}, rtol=1e-6
-    )
+    assert_matches(metric.compute(), oracle(pred, target) | {"error_variance_range_normalized": normalized}, rtol=1e-6)
 
 
 def test_reset_forgets_and_forward_returns_the_batch_alone():

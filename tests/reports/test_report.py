@@ -39,9 +39,7 @@ def test_summary_is_numpys_mean_and_sample_deviation():
     frame = summary(measurements(records)).set_index(["method", "metric"])
     values = [r.teacher_metrics["xfeat"]["spatial"]["mse"] for r in records if r.method == "phis"]
     row = frame.loc[("phis", "xfeat/spatial/mse")]
-    assert (row["mean"], row["std"], row["seeds"]) == pytest.approx(
-        (np.mean(values), np.std(values, ddof=1), 3)
-    )
+    assert (row["mean"], row["std"], row["seeds"]) == pytest.approx((np.mean(values), np.std(values, ddof=1), 3))
 
 
 def test_the_report_is_written_beside_the_runs(folder, made):

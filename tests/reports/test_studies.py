@@ -26,9 +26,7 @@ def test_runs_that_cannot_be_compared_are_different_studies(difference):
 def test_arms_of_one_label_are_told_apart_by_what_differs():
     mse = record("phis", choices={"normalizer": "phis", "loss": "mse", "logger": "csv"})
     cosine = record("phis", choices={"normalizer": "phis", "loss": "cosine", "logger": "none"})
-    small_lr = record(
-        "phis", choices=mse.choices, overrides=["+optimizer.lr=0.1", "seed=0", "paths.outputs=x"]
-    )
+    small_lr = record("phis", choices=mse.choices, overrides=["+optimizer.lr=0.1", "seed=0", "paths.outputs=x"])
     (study,) = group_studies([mse, cosine, small_lr])
     assert methods(study) == ["phis, loss=mse", "phis, loss=cosine", "phis, loss=mse, optimizer.lr=0.1"]
 

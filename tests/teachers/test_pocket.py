@@ -242,6 +242,13 @@ def test_a_conversion_is_done_once_and_leaves_one_file(cache: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("teacher_class", ALL)
+def test_loading_leaves_the_random_stream_alone(teacher_class: type[Teacher]) -> None:
+    before = torch.random.get_rng_state()
+    teacher_class("t", image_size=32)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("teacher_class", ALL)
 def test_an_image_size_that_the_strides_do_not_divide_is_refused(teacher_class: type[Teacher]) -> None:
     with pytest.raises(ValueError, match="multiple of 32, received 100"):
         teacher_class("t", image_size=100)

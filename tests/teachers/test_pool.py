@@ -84,7 +84,7 @@ def test_an_unknown_device_has_no_bfloat16() -> None:
 
 def test_a_pool_describes_what_identifies_the_features() -> None:
     toy = Toy()
-    assert TeacherPool({"toy": toy}).describe() == {
+    assert TeacherPool({"toy": toy}, "float32").describe() == {
         "toy": {
             "source": "random initialisation",
             "sha256": toy.weights.sha256,
@@ -92,7 +92,7 @@ def test_a_pool_describes_what_identifies_the_features() -> None:
             "image_size": 8,
             "spatial_dim": 5,
             "summary_dim": 5,
-            "precision": "auto",
+            "precision": "float32",
         }
     }
 

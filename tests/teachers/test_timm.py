@@ -62,20 +62,21 @@ def test_random_initialisation_is_repeatable_and_leaves_the_random_stream_alone(
     assert dino().weights == first.weights
 
 
-@pytest.mark.parametrize("kind", ["safetensors", "pth", "folder"])
+@pytest.mark.parametrize("kind", ["safetensors", "pth", "checkpoint", "folder"])
 def test_a_local_file_gives_the_network_that_was_saved(tmp_path: Path, photos: Tensor, kind: str) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         saved = timm.create_model(DINO, pretrained=False, img_size=56, **SMALL).eval()
-    file = tmp_path / ("w.pth" if kind == "pth" else "w.safetensors")
-    if kind == "pth":
-        torch.save(saved.state_dict(), file)
+    file = tmp_path / ("w.pth" if kind in {"pth", "checkpoint"} else "w.safetensors")
+    if file.suffix == ".pth":
+        torch.save({"state_dict": saved.state_dict(), "step": 3} if kind == "checkpoint" else saved.state_dict(), file)
     else:
         save_file(saved.state_dict(), file)
     teacher = dino(str(tmp_path if kind == "folder" else file))
     summary, _ = teacher(photos)
     assert_close(summary, saved.forward_features(teacher.pixels(photos))[:, 0].detach())
     assert teacher.weights.sha256 != dino().weights.sha256
+    assert "state_dict" not in teacher.network.pretrained_cfg
 
 
 def test_position_embeddings_are_resampled_to_the_image_size(tmp_path: Path, photos: Tensor) -> None:

@@ -11,6 +11,7 @@ from phis_lab.teachers.base import Features
 from phis_lab.teachers.folding import fold_batch_norm
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride
+from phis_lab.teachers.random_init import fixed_seed
 
 
 class _Classifier(PocketTeacher):
@@ -20,7 +21,8 @@ class _Classifier(PocketTeacher):
     classes: int
 
     def __init__(self, name: str, pixels: Pixels) -> None:
-        network = timm.create_model(self.architecture, num_classes=self.classes)
+        with fixed_seed():
+            network = timm.create_model(self.architecture, num_classes=self.classes)
         weights = self.file.weights()
         network.load_state_dict(self.file.converted(lambda file: rename_by_order(file, network)))
         super().__init__(
@@ -57,9 +59,7 @@ class EfficientNetLite0(_Classifier):
     )
 
     def __init__(self, name: str, image_size: int) -> None:
-        pixels = Pixels(
-            check_stride(image_size), mean=(0.498,) * 3, std=(0.502,) * 3, interpolation="bicubic"
-        )
+        pixels = Pixels(check_stride(image_size), mean=(0.498,) * 3, std=(0.502,) * 3, interpolation="bicubic")
         super().__init__(name, pixels)
 
 

@@ -92,7 +92,5 @@ class PocketTeacher(Teacher):
 def check_stride(image_size: int) -> int:
     """Returns `image_size`; raises ValueError unless the pocket networks' strides divide it."""
     if image_size < STRIDE or image_size % STRIDE:
-        raise ValueError(
-            f"image_size of a pocket teacher must be a multiple of {STRIDE}, received {image_size}"
-        )
+        raise ValueError(f"image_size of a pocket teacher must be a multiple of {STRIDE}, received {image_size}")
     return image_size

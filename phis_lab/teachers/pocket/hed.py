@@ -9,6 +9,7 @@ from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride
+from phis_lab.teachers.random_init import fixed_seed
 
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 CAFFE_MEAN = (104.00699, 116.66877, 122.67892)
@@ -31,7 +32,8 @@ class Hed(PocketTeacher):
 
     def __init__(self, name: str, image_size: int) -> None:
         weights = self.file.weights()
-        network = build_trunk()
+        with fixed_seed():
+            network = build_trunk()
         network.load_state_dict(self.file.converted(read_trunk))
         super().__init__(
             name=name,

@@ -13,6 +13,7 @@ from phis_lab.teachers.base import Features
 from phis_lab.teachers.folding import fold_batch_norm
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride
+from phis_lab.teachers.random_init import fixed_seed
 
 
 class XFeat(PocketTeacher):
@@ -35,7 +36,8 @@ class XFeat(PocketTeacher):
 
     def __init__(self, name: str, image_size: int) -> None:
         weights = self.file.weights()
-        network = build_network(self.file.locate().parent.parent / "model.py")
+        with fixed_seed():
+            network = build_network(self.file.locate().parent.parent / "model.py")
         network.load_state_dict(self.file.converted(lambda file: torch.load(file, weights_only=True)))
         super().__init__(
             name=name,
@@ -53,9 +55,7 @@ class XFeat(PocketTeacher):
         x2 = net.block2(net.block1(grey) + net.skip1(grey))
         x3 = net.block3(x2)
         x4 = net.block4(x3)
-        pyramid = [
-            functional.interpolate(level, x3.shape[-2:], mode="bilinear") for level in (x4, net.block5(x4))
-        ]
+        pyramid = [functional.interpolate(level, x3.shape[-2:], mode="bilinear") for level in (x4, net.block5(x4))]
         return Features(None, net.block_fusion(x3 + pyramid[0] + pyramid[1]).permute(0, 2, 3, 1))
 
 

@@ -1,0 +1,93 @@
+"""`run.py` as a user types it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "run.py", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env=environment(), check=False, timeout=240
+    )
+
+
+def results(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(path.read_text()) for path in sorted(folder.rglob("result.json"))]
+
+
+def test_showing_a_configuration_imports_nothing_heavy() -> None:
+    script = "import runpy, sys; sys.argv = ['run.py', '--cfg', 'job']; runpy.run_path('run.py', run_name='__main__'); "
+    watch = "print(sorted({'torch', 'lightning', 'timm', 'numpy'} & set(sys.modules)), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script + watch], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "phis_lab.normalizers.PhiS" in done.stdout
+
+
+def test_help_lists_groups_and_examples() -> None:
+    text = run("--help").stdout
+    assert "normalizer: center_scale, global_standardize" in text
+    assert "python run.py -m sweep=pocket_methods" in text
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("normaliser=phis", "Did you mean 'normalizer'?"),
+        ("normalizer=phi", "global_standardize"),
+        ("optimizer.lrr=1", "Options of optimizer: "),
+        ("normalizer=phis,identity", "--multirun"),
+        ("optimizer.lr=fast", "optimizer.lr='fast'"),
+        ("trainer.max_steps=0", "trainer.max_steps=0"),
+        ("trainer.precision=half", "trainer.precision='half'"),
+        ("normalizer=partial_whiten normalizer.gamma=3", "gamma"),
+    ],
+)
+def test_bad_input_is_refused_by_name_and_nothing_is_written(argument: str, says: str, tmp_path: Path) -> None:
+    done = run(*argument.split(), f"paths.outputs={tmp_path}")
+    assert done.returncode == 1
+    assert says in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_stopped_run_goes_on_by_the_same_command(tmp_path: Path) -> None:
+    arguments = ["debug=smoke", "trainer.max_steps=4000", "trainer.checkpoint_every=10000", f"paths.outputs={tmp_path}"]
+    command = [sys.executable, "run.py", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    started = subprocess.Popen(command, cwd=ROOT, env=environment(), text=True, **pipes)
+    deadline = time.monotonic() + 120
+    while not (rows := [p for p in tmp_path.rglob("metrics.csv") if len(p.read_text().splitlines()) > 8]):
+        assert time.monotonic() < deadline, started.communicate()[0]
+        time.sleep(0.1)
+    started.send_signal(signal.SIGINT)
+    said = started.communicate(timeout=60)[0]
+    assert started.returncode == 130, said
+    assert "The same command goes on from there." in said
+    assert (rows[0].parent / "checkpoint.pt").exists()
+    assert results(tmp_path) == []
+
+
+def test_a_sweep_trains_its_arms_off_one_teacher_pass(tmp_path: Path) -> None:
+    arguments = ["-m", "debug=smoke", "normalizer=phis,identity", "optimizer.lr=1e-3,1e-4", f"paths.outputs={tmp_path}"]
+    done = run(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 jobs in 1 groups; 4 of them share a teacher pass." in done.stdout
+    records = results(tmp_path)
+    assert sorted(str(record["method"]) for record in records) == [
+        "identity, lr 0.0001", "identity, lr 0.001", "phis, lr 0.0001", "phis, lr 0.001",
+    ]  # fmt: skip
+    again = run(*arguments)
+    assert "4 of 4 jobs are complete already." in again.stdout
