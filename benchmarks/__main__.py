@@ -5,6 +5,7 @@ import json
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import phis_lab._torchvision  # noqa: F401
 from phis_lab.tracking import environment, git_commit
@@ -38,7 +39,7 @@ def main(names: list[str]) -> None:
     (FOLDER / "RESULTS.md").write_text(_markdown(results))
 
 
-def _markdown(results: dict[str, dict[str, object]]) -> str:
+def _markdown(results: dict[str, Any]) -> str:
     lines = [
         "# Benchmarks",
         "",
@@ -47,13 +48,12 @@ def _markdown(results: dict[str, dict[str, object]]) -> str:
         HEADER,
     ]
     for result in results.values():
-        lines += [row["row"] for row in result["rows"]]  # type: ignore[attr-defined]
+        lines += [row["row"] for row in result["rows"]]
     lines.append("")
     for name, result in results.items():
         device = result["device"]
-        lines.append(
-            f"`{name}`: commit {result['commit']}, torch {result['versions']['torch']}, {device['cpu']}, {device['threads']} threads."
-        )  # type: ignore[index]
+        where = f"torch {result['versions']['torch']}, {device['cpu']}, {device['threads']} threads"
+        lines.append(f"`{name}`: commit {result['commit']}, {where}.")
     return "\n".join(lines) + "\n"
 
 

@@ -37,7 +37,8 @@ class Comparison:
         """A line of the Markdown table."""
         ratios = self.ratios
         spread = f"{ratios[0]:.3f} to {ratios[-1]:.3f}"
-        return f"| {self.name} | {self.ours} | {self.peer} | **{median(ratios):.3f}** | {spread} | {self.target} | {self.check} |"
+        cells = [self.name, self.ours, self.peer, f"**{median(ratios):.3f}**", spread, self.target, self.check]
+        return f"| {' | '.join(cells)} |"
 
     def facts(self) -> dict[str, object]:
         """The row as data."""

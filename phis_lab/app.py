@@ -13,7 +13,7 @@ from omegaconf import DictConfig, open_dict
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
 from phis_lab.config.job import create_job
-from phis_lab.distill import checkpoint_step, train_group
+from phis_lab.distill import checkpoint_step, is_first_process, train_group
 from phis_lab.sweeps import launch
 from phis_lab.tracking.job import Job
 
@@ -52,6 +52,8 @@ def train(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:
 
 def _with_clear_errors(action: Callable[[], Result]) -> Result:
     """What the user can mend is said in a sentence; HYDRA_FULL_ERROR=1 gives the traceback."""
+    if not is_first_process():
+        logging.getLogger().setLevel(logging.WARNING)
     try:
         return action()
     except USER_ERRORS as error:

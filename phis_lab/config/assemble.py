@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from phis_lab.config.build import build
 from phis_lab.data import DataModule
@@ -16,7 +15,7 @@ from phis_lab.distill import (
 )
 from phis_lab.losses import Balancer, Loss
 from phis_lab.students import Backbone, HeadFactory, Student
-from phis_lab.teachers import TeacherPool
+from phis_lab.teachers import TeacherPool, check_available
 from phis_lab.tracking import LoggerSet
 from phis_lab.tracking.job import Job
 
@@ -29,25 +28,27 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
     Args:
         jobs: jobs that agree in everything shared.
         labels: method of each job, by folder.
+
+    Raises:
+        ValueError: an option that a constructor refuses, or weights that cannot be reached, with its name.
     """
     shared = jobs[0].config
+    check_available(shared["teachers"])
     parts = {_key(job, labels): _ArmParts(job) for job in jobs}
-    assert len(parts) == len(jobs), f"two jobs of a group have the same name: {sorted(map(str, labels.values()))}"
     options = build(shared["trainer"], "trainer")
     strategy = build(shared["strategy"], "strategy")
-    estimation, evaluation = (
-        build(shared["estimation"], "estimation"),
-        build(shared["evaluation"], "evaluation"),
-    )
+    estimation = build(shared["estimation"], "estimation")
+    evaluation = build(shared["evaluation"], "evaluation")
     augmentation = build(shared["augmentation"], "augmentation")
     source = build(shared["data"], "data")
     data = DataModule(source, augmentation, options.max_steps)
-    pool = TeacherPool(build_teachers(shared["teachers"]), precision=options.teacher_precision)
+    teachers = {name: build(node, f"teachers.{name}") for name, node in shared["teachers"].items()}
+    pool = TeacherPool(teachers, precision=options.teacher_precision)
     dims = {name: (teacher.summary_dim, teacher.spatial_dim) for name, teacher in pool.teachers.items()}
     arms = {key: part.arm(dims) for key, part in parts.items()}
     grids = {arm.grid for arm in arms.values()}
     provider = FeatureProvider(pool, grids, len(source.train), augmentation.views, options.memory_gb)
-    estimation.start({name: {k: str(v) for k, v in facts.items()} for name, facts in pool.describe().items()}, grids)
+    estimation.start(_provenance(pool), grids)
     evaluation.prepare(pool, grids, options.memory_gb)
     return Group(
         jobs={_key(job, labels): job for job in jobs},
@@ -97,24 +98,15 @@ class _ArmParts:
         return Arm(student, normalizers, self.loss, self.balancer, self.recipe, self.stream, low)
 
 
-def build_teachers(nodes: Mapping[str, Any]) -> dict[str, Any]:
-    """Every teacher of a set; what is missing is said of all of them at once.
-
-    Raises:
-        ValueError: weights of one or more teachers are missing.
-    """
-    teachers: dict[str, Any] = {}
-    missing: list[str] = []
-    for name, node in nodes.items():
-        try:
-            teachers[name] = build(node, f"teachers.{name}")
-        except (ValueError, FileNotFoundError) as error:
-            missing.append(str(error))
-    if missing:
-        raise ValueError("\n".join(missing))
-    return teachers
+def _provenance(pool: TeacherPool) -> dict[str, dict[str, str]]:
+    """What identifies the spatial features of each teacher that has any, wherever its weights lie."""
+    return {
+        name: {key: str(value) for key, value in facts.items() if key != "source"}
+        for name, facts in pool.describe().items()
+        if facts["spatial_dim"] is not None
+    }
 
 
 def _key(job: Job, labels: Mapping[Path, str]) -> str:
-    """Name of an arm inside its group; module names may hold no dot."""
-    return f"{labels[job.folder]} seed {job.seed}".replace(".", "_")
+    """Name of an arm that no other of its group has; module names may hold no dot."""
+    return f"{labels[job.folder]} seed {job.seed} {job.sha256[:8]}".replace(".", "_")

@@ -12,7 +12,7 @@ from phis_lab.distill.optimizer import OptimizerRecipe
 from phis_lab.distill.options import TrainerOptions
 from phis_lab.distill.progress import ProgressLine
 from phis_lab.distill.provider import FeatureProvider
-from phis_lab.distill.session import Group, train_group
+from phis_lab.distill.session import Group, is_first_process, train_group
 from phis_lab.distill.streams import RandomStream
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "StopRequest",
     "TrainerOptions",
     "checkpoint_step",
+    "is_first_process",
     "load_checkpoint",
     "save_checkpoint",
     "train_group",

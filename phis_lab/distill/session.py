@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
+import torch.distributed as dist
 import yaml
 from rich.console import Console
 
@@ -77,6 +78,8 @@ def train_group(group: Group) -> None:
     finally:
         for logger in group.loggers.values():
             logger.finish()
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()  # the next group of a sweep starts its own
     if not module.live_arms():
         raise DivergedError("; ".join(f"{group.labels[key]}: {reason}" for key, reason in module.failures.items()))
 
@@ -132,7 +135,8 @@ def _start(group: Group, run: ArmRun, step: int) -> None:
 
 
 def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # not what it found, nor its tips
+    for package in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(package).setLevel(logging.WARNING)  # not what it found, nor its tips
     trainer = L.Trainer(
         accelerator=group.options.accelerator,
         **group.strategy.trainer_arguments(),

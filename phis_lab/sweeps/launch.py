@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from phis_lab.sweeps.grouping import group_jobs, why_apart
@@ -40,18 +41,27 @@ def launch(jobs: Sequence[Job], train: Train, start_step: Callable[[Job], int]) 
         if mine is not None and mine != name:
             continue
         log.info("Group %d of %d: %s", number + 1, len(groups), "; ".join(_describe(job, labels) for job in group))
-        os.environ[GROUP_VARIABLE] = name
         try:
-            train(group, labels)
+            with _environment(**{GROUP_VARIABLE: name}):
+                train(group, labels)
         except Exception as error:
             if len(groups) == 1:
                 raise
             log.exception("Group %d broke; the others go on.", number + 1)
             failures |= {job.folder: error for job in group}
-        finally:
-            if mine is None:
-                del os.environ[GROUP_VARIABLE]
     return failures
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Set variables, and afterwards undo these and whatever a process launcher set for its children."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _labels(jobs: Sequence[Job]) -> dict[Path, str]:

@@ -38,7 +38,6 @@ def train_as(rank: int, world: int, port: int, folder: Path) -> None:
     group.strategy = DataParallel(devices=world, backend="gloo", timeout_s=120)
     group.estimation.save = str(folder / "moments") if rank == 0 else None
     train_group(group)
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.ddp

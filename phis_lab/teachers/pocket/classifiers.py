@@ -66,8 +66,8 @@ class EfficientNetLite0(_Classifier):
 class MobileNetV2(_Classifier):
     """MobileNetV2, ImageNet-1k classification.
 
-    Its activations are clipped at 6 and span small values that bfloat16 rounds away: over a batch of photos
-    the cosine with float32 is 0.97, so "auto" keeps it in float32.
+    Its activations are clipped at 6 and include small values that bfloat16 rounds away: the cosine with float32
+    is 0.97 on small images and 0.99 on photos, so precision "auto" keeps it in float32.
 
     Args:
         name: key of the teacher in its set.
