@@ -17,9 +17,9 @@ def register_resolvers() -> None:
 
 
 def study(*, _root_: DictConfig) -> str:
-    """Name of the experiment or sweep that was chosen; `runs` when none was."""
+    """Name of the sweep, or else of the experiment, that was chosen; `runs` when none was."""
     choices = _root_.hydra.runtime.choices
-    chosen = choices.get("experiment") or choices.get("sweep") or "runs"
+    chosen = choices.get("sweep") or choices.get("experiment") or "runs"
     return str(chosen).replace("/", "_")
 
 
