@@ -1,6 +1,7 @@
 """One training step of the pocket recipe, against a bare loop over the same parts, and PHI-S against no normaliser."""
 
 import functools
+import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,11 +18,12 @@ from phis_lab.distill import Distiller, Group
 from phis_lab.teachers import match_grid
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
-STEPS, BATCH = 6, 64
+STEPS, BATCH = 10, 64
 
 
 def run() -> Iterator[Comparison]:
     """Time a few steps of each, data loading included."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         ours, bare = _trained_by_us("phis"), _trained_by_hand("phis")

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from phis_lab.linalg.rotations import positive_diagonal
-from phis_lab.linalg.sums import Sums, add_outer, combine, no_rows, sums_of
+from phis_lab.linalg.sums import Sums, add_outer, combine, no_rows, one_torch_thread, sums_of
 from phis_lab.shapes import Bool, Float, Float64
 
 
@@ -82,7 +82,8 @@ class Moments:
         rows = x.detach().reshape(-1, self.dim)
         index = None if mask is None else mask.reshape(-1).nonzero().squeeze(1)
         if len(rows if index is None else index):
-            self._set(combine(sums_of(rows, index, self.diagonal), self._sums))
+            with one_torch_thread():
+                self._set(combine(sums_of(rows, index, self.diagonal), self._sums))
         return self
 
     def merge(self, other: "Moments") -> "Moments":

@@ -1,6 +1,7 @@
 """Count, mean and scatter of rows: of one batch, and of two sets of rows taken together."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,10 +50,14 @@ def sums_of(rows: Float[Tensor, "rows dim"], index: Int64[Tensor, "chosen"] | No
     blocks = torch.split(rows, BLOCK_ROWS) if index is None else (rows[some] for some in index.split(BLOCK_ROWS))
     sums = no_rows(rows.shape[1], diagonal, rows.device)
     total, scatter, origin = _array(sums.mean), _array(sums.scatter), _array(shift)
+    buffer = _array(shift.new_empty(min(count, BLOCK_ROWS), rows.shape[1]))
+    ones = _array(shift.new_ones(len(buffer)))
     with _no_numpy_warnings():
         for block in blocks:
-            centred = _array(block) - origin
-            total += centred.sum(0)
+            centred = buffer[: len(block)]
+            centred[:] = _array(block)
+            centred -= origin
+            total += ones[: len(block)] @ centred
             scatter += (centred * centred).sum(0) if diagonal else centred.T @ centred
     if not (sums.mean.isfinite().all() and sums.scatter.isfinite().all()):
         raise ValueError("the rows hold NaN or inf; find their source, or leave them out with `mask`")
@@ -83,6 +88,17 @@ def add_outer(scatter: Float64[Tensor, "..."], step: Float64[Tensor, "dim"], wei
     if scatter.ndim == 1:
         return scatter.add_(root.square(), alpha=sign)
     return scatter.addr_(root, root, alpha=sign)
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """numpy's threads keep their cores busy for a while after a product; torch's would wait for them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _typical_row(sample: Float[Tensor, "rows dim"]) -> Float[Tensor, "dim"]:
