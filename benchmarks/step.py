@@ -9,12 +9,14 @@ from pathlib import Path
 import lightning as L
 import torch
 from hydra import compose, initialize_config_dir
+from rich.console import Console
 
 from benchmarks.harness import Comparison, in_turns
 from phis_lab.config.assemble import assemble
 from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import register_resolvers
-from phis_lab.distill import Distiller, Group
+from phis_lab.distill import Distiller, Group, ProgressLine
+from phis_lab.distill.estimation import GridFeatures, refuse_non_finite
 from phis_lab.teachers import match_grid
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -68,8 +70,15 @@ def _frozen(group: Group) -> None:
         group.estimation.observe(group.provider(batch.images), step)
     for name, moments in group.estimation.moments[arm.grid].items():
         arm.normalizers[name].fit(moments)
-    group.estimation.observe = lambda features, step: False  # type: ignore[method-assign]
-    group.estimation.trains = lambda step: True  # type: ignore[method-assign]
+    group.estimation.observe = _check_only  # type: ignore[method-assign]
+    group.estimation.first_step = 0
+
+
+def _check_only(features: GridFeatures, step: int) -> bool:
+    """What a frozen estimation does at every step."""
+    for by_teacher in features.values():
+        refuse_non_finite(by_teacher, step)
+    return False
 
 
 def _trained_by_us(normalizer: str) -> Callable[[], list[float]]:
@@ -82,12 +91,12 @@ def _trained_by_us(normalizer: str) -> Callable[[], list[float]]:
         losses: list[float] = []
         arm.optimizer = arm.recipe.build(arm.student)
         arm.load_state_dict(start["modules"])
-        module = Distiller({key: arm}, group.provider, group.estimation, STEPS, log_every=10**9, logged=lambda *_: None)
+        module = Distiller({key: arm}, group.provider, group.estimation, STEPS)
         step = arm.step
         arm.step = functools.partial(_recorded, step, losses)  # type: ignore[method-assign]
         trainer = L.Trainer(
             accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, use_distributed_sampler=False,
+            enable_model_summary=False, use_distributed_sampler=False, callbacks=[ProgressLine(Console())],
         )  # fmt: skip
         trainer.fit(module, group.data.train_dataloader())
         arm.step = step  # type: ignore[method-assign]

@@ -15,7 +15,9 @@ from phis_lab.config.check import check
 from phis_lab.config.job import create_job
 from phis_lab.distill import checkpoint_step, is_first_process, train_group
 from phis_lab.sweeps import launch
+from phis_lab.tracking import read_record
 from phis_lab.tracking.job import Job
+from phis_lab.tracking.record import FILE_NAME
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +31,17 @@ def main(config: DictConfig) -> None:
         config.hydra = HydraConfig.get()
     job = create_job(config, config.hydra.runtime.output_dir)
     if job.is_complete:
-        log.info("This run is complete: %s. Delete its folder to run it again.", job.folder)
+        record = read_record(job.folder / FILE_NAME)
+        log.info("This run is %s: %s. Delete its folder to run it again.", record.status, job.folder)
+        if record.failure is not None:
+            sys.exit(f"It failed: {record.failure}")
         return
     _with_clear_errors(lambda: train([job], {job.folder: job.label()}))
 
 
 def train_sweep(jobs: Sequence[Job]) -> dict[Path, Exception]:
     """The jobs of `python run.py -m ...`, group by group; returns what went wrong by folder."""
-    return _with_clear_errors(lambda: launch(jobs, train, lambda job: checkpoint_step(job.folder)))
+    return _with_clear_errors(lambda: launch(jobs, train, lambda job: checkpoint_step(job.folder, job.sha256)))
 
 
 def train(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:

@@ -64,7 +64,13 @@ def test_bad_input_is_refused_by_name_and_nothing_is_written(argument: str, says
 
 
 def test_a_stopped_run_goes_on_by_the_same_command(tmp_path: Path) -> None:
-    arguments = ["debug=smoke", "trainer.max_steps=4000", "trainer.checkpoint_every=10000", f"paths.outputs={tmp_path}"]
+    arguments = [
+        "debug=smoke",
+        "evaluation.every=null",
+        "trainer.max_steps=300",
+        "trainer.checkpoint_every=10000",
+        f"paths.outputs={tmp_path}",
+    ]
     command = [sys.executable, "run.py", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     started = subprocess.Popen(command, cwd=ROOT, env=environment(), text=True, **pipes)
@@ -78,6 +84,12 @@ def test_a_stopped_run_goes_on_by_the_same_command(tmp_path: Path) -> None:
     assert "The same command goes on from there." in said
     assert (rows[0].parent / "checkpoint.pt").exists()
     assert results(tmp_path) == []
+    again = run(*arguments)
+    assert "Going on from step" in again.stdout
+    (record,) = results(tmp_path)
+    assert record["steps"] == 300
+    steps = [int(line.split(",")[0]) for line in rows[0].read_text().splitlines()[1:]]
+    assert steps == sorted(set(steps))
 
 
 def test_a_sweep_trains_its_arms_off_one_teacher_pass(tmp_path: Path) -> None:

@@ -42,13 +42,17 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
     augmentation = build(shared["augmentation"], "augmentation")
     source = build(shared["data"], "data")
     data = DataModule(source, augmentation, options.max_steps)
+    estimation.check(options.max_steps)
+    evaluation.check(data.eval_loader)
+    if source.batch_size % strategy.processes:
+        raise ValueError(f"data.batch_size={source.batch_size} does not divide among {strategy.processes} processes")
     teachers = {name: build(node, f"teachers.{name}") for name, node in shared["teachers"].items()}
     pool = TeacherPool(teachers, precision=options.teacher_precision)
     dims = {name: (teacher.summary_dim, teacher.spatial_dim) for name, teacher in pool.teachers.items()}
     arms = {key: part.arm(dims) for key, part in parts.items()}
     grids = {arm.grid for arm in arms.values()}
     provider = FeatureProvider(pool, grids, len(source.train), augmentation.views, options.memory_gb)
-    estimation.start(_provenance(pool), grids)
+    estimation.start(_provenance(pool, options.device, source.train.fingerprint), grids)
     evaluation.prepare(pool, grids, options.memory_gb)
     return Group(
         jobs={_key(job, labels): job for job in jobs},
@@ -98,11 +102,11 @@ class _ArmParts:
         return Arm(student, normalizers, self.loss, self.balancer, self.recipe, self.stream, low)
 
 
-def _provenance(pool: TeacherPool) -> dict[str, dict[str, str]]:
+def _provenance(pool: TeacherPool, device: str, data: str) -> dict[str, dict[str, str]]:
     """What identifies the spatial features of each teacher that has any, wherever its weights lie."""
     return {
-        name: {key: str(value) for key, value in facts.items() if key != "source"}
-        for name, facts in pool.describe().items()
+        name: {"teacher": name, "data": data} | {key: str(value) for key, value in facts.items() if key != "source"}
+        for name, facts in pool.describe(device).items()
         if facts["spatial_dim"] is not None
     }
 

@@ -25,7 +25,7 @@ def explain(arguments: Sequence[str]) -> Iterator[str]:
             yield f"\nThere is no option '{word}'.{_guess(word, known)}"
             yield f"Groups: {', '.join(groups)}.\nOptions: {', '.join(options)}."
             yield "See `python run.py --help` and `python run.py --cfg job`."
-        elif key and word in groups and word not in OPEN_GROUPS and key not in (keys := _keys(word)):
+        elif key and word in groups and word not in OPEN_GROUPS and key not in (keys := _keys(word, arguments)):
             yield f"\nThere is no option '{word}.{key}'.{_guess(key, keys)}"
             yield f"Options of {word}: {', '.join(keys)}."
 
@@ -35,7 +35,10 @@ def _guess(word: str, known: Sequence[str]) -> str:
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
-def _keys(group: str) -> list[str]:
-    """Options that any file of a group sets."""
-    files = (yaml.safe_load(file.read_text()) or {} for file in (CONF / group).glob("*.yaml"))
+def _keys(group: str, arguments: Sequence[str]) -> list[str]:
+    """Options of the file that was chosen in a group, or else of the default."""
+    defaults = yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]
+    chosen = {group: option for item in defaults if isinstance(item, dict) for group, option in item.items()}
+    chosen |= dict(argument.partition("=")[::2] for argument in arguments)
+    files = [yaml.safe_load(file.read_text()) or {} for file in (CONF / group).glob(f"{chosen.get(group)}.yaml")]
     return sorted({key for file in files for key in file if not key.startswith("_") and key != "defaults"})

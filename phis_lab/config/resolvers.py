@@ -7,7 +7,15 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 NAMING_GROUPS = ("normalizer", "loss", "balancer", "teachers", "data")
-NOT_CONTENT = ("hydra", "paths", "logger", "seed")  # where, for whom, and how often: not what is computed
+NOT_CONTENT = ("hydra", "paths", "logger", "seed")
+NOT_CONTENT_EITHER = (  # where, for whom, how often and how fast: not what is computed
+    "data.workers",
+    "estimation.save",
+    "trainer.accelerator",
+    "trainer.checkpoint_every",
+    "trainer.log_every",
+    "trainer.memory_gb",
+)
 
 
 def register_resolvers() -> None:
@@ -33,13 +41,16 @@ def run_name(*, _root_: DictConfig) -> str:
 def content_hash(config: DictConfig) -> str:
     """SHA-256 of what determines a run apart from its seed.
 
-    Equal for two spellings of the same configuration; folders, loggers and the seed do not enter.
+    Equal for two spellings of the same configuration; seed, places, loggers and what only changes speed do not enter.
     """
-    content = OmegaConf.masked_copy(config, [str(key) for key in config if key not in NOT_CONTENT])
-    OmegaConf.set_struct(content, False)
-    content.seed = 0
-    content.paths = {}
-    resolved = OmegaConf.to_container(content, resolve=True, throw_on_missing=False)
+    unseeded = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    OmegaConf.set_struct(unseeded, False)
+    unseeded.seed = 0
+    resolved = OmegaConf.to_container(unseeded, resolve=True, throw_on_missing=False)
+    assert isinstance(resolved, dict)
+    for path in (*NOT_CONTENT, *NOT_CONTENT_EITHER):
+        section, _, key = path.rpartition(".")
+        (resolved.get(section, {}) if section else resolved).pop(key, None)
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -7,9 +7,11 @@ import torch
 import torchvision
 
 from phis_lab.cache import cache_folder
-from phis_lab.data.download import short_network_trials
+from phis_lab.data.download import appearing_folder, short_network_trials
 from phis_lab.data.options import DataSource
 from phis_lab.data.source import TensorImages
+
+_FOLDER = "cifar-10-batches-py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,16 +28,18 @@ class CIFAR10(DataSource):
         """Returns the train and the test images.
 
         Raises:
-            ValueError: the files are neither at `root` nor can they be downloaded.
+            ValueError: the files are damaged, or neither at `root` nor can they be downloaded.
         """
-        root = Path(self.root).expanduser() if self.root else cache_folder("data", "cifar10")
+        root = Path(self.root).expanduser() if self.root else cache_folder("data") / "cifar10"
         try:
-            with short_network_trials():
-                halves = [torchvision.datasets.CIFAR10(root, train=train, download=True) for train in (True, False)]
+            if not (root / _FOLDER).is_dir():
+                with short_network_trials(), appearing_folder(root / _FOLDER) as folder:
+                    torchvision.datasets.CIFAR10(folder.parent, download=True)
+            halves = [torchvision.datasets.CIFAR10(root, train=train) for train in (True, False)]
         except (OSError, RuntimeError) as error:
             raise ValueError(
-                f"CIFAR-10 is not in {root} and cannot be downloaded ({error}); "
-                "set data.root to a folder that holds cifar-10-batches-py, or choose data=fashion_mnist"
+                f"CIFAR-10 is not whole in {root / _FOLDER} and was not downloaded ({error}); delete that folder to "
+                f"fetch it again, set data.root to one that holds {_FOLDER}, or choose data=fashion_mnist"
             ) from error
         train, test = (
             TensorImages(

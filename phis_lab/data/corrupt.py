@@ -28,7 +28,7 @@ class CorruptCounter:
         """Counts `seen` more images, of which those named in `corrupt` did not decode.
 
         Raises:
-            RuntimeError: more than 1 % are corrupt.
+            ValueError: more than 1 % are corrupt.
         """
         self.seen += seen
         for name in corrupt:
@@ -38,7 +38,7 @@ class CorruptCounter:
         judged = min(self.num_images, max(self.seen, _ENOUGH_SEEN))
         if len(self.names) > _TOLERATED * judged:
             some = ", ".join(sorted(self.names)[:5])
-            raise RuntimeError(
+            raise ValueError(
                 f"{self.source}: {len(self.names)} corrupt images among {self.seen} seen are "
                 f"more than {_TOLERATED:.0%}; repair or remove them. Among them: {some}"
             )

@@ -31,10 +31,6 @@ class DataModule(LightningDataModule):
         self.steps = steps
         self.start_step = 0
 
-    def prepare_data(self) -> None:
-        """Fetches the data set, on one process per machine while the others wait."""
-        _ = self.source.train
-
     def train_dataloader(self) -> BatchLoader:
         """Returns the loader of the steps that remain, for this process of the attached trainer."""
         images = self.source.train
@@ -51,22 +47,28 @@ class DataModule(LightningDataModule):
         views = TrainViews(images, self.augmentation, self.source.seed)
         return BatchLoader(views, sampler, self.source.workers)
 
-    def eval_loader(self, split: Literal["train", "test"], count: int | None = None) -> EvalLoader:
+    def eval_loader(
+        self, split: Literal["train", "test"], count: int | None = None, labelled: bool = True
+    ) -> EvalLoader:
         """Returns a loader of (images, labels) with the central views, the same in every process.
 
         Args:
             split: which images.
             count: size of a class-balanced subset; None or more than there are takes all.
+            labelled: the labels will be used; otherwise an image may have none and gives -1.
 
         Raises:
-            ValueError: some of the images have no label.
+            ValueError: `labelled`, and some of the images have no label.
         """
         images = self.source.train if split == "train" else self.source.test
         if count is not None and count < len(images):
             images = Subset(images, count)
-        if (images.labels == UNLABELLED).any():
-            missing = int((images.labels == UNLABELLED).sum())
-            raise ValueError(f"{images.name}: evaluations need labels, {missing} of {len(images)} have none")
+        missing = int((images.labels == UNLABELLED).sum())
+        if labelled and missing:
+            raise ValueError(
+                f"{images.name}: this evaluation needs labels, {missing} of {len(images)} images have none; "
+                "give them classes or choose evaluations that need none"
+            )
         keys = [(index, 0) for index in range(len(images))]
         size = self.source.batch_size
         batches = [keys[at : at + size] for at in range(0, len(keys), size)]

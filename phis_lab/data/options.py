@@ -3,9 +3,15 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
+
+from pydantic import Field
 
 from phis_lab.data.source import ImageSource
 from phis_lab.data.subset import Subset
+
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +26,22 @@ class DataSource(ABC):
         batch_size: images per step over all processes.
         seed: of the order of the training images and of their augmentation.
         workers: processes that decode and augment; 0 does it in the training process.
+
+    Raises:
+        ValueError: a size is not positive, or `workers` is negative.
     """
 
-    train_images: int | None = None
-    test_images: int | None = None
-    batch_size: int = 128
+    train_images: Positive | None = None
+    test_images: Positive | None = None
+    batch_size: Positive = 128
     seed: int = 0
-    workers: int = 0
+    workers: NonNegative = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("train_images", 1), ("test_images", 1), ("batch_size", 1), ("workers", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"data.{name} is at least {least}, got {value}")
 
     @abstractmethod
     def read(self) -> tuple[ImageSource, ImageSource]:

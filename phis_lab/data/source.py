@@ -53,10 +53,6 @@ class ImageSource(ABC):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def label(self, index: int) -> int:
-        """Returns the class of image `index`, -1 if it has none."""
-        return int(self.labels[index])
-
     @abstractmethod
     def image(self, index: int) -> Tensor:
         """Returns image `index` as uint8 [3, h, w]; a grey one is repeated over the three channels.

@@ -1,6 +1,9 @@
 """The one augmentation pipeline, whose pixels depend on (seed, image, view) and on nothing else."""
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -22,15 +25,18 @@ class Augmentation:
         flip: mirror a view with probability one half.
         views: how many fixed views an image has, taken in turn over the epochs; None draws a fresh one every
             epoch.
+
+    Raises:
+        ValueError: one of them is out of its range.
     """
 
     def __init__(
         self,
-        image_size: int,
+        image_size: Annotated[int, Field(ge=1)],
         scale: tuple[float, float] = (0.4, 1.0),
         ratio: tuple[float, float] = (0.75, 1.3333),
         flip: bool = True,
-        views: int | None = None,
+        views: Annotated[int, Field(ge=1)] | None = None,
     ) -> None:
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(f"scale is a range of area shares within (0, 1], got {scale}")
@@ -38,6 +44,8 @@ class Augmentation:
             raise ValueError(f"ratio is a range of positive width / height, got {ratio}")
         if image_size < 1:
             raise ValueError(f"image_size is a positive number of pixels, got {image_size}")
+        if views is not None and views < 1:
+            raise ValueError(f"views is a positive number or null for fresh ones every epoch, got {views}")
         self.image_size = image_size
         self.views = views
         to_float = v2.ToDtype(torch.float32, scale=True)

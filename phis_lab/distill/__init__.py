@@ -1,7 +1,7 @@
 """The engine: arms, their shared teacher pass, statistics, evaluations and checkpoints."""
 
 import phis_lab._torchvision  # noqa: F401  before lightning
-from phis_lab.distill.arm import Arm, DivergedError, StepResult
+from phis_lab.distill.arm import Arm, ArmFailedError, StepResult
 from phis_lab.distill.checkpoint import checkpoint_step, load_checkpoint, save_checkpoint
 from phis_lab.distill.estimation import Estimation, OfflineEstimation, OnlineEstimation
 from phis_lab.distill.evaluation import Evaluation, Scores
@@ -17,9 +17,9 @@ from phis_lab.distill.streams import RandomStream
 
 __all__ = [
     "Arm",
+    "ArmFailedError",
     "ArmRun",
     "Distiller",
-    "DivergedError",
     "Estimation",
     "Evaluation",
     "FeatureProvider",

@@ -1,14 +1,17 @@
 """One arm: a student with its heads, normalisers, loss, balancer, optimiser and random streams."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from phis_lab.distill.gradients import average, average_gradients
+from phis_lab.distill.gradients import average_gradients
 from phis_lab.distill.optimizer import OptimizerRecipe
 from phis_lab.distill.streams import RandomStream
+from phis_lab.linalg import Moments
+from phis_lab.linalg.processes import average
 from phis_lab.losses import Balancer, Loss
 from phis_lab.normalizers import Normalizer
 from phis_lab.shapes import Float
@@ -22,10 +25,11 @@ class StepResult(NamedTuple):
     loss: float
     rows: dict[str, float]  # "<teacher>/<term>" -> mean over images, in the normalised space
     lr: float
+    predictions: dict[str, Features]  # in the normalised space, from which the loss was computed
 
 
-class DivergedError(ValueError):
-    """An arm's loss is no longer finite."""
+class ArmFailedError(ValueError):
+    """One arm cannot go on; the others can."""
 
 
 class Arm(nn.Module):
@@ -75,15 +79,16 @@ class Arm(nn.Module):
         """One optimisation step.
 
         Raises:
-            DivergedError: the loss is not finite; the student is left as it was.
+            ArmFailedError: the loss is not finite; the student is left as it was.
         """
         with self.stream.active():
-            rows = self._rows(self.predict(images)[1], features)
+            predictions = self.predict(images)[1]
+            rows = self._rows(predictions, features)
             loss = self.balancer(torch.stack(list(rows.values())))
         means = average(torch.stack([loss.detach(), *(row.detach().mean() for row in rows.values())])).tolist()
-        if not all(map(torch.isfinite, torch.tensor(means))):
+        if not all(map(math.isfinite, means)):
             named = {name: round(value, 4) for name, value in zip(rows, means[1:], strict=True)}
-            raise DivergedError(f"the loss is not finite at step {step}: {named}")
+            raise ArmFailedError(f"the loss is not finite after {step} of its steps: {named}")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         average_gradients(self.student.parameters())
@@ -91,7 +96,7 @@ class Arm(nn.Module):
             nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.clip)
         lr = self.recipe.set_rate(self.optimizer, step, max_steps)
         self.optimizer.step()
-        return StepResult(means[0], dict(zip(rows, means[1:], strict=True)), lr)
+        return StepResult(means[0], dict(zip(rows, means[1:], strict=True)), lr, predictions)
 
     def _rows(self, predictions: Mapping[str, Features], features: Mapping[str, Features]) -> dict[str, Tensor]:
         rows: dict[str, Tensor] = {}
@@ -100,6 +105,35 @@ class Arm(nn.Module):
             terms = self.loss(predictions[teacher].summary, predictions[teacher].spatial, target.summary, spatial)
             rows |= {f"{teacher}/{kind}": term for kind, term in terms.items()}
         return rows
+
+    def fit(self, moments: Mapping[str, Moments], step: int) -> None:
+        """Fit every normaliser.
+
+        Raises:
+            ArmFailedError: statistics that the method cannot use, with the teacher and the step.
+        """
+        for teacher, normalizer in self.normalizers.items():
+            try:
+                normalizer.fit(moments[teacher])  # type: ignore[operator]
+            except ValueError as error:
+                raise ArmFailedError(f"teacher '{teacher}', spatial features, step {step}: {error}") from error
+
+    @torch.no_grad()
+    def is_finite(self, images: Float[Tensor, "b 3 h w"]) -> bool:
+        """Whether all that the student says of some images is finite; a last step may have broken it."""
+        tokens, predictions = self.predict(images)
+        said = [tensor for features in (tokens, *predictions.values()) for tensor in features if tensor is not None]
+        return all(bool(tensor.isfinite().all()) for tensor in said)
+
+    @torch.no_grad()
+    def teacher_errors(self, predictions: Mapping[str, Features], targets: Mapping[str, Features]) -> dict[str, float]:
+        """Mean squared error of spatial predictions in each teacher's own space."""
+        errors: dict[str, Tensor] = {}
+        for teacher, target in targets.items():
+            spatial = self.in_teacher_space(teacher, predictions[teacher]).spatial
+            if spatial is not None and target.spatial is not None:
+                errors[teacher] = (spatial - target.spatial).square().mean()
+        return dict(zip(errors, average(torch.stack(list(errors.values()))).tolist(), strict=True)) if errors else {}
 
     def in_teacher_space(self, teacher: str, prediction: Features) -> Features:
         """A prediction with the normaliser undone: comparable between methods."""

@@ -1,6 +1,7 @@
 """Checkpoints: one file per arm, all of a group at the same step."""
 
 import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,18 @@ def load_checkpoint(folder: Path, config_sha256: str) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-    except (RuntimeError, OSError, EOFError) as error:
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(f"{path} cannot be read ({error}); delete it to start this run anew") from error
     if state["config_sha256"] != config_sha256:
         raise ValueError(f"{path} is of another configuration; choose another folder or delete it")
     return state
 
 
-def checkpoint_step(folder: Path) -> int:
-    """Steps that the checkpoint in a folder has behind it; 0 without one."""
-    path = folder / CHECKPOINT
-    return int(torch.load(path, weights_only=True, map_location="cpu", mmap=True)["step"]) if path.exists() else 0
+def checkpoint_step(folder: Path, config_sha256: str) -> int:
+    """Steps that the checkpoint in a folder has behind it; 0 without one.
+
+    Raises:
+        ValueError: as `load_checkpoint`.
+    """
+    state = load_checkpoint(folder, config_sha256)
+    return 0 if state is None else int(state["step"])

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
-from phis_lab.distill.gradients import world_size
 from phis_lab.linalg import Moments
+from phis_lab.linalg.processes import any_process, rank, world_size
 from phis_lab.teachers import Features
 
 log = logging.getLogger(__name__)
@@ -37,9 +36,13 @@ class Estimation(ABC):
     def observe(self, features: GridFeatures, step: int) -> bool:
         """Take in a step's features; True where the normalisers have to be fitted anew."""
 
-    def trains(self, step: int) -> bool:
-        """Whether students are optimised in this step."""
-        return True
+    first_step: int = 0
+    """Students are optimised from this step on."""
+
+    def check(self, max_steps: int) -> None:
+        """Raise ValueError where a run of this length makes no sense."""
+        if max_steps <= self.first_step:
+            raise ValueError(f"nobody would train: max_steps is {max_steps}, warmup_steps {self.first_step}")
 
     def state_dict(self) -> dict[str, Any]:
         """State that a resumed run needs; empty once frozen."""
@@ -70,12 +73,7 @@ class OnlineEstimation(Estimation):
     ) -> None:
         if warmup_steps >= steps:
             raise ValueError(f"warmup_steps ({warmup_steps}) must be below steps ({steps})")
-        self.steps, self.refresh_every, self.warmup_steps, self.save = (
-            steps,
-            refresh_every,
-            warmup_steps,
-            save,
-        )
+        self.steps, self.refresh_every, self.first_step, self.save = steps, refresh_every, warmup_steps, save
         self.moments = {}
         self._provenance: dict[str, dict[str, str]] = {}
         self._frozen = False
@@ -84,8 +82,12 @@ class OnlineEstimation(Estimation):
         self._provenance = {name: dict(facts) for name, facts in provenance.items()}
         self.moments = {grid: {} for grid in sorted(grids)}
 
-    def trains(self, step: int) -> bool:  # noqa: D102
-        return step >= self.warmup_steps
+    def check(self, max_steps: int) -> None:  # noqa: D102
+        super().check(max_steps)
+        if self.save is not None and max_steps < self.steps:
+            raise ValueError(
+                f"nothing would be saved: the moments are complete after {self.steps} of {max_steps} steps"
+            )
 
     def observe(self, features: GridFeatures, step: int) -> bool:  # noqa: D102
         for by_teacher in features.values():
@@ -99,7 +101,7 @@ class OnlineEstimation(Estimation):
         last = step == self.steps - 1
         if last:
             self._freeze()
-        since = step - self.warmup_steps
+        since = step - self.first_step
         return last or (since >= 0 and since % self.refresh_every == 0)
 
     def _add(self, grid: Grid, teacher: str, spatial: Tensor) -> None:
@@ -116,13 +118,14 @@ class OnlineEstimation(Estimation):
     def _freeze(self) -> None:
         self._frozen = True
         log.info("Teacher statistics are frozen after %d steps.", self.steps)
-        if self.save is None:
+        if self.save is None or rank() > 0:
             return
         for grid, by_teacher in self.moments.items():
             for teacher, moments in by_teacher.items():
                 path = moments_file(Path(self.save), teacher, grid)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                moments.save(path)
+                moments.save(path.with_suffix(".part"))
+                path.with_suffix(".part").replace(path)
                 log.info("Wrote the moments of %s to %s.", teacher, path)
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102
@@ -138,6 +141,8 @@ class OnlineEstimation(Estimation):
         for key, moments_state in state.items():
             size, teacher = key.split("/", 1)
             grid = (int(size.split("x")[0]), int(size.split("x")[1]))
+            if grid not in self.moments:
+                continue
             moments = Moments(len(moments_state["mean"]), provenance=provenance_of(self._provenance[teacher], grid))
             moments.load_state_dict(moments_state)
             self.moments.setdefault(grid, {})[teacher] = moments
@@ -181,17 +186,21 @@ def provenance_of(facts: Mapping[str, str], grid: Grid) -> dict[str, str]:
 
 def refuse_foreign(found: Mapping[str, str], wanted: Mapping[str, str], teacher: str) -> None:
     """Raise ValueError unless saved statistics are of the very features that this run will see."""
-    wrong = [f"{key} is {found.get(key)!r}, not {value!r}" for key, value in wanted.items() if found.get(key) != value]
+    if found.get("data") != wanted.get("data"):
+        log.warning("The saved moments of %s were gathered on other images.", teacher)
+    differing = [key for key, value in wanted.items() if key != "data" and found.get(key) != value]
+    wrong = [f"{key} is {found.get(key)!r}, not {wanted[key]!r}" for key in differing]
     if wrong:
         raise ValueError(f"the saved moments of teacher '{teacher}' are of other features: {'; '.join(wrong)}")
 
 
 def refuse_non_finite(features: Mapping[str, Features], step: int) -> None:
-    """Raise ValueError naming teacher, kind of token and step where features hold NaN or infinity."""
-    for teacher, feature in features.items():
-        for kind, tensor in feature._asdict().items():
-            if tensor is not None and not torch.isfinite(tensor).all():
-                bad = int((~torch.isfinite(tensor)).sum())
-                raise ValueError(
-                    f"teacher '{teacher}': {bad} NaN or infinite values in its {kind} features at step {step}"
-                )
+    """Raise ValueError naming teacher, kind of token and step where features hold NaN or infinity, on every process."""
+    problems = [
+        f"teacher '{teacher}': {int((~tensor.isfinite()).sum())} NaN or infinite values in its {kind} features"
+        for teacher, feature in features.items()
+        for kind, tensor in feature._asdict().items()
+        if tensor is not None and not tensor.isfinite().all()
+    ]
+    if any_process(bool(problems)):
+        raise ValueError(f"{'; '.join(problems) or 'NaN or infinite features in another process'} at step {step}")

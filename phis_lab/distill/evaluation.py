@@ -16,7 +16,9 @@ from phis_lab.tracking import TeacherMetrics
 from phis_lab.tracking.record import Kind
 
 Positive = Annotated[int, Field(ge=1)]
-Loader = Callable[[Literal["train", "test"], int], Iterable[tuple[Tensor, Tensor]]]
+Split = Literal["train", "test"]
+Loader = Callable[[Split, int, bool], Iterable[tuple[Tensor, Tensor]]]
+"""(split, images, whether labels are needed) -> batches of images and labels."""
 
 
 class Scores(NamedTuple):
@@ -57,6 +59,18 @@ class Evaluation:
         memory = memory_gb if self.every else 0.0
         self._provider = FeatureProvider(pool, grids, self.matching_images, views=1, memory_gb=memory)
 
+    def check(self, loader: Loader) -> None:
+        """Refuse what would only fail at the end: images without labels, or fewer than a probe needs.
+
+        Raises:
+            ValueError: naming the probe or the images.
+        """
+        for name, probe in self.probes.items():
+            if self.train_images < probe.minimum_images:
+                raise ValueError(f"{name} needs {probe.minimum_images} images; train_images is {self.train_images}")
+            loader("train", self.train_images, True)
+            loader("test", self.test_images, True)
+
     def due(self, step: int) -> bool:
         """Whether to evaluate after this many steps."""
         return self.every is not None and step > 0 and step % self.every == 0
@@ -68,7 +82,7 @@ class Evaluation:
         for arm in arms.values():
             arm.eval()
         try:
-            matching = self._match(arms, loader("test", self.matching_images), device)
+            matching = self._match(arms, loader("test", self.matching_images, False), device)
             probes = {name: probe for name, probe in self.probes.items() if final or probe.when == "always"}
             scores = self._probe(arms, probes, loader, device) if probes else {label: {} for label in arms}
         finally:
@@ -96,8 +110,8 @@ class Evaluation:
     def _probe(
         self, arms: Mapping[str, Arm], probes: Mapping[str, Probe], loader: Loader, device: torch.device
     ) -> dict[str, dict[str, float]]:
-        train = self._embed(arms, loader("train", self.train_images), device)
-        test = self._embed(arms, loader("test", self.test_images), device)
+        train = self._embed(arms, loader("train", self.train_images, True), device)
+        test = self._embed(arms, loader("test", self.test_images, True), device)
         return {
             label: {
                 f"{name}/{metric}": value

@@ -1,16 +1,13 @@
-"""Averages over the processes of a data-parallel run; without a process group both leave their input alone."""
+"""One gradient all-reduce per arm."""
 
 from collections.abc import Iterable
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
-
-def world_size() -> int:
-    """Number of processes that train together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+from phis_lab.linalg.processes import world_size
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
@@ -27,12 +24,3 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     flat /= world_size()
     for parameter, gradient in zip(trained, _unflatten_dense_tensors(flat, gradients), strict=True):
         parameter.grad = gradient
-
-
-def average(values: Tensor) -> Tensor:
-    """Mean of a tensor of statistics over the processes."""
-    if world_size() > 1:
-        values = values.clone()
-        dist.all_reduce(values)
-        values /= world_size()
-    return values

@@ -26,6 +26,7 @@ class ArmRun:
     arm: Arm
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds_before: float = 0.0
+    corrupt_before: list[str] = field(default_factory=list)
 
     def scored(self, step: int, scores: Scores) -> None:
         """Add an evaluation to the history."""
@@ -60,8 +61,10 @@ class Keeper(L.Callback):
         self.corrupt_names: set[str] = set()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clocks."""
+        assert isinstance(pl_module, Distiller)
         self.started = time.perf_counter()
+        pl_module.restart_clock()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -71,13 +74,14 @@ class Keeper(L.Callback):
         self.corrupt_names.update(batch.corrupt)
         step = pl_module.steps_done
         unfinished = step < pl_module.max_steps
-        if unfinished and self.evaluation.due(step):
+        if unfinished and self.evaluation.due(step) and step > pl_module.estimation.first_step:
             self.evaluate(pl_module, final=False)
         asked = trainer.strategy.reduce_boolean_decision(self.stop.requested, all=False)
         if asked or not unfinished or step % self.checkpoint_every == 0:
             self.save(pl_module)
         if asked:
             trainer.should_stop = True
+        pl_module.restart_clock()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Score the finished arms while they are still on their device."""
@@ -87,12 +91,22 @@ class Keeper(L.Callback):
 
     def evaluate(self, module: Distiller, final: bool) -> dict[str, Scores]:
         """Score every live arm and add the scores to its history."""
+        self._stop_broken_arms(module)
         scores = self.evaluation(module.live_arms(), self.loader, module.device, final)
         for run in self.runs:
             if run.label in scores:
                 run.scored(module.steps_done, scores[run.label])
                 self.on_scores(run.label, module.steps_done, scores[run.label])
         return scores
+
+    def _stop_broken_arms(self, module: Distiller) -> None:
+        """An arm whose last step broke it has no scores, and must not keep the others from theirs."""
+        images, _ = next(iter(self.loader("test", 16, False)))
+        for label, arm in module.live_arms().items():
+            arm.eval()
+            if not arm.is_finite(images.to(module.device)):
+                module.stop_arm(label, f"its features are not finite after step {module.steps_done}")
+            arm.train()
 
     @rank_zero_only
     def save(self, module: Distiller) -> None:
@@ -107,6 +121,9 @@ class Keeper(L.Callback):
                 "estimation": module.estimation.state_dict(),
                 "history": run.history,
                 "seconds": self.seconds(run),
+                "images_seen": module.images_seen,
+                "train_seconds": module.seconds,
+                "corrupt_names": sorted(self.corrupt_names),
             }
             save_checkpoint(run.folder, state)
 

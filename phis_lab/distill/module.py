@@ -3,15 +3,14 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from phis_lab.data import Batch
-from phis_lab.distill.arm import Arm, DivergedError, StepResult
+from phis_lab.distill.arm import Arm, ArmFailedError, StepResult
 from phis_lab.distill.estimation import Estimation
 from phis_lab.distill.provider import FeatureProvider
 from phis_lab.teachers import Features
@@ -20,6 +19,13 @@ log = logging.getLogger(__name__)
 
 Grid = tuple[int, int]
 Logged = Callable[[str, dict[str, float], int], None]
+
+
+class Failure(NamedTuple):
+    """When and why an arm was stopped."""
+
+    step: int
+    reason: str
 
 
 class Distiller(L.LightningModule):
@@ -55,16 +61,13 @@ class Distiller(L.LightningModule):
         self.arms = nn.ModuleDict(arms)
         self.pool = provider.pool
         self.provider, self.estimation = provider, estimation
-        self.max_steps, self.steps_done, self.log_every, self.logged = (
-            max_steps,
-            start_step,
-            log_every,
-            logged,
-        )
+        self.max_steps, self.steps_done = max_steps, start_step
+        self.log_every, self.logged = log_every, logged
         self.resume = resume or {}
-        self.failures: dict[str, str] = {}
+        self.failures: dict[str, Failure] = {}
         self.seconds = 0.0
         self.images_seen = 0
+        self._since = time.perf_counter()
 
     def configure_optimizers(self) -> list[Optimizer]:
         """None for Lightning to drive: each arm steps its own."""
@@ -77,52 +80,45 @@ class Distiller(L.LightningModule):
         self.resume = {}
 
     def live_arms(self) -> dict[str, Arm]:
-        """Arms whose loss is still finite."""
+        """Arms that go on."""
         return {label: arm for label, arm in self.arms.items() if label not in self.failures}  # type: ignore[misc]
+
+    def stop_arm(self, label: str, reason: str) -> None:
+        """Take an arm out; the others go on."""
+        self.failures[label] = Failure(self.steps_done, reason)
+        log.error("%s was stopped: %s", label, reason)
+        if not self.live_arms():
+            raise ArmFailedError("; ".join(f"{name}: {failure.reason}" for name, failure in self.failures.items()))
+
+    def restart_clock(self) -> None:
+        """Leave what was done between two steps out of the training time; waiting for data stays in."""
+        self._since = time.perf_counter()
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of every arm on one batch."""
-        started = time.perf_counter()
-        step = self.steps_done
         features = self.provider(batch.images, batch.keys)
-        fit = self.estimation.observe(features, step)
-        logs_now = step % self.log_every == 0 or step == self.max_steps - 1
+        fit = self.estimation.observe(features, self.steps_done)
         for label, arm in self.live_arms().items():
-            if fit:
-                self._fit(arm)
-            if self.estimation.trains(step):
-                self._step_arm(label, arm, batch, features[arm.grid], logs_now)
+            try:
+                if fit:
+                    arm.fit(self.estimation.moments[arm.grid], self.steps_done)
+                if self.estimation.first_step <= self.steps_done:
+                    self._step_arm(label, arm, batch, features[arm.grid])
+            except ArmFailedError as reason:
+                self.stop_arm(label, str(reason))
         self.steps_done += 1
         self.images_seen += len(batch.images)
-        self.seconds += time.perf_counter() - started
-        if not self.live_arms():
-            raise DivergedError("; ".join(f"{label}: {why}" for label, why in self.failures.items()))
+        now = time.perf_counter()
+        self.seconds += now - self._since
+        self._since = now
 
-    def _fit(self, arm: Arm) -> None:
-        for teacher, moments in self.estimation.moments[arm.grid].items():
-            arm.normalizers[teacher].fit(moments)  # type: ignore[operator]
-
-    def _step_arm(self, label: str, arm: Arm, batch: Batch, features: Mapping[str, Features], logs_now: bool) -> None:
-        try:
-            result = arm.step(batch.images, features, self.steps_done, self.max_steps)
-        except DivergedError as reason:
-            self.failures[label] = str(reason)
-            log.error("%s was stopped: %s. The other arms go on.", label, reason)
-            return
-        if logs_now:
-            self.logged(label, {**_named(result), **self._teacher_space(arm, batch, features)}, self.steps_done)
-
-    @torch.no_grad()
-    def _teacher_space(self, arm: Arm, batch: Batch, features: Mapping[str, Features]) -> dict[str, float]:
-        """Mean squared error on this batch in each teacher's own space, for the curves."""
-        with arm.stream.active():
-            predictions = arm.predict(batch.images)[1]
-        errors: dict[str, float] = {}
-        for teacher, target in features.items():
-            spatial = arm.in_teacher_space(teacher, predictions[teacher]).spatial
-            if spatial is not None and target.spatial is not None:
-                errors[f"train/{teacher}/teacher_mse"] = (spatial - target.spatial).square().mean().item()
-        return errors
+    def _step_arm(self, label: str, arm: Arm, batch: Batch, features: Mapping[str, Features]) -> None:
+        first, step = self.estimation.first_step, self.steps_done
+        result = arm.step(batch.images, features, step - first, self.max_steps - first)
+        if step % self.log_every == 0 or step == self.max_steps - 1:
+            errors = arm.teacher_errors(result.predictions, features)
+            named = {f"train/{teacher}/teacher_mse": value for teacher, value in errors.items()}
+            self.logged(label, {**_named(result), **named}, step)
 
 
 def _named(result: StepResult) -> dict[str, float]:

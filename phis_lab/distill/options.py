@@ -17,7 +17,7 @@ class TrainerOptions:
         max_steps: optimisation steps of the whole run; there are no epochs.
         precision: of the student's matrix products; `auto` is bfloat16 where the hardware has it.
         teacher_precision: the same for the teachers' forward passes.
-        accelerator: Lightning's name for the device.
+        accelerator: `auto` takes a CUDA device where there is one.
         log_every: steps between logged values.
         checkpoint_every: steps between checkpoints; Ctrl-C saves one too.
         memory_gb: teacher features of fixed views stay in memory up to this size.
@@ -32,8 +32,18 @@ class TrainerOptions:
     memory_gb: Annotated[float, Field(ge=0)] = 4.0
 
     @property
+    def device(self) -> str:
+        """The kind of device that computes: `cuda` where there is one and it is wanted, else `cpu`.
+
+        Raises:
+            ValueError: a GPU was asked for and there is none.
+        """
+        if self.accelerator == "gpu" and not torch.cuda.is_available():
+            raise ValueError("accelerator=gpu, but torch sees no CUDA device; choose auto or cpu")
+        return "cuda" if self.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+
+    @property
     def low_precision(self) -> torch.dtype | None:
         """bfloat16 where it was asked for or where `auto` finds hardware for it; None for float32."""
-        device = "cuda" if self.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-        wanted = self.precision == "bfloat16" or (self.precision == "auto" and has_bfloat16(device))
+        wanted = self.precision == "bfloat16" or (self.precision == "auto" and has_bfloat16(self.device))
         return torch.bfloat16 if wanted else None

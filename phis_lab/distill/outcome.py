@@ -3,25 +3,28 @@
 from collections.abc import Mapping
 
 from phis_lab.data import DataModule
-from phis_lab.distill.gradients import world_size
+from phis_lab.data.source import digest
 from phis_lab.distill.keeper import ArmRun, Keeper
 from phis_lab.distill.module import Distiller
+from phis_lab.linalg.processes import world_size
 from phis_lab.tracking import Data, HistoryPoint, Metric, RunRecord, environment, git_commit
 from phis_lab.tracking.job import Job
 
 
 def compose_record(
-    job: Job, method: str, run: ArmRun, module: Distiller, keeper: Keeper, data: DataModule
+    job: Job, method: str, run: ArmRun, module: Distiller, keeper: Keeper, data: DataModule, device: str
 ) -> RunRecord:
     """Everything that tables and figures may ask of a run; a diverged arm has a reason instead of metrics."""
     scores = keeper.final.get(run.label)
     facts = environment()
+    failure = module.failures.get(run.label)
+    steps = module.steps_done if failure is None else failure.step
     probes = {} if scores is None else scores.probes
     return RunRecord(
         name=job.study,
         method=method,
-        status="failed" if run.label in module.failures else "complete",
-        failure=module.failures.get(run.label),
+        status="complete" if failure is None else "failed",
+        failure=None if failure is None else failure.reason,
         choices=job.choices,
         overrides=list(job.overrides),
         seed=job.seed,
@@ -29,13 +32,13 @@ def compose_record(
         command=job.command,
         commit=git_commit(),
         data=_data(data),
-        teachers={name: _without_none(facts) for name, facts in module.pool.describe().items()},
+        teachers={name: _without_none(facts) for name, facts in module.pool.describe(device).items()},
         normalizers={name: _describe(normalizer) for name, normalizer in run.arm.normalizers.items()},
         metrics={name: Metric(value=v, unit="fraction", higher_is_better=True) for name, v in probes.items()},
         teacher_metrics={} if scores is None else scores.matching,
         history=[HistoryPoint(**point) for point in run.history],
-        steps=module.steps_done,
-        images=module.steps_done * data.source.batch_size,
+        steps=steps,
+        images=steps * data.source.batch_size,
         wall_time_s=keeper.seconds(run),
         images_per_s=module.images_seen * world_size() / max(module.seconds, 1e-9),
         corrupt_images=len(keeper.corrupt_names),
@@ -48,7 +51,7 @@ def _data(data: DataModule) -> Data:
     train, test = data.source.train, data.source.test
     return Data(
         name=train.name.partition("/")[0],
-        fingerprint=train.fingerprint,
+        fingerprint=digest(train.fingerprint, test.fingerprint),
         train_images=len(train),
         test_images=len(test),
     )

@@ -92,11 +92,12 @@ class _Store:
         }
 
     def write(self, rows: Tensor, matched: Mapping[Grid, Mapping[str, Features]]) -> None:
+        new = ~self._filled[rows]
         for grid, by_teacher in matched.items():
             for name, features in by_teacher.items():
                 for table, tensor in zip(self._tables[grid][name], features, strict=True):
                     if table is not None and tensor is not None:
-                        table[rows] = tensor.cpu()
+                        table[rows[new]] = tensor.cpu()[new]
         self._filled[rows] = True
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import warnings
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from phis_lab.data import DataModule
-from phis_lab.distill.arm import Arm, DivergedError
+from phis_lab.distill.arm import Arm, ArmFailedError
 from phis_lab.distill.checkpoint import load_checkpoint
 from phis_lab.distill.estimation import Estimation
 from phis_lab.distill.evaluation import Evaluation, Scores
@@ -54,7 +55,7 @@ def train_group(group: Group) -> None:
     """Train the arms of a group, evaluate them and write their records.
 
     Raises:
-        DivergedError: every arm did; their records say so.
+        ArmFailedError: every arm did; their records say so.
         SystemExit: the user asked to stop; checkpoints are written.
     """
     runs, module = _resume(group)
@@ -65,6 +66,7 @@ def train_group(group: Group) -> None:
 
     loader, every = group.data.eval_loader, group.options.checkpoint_every
     keeper = Keeper(runs, group.evaluation, loader, stop, every, on_scores)
+    keeper.corrupt_names.update(name for run in runs for name in run.corrupt_before)
     try:
         for run in runs:
             _start(group, run, module.steps_done)
@@ -72,21 +74,29 @@ def train_group(group: Group) -> None:
             _fit(group, module, keeper)
         if stop.requested and module.steps_done < module.max_steps:
             log.warning("Stopped after step %d. The same command goes on from there.", module.steps_done)
-            sys.exit(INTERRUPTED)
+            _leave(INTERRUPTED)
         if is_first_process():
             _write_records(group, module, keeper)
+        if stop.requested:
+            _leave(INTERRUPTED)
     finally:
         for logger in group.loggers.values():
             logger.finish()
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()  # the next group of a sweep starts its own
-    if not module.live_arms():
-        raise DivergedError("; ".join(f"{group.labels[key]}: {reason}" for key, reason in module.failures.items()))
+    if not module.live_arms() and is_first_process():
+        reasons = [f"{group.labels[key]}: {failure.reason}" for key, failure in module.failures.items()]
+        raise ArmFailedError("; ".join(reasons))
 
 
 def is_first_process() -> bool:
     """Whether this process writes: the only one, or rank 0 of those that train together."""
-    return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
+def _leave(code: int) -> None:
+    """Exit; only the first process says so, for a launcher takes the others' codes for a crash and kills the first."""
+    sys.exit(code if is_first_process() else 0)
 
 
 def _resume(group: Group) -> tuple[list[ArmRun], Distiller]:
@@ -100,7 +110,7 @@ def _resume(group: Group) -> tuple[list[ArmRun], Distiller]:
     start = steps.pop()
     if start:
         log.info("Going on from step %d.", start)
-        group.estimation.load_state_dict(next(iter(states.values()))["estimation"])
+        group.estimation.load_state_dict(dict(ChainMap(*(state["estimation"] for state in states.values()))))
     group.data.start_step = start
     runs = [
         ArmRun(key, job.folder, job.sha256, group.arms[key], **_past(states.get(key)))
@@ -116,11 +126,18 @@ def _resume(group: Group) -> tuple[list[ArmRun], Distiller]:
         log_every=group.options.log_every,
         logged=lambda key, values, step: group.loggers[key].log(values, step),
     )
+    for state in states.values():
+        module.images_seen, module.seconds = state["images_seen"], state["train_seconds"]
     return runs, module
 
 
 def _past(state: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {} if state is None else {"history": state["history"], "seconds_before": state["seconds"]}
+    return (
+        {}
+        if state is None
+        else {"history": state["history"], "seconds_before": state["seconds"]}
+        | {"corrupt_before": state["corrupt_names"]}
+    )
 
 
 def _start(group: Group, run: ArmRun, step: int) -> None:
@@ -130,15 +147,19 @@ def _start(group: Group, run: ArmRun, step: int) -> None:
     job = group.jobs[run.label]
     run.folder.mkdir(parents=True, exist_ok=True)
     (run.folder / "config.yaml").write_text(yaml.safe_dump(job.config, sort_keys=False))
-    info = RunInfo(name=f"{group.labels[run.label]}/seed{job.seed}", group=job.study, config=job.config, step=step)
+    name = f"{group.labels[run.label]}/seed{job.seed}"
+    info = RunInfo(name=name, group=job.study, config=job.config, step=step, tags=tuple(job.choices.values()))
     group.loggers[run.label].start(info)
+    for point in run.history:
+        if point["step"] >= step:  # dropped by the loggers with all that a stopped run may have logged since
+            group.loggers[run.label].log(_flat(Scores(point["metrics"], point["teacher_metrics"])), point["step"])
 
 
 def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:
     for package in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(package).setLevel(logging.WARNING)  # not what it found, nor its tips
     trainer = L.Trainer(
-        accelerator=group.options.accelerator,
+        accelerator=group.options.device,
         **group.strategy.trainer_arguments(),
         max_epochs=1,
         min_epochs=0,
@@ -150,22 +171,22 @@ def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:
         num_sanity_val_steps=0,
         callbacks=[keeper, ProgressLine(Console())],
     )
-    if module.steps_done == module.max_steps:
-        module.to(trainer.strategy.root_device).on_fit_start()
-        keeper.final = keeper.evaluate(module, final=True)
-        return
     try:
+        if module.steps_done == module.max_steps:
+            module.to(trainer.strategy.root_device).on_fit_start()
+            keeper.final = keeper.evaluate(module, final=True)
+            return
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r"`isinstance\(treespec")  # Lightning against torch 2.13
             trainer.fit(module, datamodule=group.data)
-    except DivergedError:
+    except ArmFailedError:
         log.error("No arm is left.")
 
 
 def _write_records(group: Group, module: Distiller, keeper: Keeper) -> None:
     for run in keeper.runs:
         job = group.jobs[run.label]
-        record = compose_record(job, group.labels[run.label], run, module, keeper, group.data)
+        record = compose_record(job, group.labels[run.label], run, module, keeper, group.data, group.options.device)
         group.loggers[run.label].finish(record)
         log.info("%s, seed %d: %s", group.labels[run.label], job.seed, write_record(run.folder, record))
 

@@ -1,5 +1,6 @@
 """Evaluations of frozen student features as options: a named protocol around one pure function each."""
 
+import logging
 from abc import ABC, abstractmethod
 from typing import Annotated, Literal, NamedTuple
 
@@ -9,6 +10,8 @@ from torch import Tensor
 from phis_lab.evals.knn import knn_predict
 from phis_lab.evals.linear_probe import linear_probe
 from phis_lab.shapes import Float, Int64
+
+_log = logging.getLogger(__name__)
 
 When = Literal["always", "end"]
 
@@ -21,9 +24,15 @@ class Embeddings(NamedTuple):
 
 
 class Probe(ABC):
-    """Measures frozen features; `when` says whether during training too or only at the end."""
+    """Measures frozen features.
+
+    Attributes:
+        when: during training too, or only at the end.
+        minimum_images: labelled training images that it needs.
+    """
 
     when: When
+    minimum_images: int = 1
 
     @abstractmethod
     def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
@@ -48,6 +57,7 @@ class KNN(Probe):
         when: When = "always",
     ) -> None:
         self.k, self.temperature, self.when = k, temperature, when
+        self.minimum_images = k
         self.protocol: Literal["radio", "dino"] = protocol
 
     def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
@@ -61,12 +71,25 @@ class LinearProbe(Probe):
 
     Args:
         c: inverse strength of the L2 penalty, as in scikit-learn.
+        max_iterations: limit of L-BFGS; a probe that reaches it unconverged says so in the log.
         when: during training too, or only at the end.
     """
 
-    def __init__(self, c: Annotated[float, Field(gt=0)] = 1.0, when: When = "end") -> None:
-        self.c, self.when = c, when
+    def __init__(
+        self,
+        c: Annotated[float, Field(gt=0)] = 1.0,
+        max_iterations: Annotated[int, Field(ge=1)] = 1000,
+        when: When = "end",
+    ) -> None:
+        self.c, self.max_iterations, self.when = c, max_iterations, when
 
     def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
         """Top-1 accuracy on the test images."""
-        return {"accuracy": linear_probe(*train, *test, c=self.c).accuracy}
+        result = linear_probe(*train, *test, c=self.c, max_iterations=self.max_iterations)
+        if not result.converged:
+            _log.warning(
+                "the linear probe did not converge: objective %.6g after %d iterations; raise max_iterations",
+                result.objective,
+                result.iterations,
+            )
+        return {"accuracy": result.accuracy}

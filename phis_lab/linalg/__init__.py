@@ -1,14 +1,17 @@
 """Linear algebra under the normalisers; torch is its only requirement."""
 
+from phis_lab.linalg.channels import channel_moments, merge_moments
 from phis_lab.linalg.hadamard import hadamard_matrix, is_hadamard_order
 from phis_lab.linalg.moments import Moments
 from phis_lab.linalg.rotations import equal_diagonal_rotation, hadamard_rotation, random_rotation
 
 __all__ = [
     "Moments",
+    "channel_moments",
     "equal_diagonal_rotation",
     "hadamard_matrix",
     "hadamard_rotation",
     "is_hadamard_order",
+    "merge_moments",
     "random_rotation",
 ]

@@ -23,7 +23,7 @@ def hadamard_rotation(dim: int) -> Float64[Tensor, "dim dim"]:
     return positive_diagonal(hadamard_matrix(dim, torch.float64) / dim**0.5)
 
 
-def equal_diagonal_rotation(eigenvalues: Float[Tensor, "dim"]) -> Float64[Tensor, "dim dim"]:
+def equal_diagonal_rotation(eigenvalues: Float[Tensor, "dim"]) -> Float[Tensor, "dim dim"]:
     """An orthogonal R for which every diagonal entry of R diag(l) R^T is mean(l), in any dimension.
 
     Turning the plane of two axes whose values lie on both sides of the mean, by the angle with
@@ -32,7 +32,7 @@ def equal_diagonal_rotation(eigenvalues: Float[Tensor, "dim"]) -> Float64[Tensor
     it shares with a Hadamard matrix: its entries differ in size, so it does not spread a one-hot error evenly.
 
     Args:
-        eigenvalues: the spectrum, in any order and of any sign.
+        eigenvalues: the spectrum, in any order and of any sign; R is computed in float64 and has their dtype.
 
     Raises:
         ValueError: the spectrum holds NaN or inf.
@@ -46,7 +46,7 @@ def equal_diagonal_rotation(eigenvalues: Float[Tensor, "dim"]) -> Float64[Tensor
     exact = [Fraction(value) for value in values.tolist()]
     mean = sum(exact, Fraction()) / len(exact)
     rows = _equalising_turns([value - mean for value in exact])
-    return positive_diagonal(rows).to(eigenvalues.device)
+    return positive_diagonal(rows).to(eigenvalues)
 
 
 def _equalising_turns(excess: list[Fraction]) -> Float64[Tensor, "dim dim"]:

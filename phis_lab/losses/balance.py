@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
+from phis_lab.linalg import processes
 from phis_lab.shapes import Float
 
 _SMALLEST_MEAN = 1e-12
@@ -89,7 +89,7 @@ class AdaLoss(Balancer):
             raise ValueError(f"the running means are of {len(self.average)} rows of losses, got {len(rows)}")
         average = self.average
         if self.training or len(average) == 0:
-            mean = _mean_over_ranks(rows.mean(dim=1).float())
+            mean = processes.average(rows.mean(dim=1).float())
             average = average.lerp(mean, 1 - self.momentum) if len(average) else mean
         if self.training:
             self.average = average
@@ -99,11 +99,3 @@ class AdaLoss(Balancer):
         saved = state_dict.get(prefix + "average", self.average)
         self.average = self.average.new_empty(saved.shape)
         super()._load_from_state_dict(state_dict, prefix, *rest)
-
-
-def _mean_over_ranks(mean: Tensor) -> Tensor:
-    if not (dist.is_available() and dist.is_initialized()):
-        return mean
-    total = mean.clone()
-    dist.all_reduce(total)
-    return total / dist.get_world_size()

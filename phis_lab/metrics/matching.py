@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 from torchmetrics import Metric
 
-from phis_lab.metrics.moments import channel_moments, merge_moments
+from phis_lab.linalg import channel_moments, merge_moments
 from phis_lab.shapes import Float, Float64
 
 

@@ -93,6 +93,8 @@ class Normalizer(nn.Module, ABC):
     def fold_into(self, linear: nn.Linear) -> nn.Linear:
         """A new layer whose output is inverse(linear(z)), with a bias whether or not `linear` has one.
 
+        It is trainable if `linear` is, and making it draws no random numbers.
+
         Args:
             linear: the last layer of a head. Its outputs may be several replicas of the channels, one after
                 the other, as in heads that upsample; each replica is mapped by itself.
@@ -110,9 +112,12 @@ class Normalizer(nn.Module, ABC):
         device = self.shift.device
         weight = linear.weight.to(device, torch.float64).reshape(-1, self.dim, inputs).mT
         bias = weight.new_zeros(outputs) if linear.bias is None else linear.bias.to(weight)
-        folded = nn.Linear(inputs, outputs, device=linear.weight.device, dtype=linear.weight.dtype)
+        folded: nn.Linear = nn.utils.skip_init(
+            nn.Linear, inputs, outputs, device=linear.weight.device, dtype=linear.weight.dtype
+        )
         folded.weight.copy_(self.unscale(weight).mT.reshape(outputs, inputs))
         folded.bias.copy_((self.unscale(bias.reshape(-1, self.dim)) + self.shift).flatten())
+        folded.requires_grad_(linear.weight.requires_grad)
         return folded
 
     def save(self, path: str | PathLike[str]) -> None:

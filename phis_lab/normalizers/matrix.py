@@ -1,5 +1,8 @@
 """Normalisers that mix channels by a full matrix."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -69,6 +72,20 @@ class MatrixNormalizer(Normalizer):
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear layer at the precision of its input, under autocast too."""
-    with torch.autocast(x.device.type, enabled=False):
+    """A linear layer at the precision of its input, under autocast and where TF32 is allowed too."""
+    with torch.autocast(x.device.type, enabled=False), _without_tf32(x):
         return functional.linear(x, weight, bias)
+
+
+@contextmanager
+def _without_tf32(x: Tensor) -> Iterator[None]:
+    """Keeps CUDA from rounding float32 factors to TF32's 10 bits, whatever the process allows elsewhere."""
+    if not (x.is_cuda and x.dtype == torch.float32):
+        yield
+        return
+    allowed = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(allowed)

@@ -45,7 +45,7 @@ def caveats(study: Study) -> list[str]:
     if any(commit.endswith("+dirty") for commit in commits):
         found.append("Some runs were made with uncommitted changes (+dirty).")
     if corrupt := sum(record.corrupt_images for record in study.records):
-        found.append(f"{corrupt} corrupt images were replaced.")
+        found.append(f"{corrupt} corrupt images were left out.")
     numbers = measurements(study.records)
     methods = numbers.groupby("metric")["method"].nunique()
     partly = [name for name in columns(study.records) if methods[name] < len(seeds)]

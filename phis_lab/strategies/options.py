@@ -11,6 +11,8 @@ from phis_lab.strategies.per_arm_ddp import PerArmDDP
 class Single:
     """One process on one device."""
 
+    processes = 1
+
     def trainer_arguments(self) -> dict[str, Any]:
         """What the Trainer has to know."""
         return {"strategy": "auto", "devices": 1, "num_nodes": 1}
@@ -34,6 +36,7 @@ class DataParallel:
         timeout_s: Annotated[int, Field(ge=1)] = 1800,
     ) -> None:
         self.devices, self.nodes, self.backend, self.timeout_s = devices, nodes, backend, timeout_s
+        self.processes = devices * nodes
 
     def trainer_arguments(self) -> dict[str, Any]:
         """What the Trainer has to know."""

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import timm
-from timm.models import VisionTransformer, is_model_in_modules, load_state_dict
+from timm.models import VisionTransformer, is_model_in_modules
 from timm.models.vision_transformer import checkpoint_filter_fn
 
 from phis_lab.students.backbone import Backbone
 from phis_lab.teachers.timm import hub_file
-from phis_lab.teachers.weights import MissingWeightsError, local_file
+from phis_lab.teachers.weights import MissingWeightsError, local_file, read_state, require_hub
 
 
 class TimmViT(Backbone):
@@ -24,7 +24,7 @@ class TimmViT(Backbone):
 
     Raises:
         ValueError: timm does not know the model, it has no class token, the image cannot be cut into patches,
-            or the weights cannot be reached or are of another model.
+            or the weights are not published, cannot be reached or are of another model.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ def _find(model: str, pretrained: bool, weights: str | None) -> Path | None:
     try:
         if weights is not None:
             return local_file(weights)
-        return hub.fetch() if hub is not None and pretrained else None
+        return require_hub(hub).fetch() if pretrained else None
     except MissingWeightsError as error:
         raise MissingWeightsError(
             f"student {model}: {error}; give a local file with student.weights=/path/to/file, or start from "
@@ -63,7 +63,7 @@ def _create(model: str, image_size: int) -> VisionTransformer:
 
 
 def _load(vit: VisionTransformer, file: Path) -> None:
-    weights = checkpoint_filter_fn(load_state_dict(str(file)), vit)
+    weights = checkpoint_filter_fn(read_state(file), vit)
     try:
         vit.load_state_dict({name: value for name, value in weights.items() if not name.startswith("head.")})
     except RuntimeError as error:

@@ -1,5 +1,6 @@
 """Runs the jobs of a sweep, group by group."""
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,7 +49,9 @@ def launch(jobs: Sequence[Job], train: Train, start_step: Callable[[Job], int]) 
             if len(groups) == 1:
                 raise
             log.exception("Group %d broke; the others go on.", number + 1)
-            failures |= {job.folder: error for job in group}
+            failures |= {job.folder: error.with_traceback(None) for job in group}  # which would keep the group alive
+        finally:
+            gc.collect()  # trainer and module refer to each other, and hold the teachers' features
     return failures
 
 

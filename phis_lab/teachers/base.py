@@ -3,13 +3,13 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from phis_lab.shapes import Float
-from phis_lab.teachers.pixels import Pixels
+from phis_lab.teachers.pixels import Pixels, check_images
 from phis_lab.teachers.weights import Weights
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,8 @@ class Teacher(nn.Module, ABC):
 
     bfloat16_is_faithful: bool = True
     """Whether bfloat16 features keep a cosine above 0.99 with float32; precision "auto" avoids it if not."""
+    computes_in: Literal["float32"] | None = None
+    """The one precision that the network knows, whatever the pool asks for; None if it follows the pool."""
     network: Any
 
     def __init__(
@@ -83,13 +85,18 @@ class Teacher(nn.Module, ABC):
     def features(self, x: Float[Tensor, "b 3 size size"]) -> Features:
         """Runs the network on resized and normalised images; spatial features come channels last."""
 
-    @torch.no_grad()
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Features:
         """Returns float32 features of images in [0, 1] of any size.
 
         Raises:
             ValueError: if `images` is not `[b, 3, h, w]` in [0, 1].
         """
+        check_images(images)
+        return self.run(images)
+
+    @torch.no_grad()
+    def run(self, images: Float[Tensor, "b 3 h w"]) -> Features:
+        """Does what `forward` does with images that are known to lie in [0, 1]: a check makes a GPU wait."""
         summary, spatial = self.features(self.pixels(images))
         return Features(
             summary=None if summary is None else summary.float(),

@@ -34,6 +34,8 @@ class OnnxTeacher(Teacher):
         pixel_range: 1 if the network's pixels lie in [0, 1] before mean and std, 255 if in [0, 255].
     """
 
+    computes_in = "float32"
+
     def __init__(
         self,
         name: str,

@@ -15,7 +15,7 @@ from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features, Teacher
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.random_init import fixed_seed
-from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, read_state
+from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, read_state
 
 HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -31,8 +31,8 @@ class OpenClipTeacher(Teacher):
         model: open_clip's name, such as "ViT-H-14-378-quickgelu".
         pretrained: open_clip's tag, which decides the normalisation of the pixels and what "hub" means.
         image_size: side in pixels; position embeddings are resampled to it.
-        weights: "hub", a file of the whole model (safetensors or a state dict), a folder, or None for random
-            initialisation.
+        weights: "hub" for the repository of the tag, "hub:owner/repo" for another one, a file of the whole model
+            (safetensors or a state dict), a folder, or None for random initialisation.
         architecture: arguments that change the vision tower (`{width: 64, layers: 2}`; of timm's trunk for
             SigLIP), for small random copies.
         spatial_scale: constant factor on the spatial features.
@@ -50,7 +50,7 @@ class OpenClipTeacher(Teacher):
         spatial_scale: float = 1.0,
     ) -> None:
         tag = pretrained_config(model, pretrained)
-        found = find_weights(name, weights, hub_file(model, pretrained))
+        found = find_weights(name, weights, hub_file(model, pretrained, weights))
         with fixed_seed():
             tower = build_tower(open_clip.get_model_config(model), image_size, architecture or {})
         if found:
@@ -69,8 +69,8 @@ class OpenClipTeacher(Teacher):
     @classmethod
     def check(cls, name: str, option: Mapping[str, Any]) -> None:
         """Raises MissingWeightsError if the weights cannot be reached."""
-        hub = hub_file(option["model"], option["pretrained"])
-        check_weights(name, option.get("weights", HUB), hub)
+        weights = option.get("weights", HUB)
+        check_weights(name, weights, hub_file(option["model"], option["pretrained"], weights))
 
     def features(self, x: Float[Tensor, "b 3 size size"]) -> Features:
         """Runs the tower and lays its patch tokens out as a grid."""
@@ -185,7 +185,9 @@ def pretrained_config(model: str, pretrained: str) -> dict[str, Any]:
     return config
 
 
-def hub_file(model: str, pretrained: str) -> HubFile | None:
-    """Returns where open_clip publishes a tag's weights."""
+def hub_file(model: str, pretrained: str, weights: str | None = HUB) -> HubFile | None:
+    """Returns the repository that `weights` names, or else where open_clip publishes the tag's weights."""
+    if (named := named_repository(weights)) is not None:
+        return HubFile(named, HUB_NAMES)
     repository, _, file = pretrained_config(model, pretrained).get("hf_hub", "").rpartition("/")
     return HubFile(repository, (file,) if file else HUB_NAMES) if repository else None

@@ -1,6 +1,7 @@
 """All teachers of a run, as one function of the images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features, Teacher
+from phis_lab.teachers.pixels import check_images
 
 Precision = Literal["auto", "float32", "bfloat16"]
 CPU_CHUNK = 16
@@ -25,7 +27,7 @@ class TeacherPool(nn.Module):
     Args:
         teachers: by name.
         precision: "auto" computes in bfloat16 where the hardware has it and the teacher keeps its features,
-            in float32 otherwise. The features are float32 in every case.
+            in float32 otherwise. The features are float32 in every case, and float32 is never TF32.
     """
 
     def __init__(self, teachers: Mapping[str, Teacher], precision: Precision = "auto") -> None:
@@ -40,11 +42,20 @@ class TeacherPool(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> dict[str, Features]:
-        """Returns each teacher's features of images in [0, 1]."""
+        """Returns each teacher's features of images in [0, 1].
+
+        Raises:
+            ValueError: if `images` is not `[b, 3, h, w]` in [0, 1].
+        """
+        check_images(images)
         return {name: self._run(teacher, images) for name, teacher in self.teachers.items()}
 
-    def describe(self) -> dict[str, dict[str, str | int | None]]:
-        """What identifies each teacher's features, for the record of a run."""
+    def describe(self, device: str = "cpu") -> dict[str, dict[str, str | int | None]]:
+        """What identifies each teacher's features, for the record of a run.
+
+        Args:
+            device: where the run computes, "cpu" or "cuda": the precision depends on it.
+        """
         return {
             name: {
                 "source": teacher.weights.source,
@@ -53,7 +64,7 @@ class TeacherPool(nn.Module):
                 "image_size": teacher.image_size,
                 "spatial_dim": teacher.spatial_dim,
                 "summary_dim": teacher.summary_dim,
-                "precision": self._precision(teacher, teacher.pixels.mean.device.type),
+                "precision": self._precision(teacher, device),
             }
             for name, teacher in self.teachers.items()
         }
@@ -62,11 +73,14 @@ class TeacherPool(nn.Module):
         device = images.device.type
         chunk = CPU_CHUNK if device == "cpu" else max(len(images), 1)
         low = self._precision(teacher, device) == "bfloat16"
-        with torch.autocast(device, torch.bfloat16, enabled=low):
-            parts = [teacher(part) for part in torch.split(images, chunk)]
+        exact = without_tf32() if device == "cuda" and not low else nullcontext()
+        with exact, torch.autocast(device, torch.bfloat16, enabled=low):
+            parts = [teacher.run(part) for part in torch.split(images, chunk)]
         return Features(*(None if values[0] is None else torch.cat(values) for values in zip(*parts, strict=True)))
 
     def _precision(self, teacher: Teacher, device: str) -> str:
+        if teacher.computes_in is not None:
+            return teacher.computes_in
         if self.precision != "auto":
             return self.precision
         return "bfloat16" if teacher.bfloat16_is_faithful and has_bfloat16(device) else "float32"
@@ -76,6 +90,19 @@ class TeacherPool(nn.Module):
             teacher._apply(fn, recurse)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Keeps all 23 bits of float32 in convolutions and matrix products; TF32, cuDNN's default, has 10."""
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])
 
 
 def has_bfloat16(device: str) -> bool:

@@ -12,7 +12,7 @@ from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features, Teacher
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.random_init import fixed_seed
-from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, read_state
+from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, read_state
 
 HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
 
@@ -24,7 +24,8 @@ class TimmTeacher(Teacher):
         name: key of the teacher in its set.
         model: timm's name with its tag, such as "vit_giant_patch14_reg4_dinov2.lvd142m".
         image_size: side in pixels; position embeddings are resampled to it.
-        weights: "hub", a file (safetensors or a state dict), a folder, or None for random initialisation.
+        weights: "hub" for the repository that timm names, "hub:owner/repo" for another one, a file (safetensors
+            or a state dict), a folder, or None for random initialisation.
             Files in the layout of the original authors are accepted where timm converts them.
         spatial: "final" takes the last feature map or the patch tokens after the last norm (DINOv2's
             `x_norm_patchtokens`); "before_norm" takes the last block's output, before the final norm or neck
@@ -47,7 +48,7 @@ class TimmTeacher(Teacher):
         architecture: dict[str, int] | None = None,
         spatial_scale: float = 1.0,
     ) -> None:
-        found = find_weights(name, weights, hub_file(model))
+        found = find_weights(name, weights, hub_file(model, weights))
         network = build_timm(model, image_size, found[0] if found else None, architecture or {})
         if summary == "class_token" and getattr(network, "cls_token", None) is None:
             raise ValueError(f"{model} has no class token; use summary=pooled or summary=null")
@@ -70,7 +71,8 @@ class TimmTeacher(Teacher):
     @classmethod
     def check(cls, name: str, option: Mapping[str, Any]) -> None:
         """Raises MissingWeightsError if the weights cannot be reached."""
-        check_weights(name, option.get("weights", HUB), hub_file(option["model"]))
+        weights = option.get("weights", HUB)
+        check_weights(name, weights, hub_file(option["model"], weights))
 
     def features(self, x: Float[Tensor, "b 3 size size"]) -> Features:
         """Runs the network once and picks its tensors."""
@@ -88,8 +90,8 @@ class TimmTeacher(Teacher):
         return pooled
 
 
-def hub_file(model: str) -> HubFile | None:
-    """Returns where timm publishes a model's weights.
+def hub_file(model: str, weights: str | None = HUB) -> HubFile | None:
+    """Returns the repository that `weights` names, or else where timm publishes the model's weights.
 
     Raises:
         ValueError: if timm does not know the model.
@@ -97,6 +99,8 @@ def hub_file(model: str) -> HubFile | None:
     if not timm.is_model(model):
         close = get_close_matches(model, timm.list_models(), n=5, cutoff=0.5)
         raise ValueError(f"timm has no model {model!r}; the closest names are {close}")
+    if (repository := named_repository(weights)) is not None:
+        return HubFile(repository, HUB_NAMES)
     config = timm.get_pretrained_cfg(model)
     if config is None or not config.hf_hub_id:
         return None

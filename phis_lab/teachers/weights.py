@@ -4,11 +4,12 @@ import hashlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import constants, hf_hub_download, model_info, try_to_load_from_cache
+from huggingface_hub import constants, get_session, hf_hub_download, model_info, try_to_load_from_cache
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -62,13 +63,15 @@ class HubFile:
         return next((Path(path) for path in found if isinstance(path, str)), None)
 
     def remote_name(self) -> str:
-        """Asks the hub, once and with a short timeout, which of the names it has.
+        """Asks the hub, with a short timeout, which of the names it has.
 
         Raises:
             MissingWeightsError: offline, gated, or none of the names is there.
         """
         if constants.HF_HUB_OFFLINE:
             raise MissingWeightsError(f"HF_HUB_OFFLINE is set and {self.repository} is not in the hub's cache")
+        if unreachable := hub_unreachable():
+            raise MissingWeightsError(f"the hub did not answer for {self.repository} ({unreachable})")
         try:
             siblings = model_info(self.repository, timeout=HUB_TIMEOUT).siblings or []
         except Exception as error:  # its type changes with the HTTP library that the hub's client uses
@@ -84,26 +87,41 @@ class HubFile:
         return self.cached() or Path(hf_hub_download(self.repository, self.remote_name()))
 
 
+@cache
+def hub_unreachable() -> str:
+    """Returns why the hub does not answer, or nothing if it does; tried once, not once per teacher."""
+    try:
+        get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
+    except Exception as error:  # its type changes with the HTTP library that the hub's client uses
+        return str(error) or type(error).__name__
+    return ""
+
+
+def named_repository(weights: str | None) -> str | None:
+    """Returns the repository that "hub:owner/repo" names, None for weights from elsewhere."""
+    return weights.removeprefix(f"{HUB}:") if weights is not None and weights.startswith(f"{HUB}:") else None
+
+
 def check_weights(name: str, weights: str | None, hub: HubFile | None) -> None:
     """Raises at once, without downloading, if the weights that an option names cannot be reached.
 
     Args:
         name: key of the teacher in its set, for the message.
-        weights: "hub", a file, a folder that holds one, or None for random initialisation.
-        hub: what "hub" means for this network.
+        weights: "hub", "hub:owner/repo", a file, a folder that holds one, or None for random initialisation.
+        hub: what `weights` means on the hub.
 
     Raises:
         MissingWeightsError: with the override that supplies them.
     """
     try:
-        if weights == HUB:
-            _require(hub).cached() or _require(hub).remote_name()
+        if asks_hub(weights):
+            require_hub(hub).cached() or require_hub(hub).remote_name()
         elif weights is not None:
             local_file(weights)
     except MissingWeightsError as error:
         raise MissingWeightsError(
-            f"teachers.{name}: {error}; give a local file with teachers.{name}.weights=/path/to/file, or "
-            "null for a random network"
+            f"teachers.{name}: {error}; give a local file with teachers.{name}.weights=/path/to/file, a "
+            "repository with hub:owner/repo, or null for a random network"
         ) from error
 
 
@@ -112,9 +130,9 @@ def find_weights(name: str, weights: str | None, hub: HubFile | None) -> tuple[P
     check_weights(name, weights, hub)
     if weights is None:
         return None
-    if weights == HUB:
-        file = _require(hub).fetch()
-        return file, f"hub {_require(hub).repository}/{file.name}"
+    if asks_hub(weights):
+        file = require_hub(hub).fetch()
+        return file, f"hub {require_hub(hub).repository}/{file.name}"
     return local_file(weights), weights
 
 
@@ -164,7 +182,13 @@ def check_available(options: Mapping[str, Mapping[str, Any]]) -> None:
         raise MissingWeightsError("\n".join(missing))
 
 
-def _require(hub: HubFile | None) -> HubFile:
+def asks_hub(weights: str | None) -> bool:
+    """Whether the weights come from the hub."""
+    return weights == HUB or named_repository(weights) is not None
+
+
+def require_hub(hub: HubFile | None) -> HubFile:
+    """Returns `hub`; raises MissingWeightsError where no repository is known."""
     if hub is None:
         raise MissingWeightsError("no hub repository is known for this network")
     return hub

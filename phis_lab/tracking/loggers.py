@@ -21,14 +21,14 @@ class RunInfo:
         group: the study or sweep.
         config: the resolved configuration, as plain dictionaries.
         step: the first step still to be logged; above 0 when the run resumes.
-        job_type: `train` or `eval`.
+        tags: words to find the run by, such as the options that it chose.
     """
 
     name: str
     group: str
     config: dict[str, Any] = field(default_factory=dict)
     step: int = 0
-    job_type: str = "train"
+    tags: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ class WandbLogger:
         project: the W&B project.
         entity: the user or team; None is the account's own.
         mode: `auto` is online where a key is known (`wandb login`, or WANDB_API_KEY) and offline elsewhere.
-        tags: labels to filter by.
+        tags: labels to filter by, after the run's own.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class WandbLogger:
             project=self.project,
             entity=self.entity,
             mode=resolve_mode(self.mode),
-            tags=list(self.tags),
+            tags=[*run.tags, *self.tags],
             group=run.group,
             name=run.name,
-            job_type=run.job_type,
+            job_type="train",
             config=run.config,
             id=self._run_id(),
             resume="allow",

@@ -24,7 +24,7 @@ def test_a_run_ends_when_more_than_one_percent_of_the_images_are_corrupt(images,
     counter = CorruptCounter("made", images)
     names = [str(number) for number in range(corrupt)]
     if corrupt * 100 > min(images, max(seen, 1000)):
-        with pytest.raises(RuntimeError, match=f"made: {corrupt} corrupt images"):
+        with pytest.raises(ValueError, match=f"made: {corrupt} corrupt images"):
             counter.update(names, seen)
     else:
         counter.update(names, seen)
@@ -41,9 +41,7 @@ def test_an_image_that_is_corrupt_in_every_epoch_counts_and_is_logged_once(caplo
 
 def test_the_message_that_ends_a_run_names_some_images_and_the_total():
     counter = CorruptCounter("made", 100)
-    with pytest.raises(
-        RuntimeError, match=r"12 corrupt images among 50 seen .* more than 1%.*a00, a01, a02, a03, a04$"
-    ):
+    with pytest.raises(ValueError, match=r"12 corrupt images among 50 seen .* more than 1%.*a00, a01, a02, a03, a04$"):
         counter.update([f"a{number:02}" for number in range(12)], seen=50)
 
 
@@ -69,7 +67,7 @@ def test_evaluations_leave_corrupt_images_out_with_their_labels(tmp_path, png):
 def test_too_many_corrupt_images_end_training_and_evaluation(tmp_path, png):
     data = DataModule(folder_with(tmp_path, png, 40, {3, 17}), Augmentation(8), steps=4)
     for loader in (data.train_dataloader(), data.eval_loader("test")):
-        with pytest.raises(RuntimeError, match="more than 1%"):
+        with pytest.raises(ValueError, match="more than 1%"):
             list(loader)
 
 

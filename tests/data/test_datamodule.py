@@ -84,15 +84,18 @@ def test_an_evaluation_sees_a_balanced_part_of_a_split_with_its_labels():
     torch.testing.assert_close(torch.cat([images for images, _ in everything]), expected)
 
 
-def test_evaluating_on_images_without_labels_is_refused(tmp_path, png):
+def test_images_without_labels_are_refused_only_where_the_labels_are_used(tmp_path, png):
     for split in ("train", "test"):
         (tmp_path / split / "cat").mkdir(parents=True)
         (tmp_path / split / "cat" / "1.png").write_bytes(png(1))
         (tmp_path / split / "2.png").write_bytes(png(2))
     data = DataModule(ImageFolder(root=str(tmp_path), batch_size=2), Augmentation(8), steps=1)
     assert len(next(iter(data.train_dataloader())).images) == 2
-    with pytest.raises(ValueError, match="evaluations need labels, 1 of 2 have none"):
+    with pytest.raises(ValueError, match="this evaluation needs labels, 1 of 2 images have none"):
         data.eval_loader("train")
+    ((images, labels),) = data.eval_loader("train", labelled=False)
+    assert len(images) == 2
+    assert sorted(labels.tolist()) == [-1, 0]
 
 
 class Watcher(lightning.LightningModule):

@@ -132,16 +132,26 @@ def test_a_folder_appears_whole_or_not_at_all_and_the_first_of_two_wins(tmp_path
 
 @pytest.mark.usefixtures("offline")
 def test_cifar10_that_cannot_be_fetched_says_what_to_do(tmp_path):
-    with pytest.raises(ValueError, match=r"CIFAR-10 is not in .*; set data.root"):
-        CIFAR10(root=str(tmp_path)).read()
+    with pytest.raises(ValueError, match=r"CIFAR-10 is not whole in .*set data.root"):
+        CIFAR10(root=str(tmp_path / "root")).read()
+    assert list((tmp_path / "root").iterdir()) == []
 
 
-def test_cifar10_images_come_as_torchvision_reads_them(monkeypatch):
-    def fake(root, train, download):
+def test_cifar10_is_fetched_once_keeps_only_its_images_and_reads_as_torchvision_does(monkeypatch, own_cache):
+    downloads = []
+
+    def fake(root, train=True, download=False):
+        if download:
+            downloads.append(root)
+            (root / "cifar-10-python.tar.gz").touch()
+            (root / "cifar-10-batches-py" / "data_batch_1").touch()
         data = np.random.default_rng(train).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
         return SimpleNamespace(data=data, targets=[3, 1, 0, 2], classes=list("abcd"))
 
     monkeypatch.setattr(cifar10.torchvision.datasets, "CIFAR10", fake)
-    source = CIFAR10()
-    assert source.train.labels.tolist() == [3, 1, 0, 2]
-    assert np.array_equal(source.test.image(2).permute(1, 2, 0).numpy(), fake("", False, True).data[2])
+    for source in (CIFAR10(), CIFAR10()):
+        assert source.train.labels.tolist() == [3, 1, 0, 2]
+        assert np.array_equal(source.test.image(2).permute(1, 2, 0).numpy(), fake("", False).data[2])
+    assert len(downloads) == 1
+    kept = own_cache / "data" / "cifar10" / "cifar-10-batches-py" / "data_batch_1"
+    assert [file for file in own_cache.rglob("*") if file.is_file()] == [kept]

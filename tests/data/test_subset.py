@@ -38,7 +38,7 @@ def test_a_subset_hands_out_the_source_s_images_labels_and_names():
     subset = Subset(source, 4)
     for index, position in enumerate(subset.positions.tolist()):
         assert torch.equal(subset.image(index), source.image(position))
-        assert subset.label(index) == source.label(position)
+        assert subset.labels[index] == source.labels[position]
         assert subset.image_name(index) == f"made[{position}]"
 
 

@@ -63,6 +63,7 @@ def test_views_differ_between_seeds_images_and_view_numbers(pixels):
         ({"scale": (0.5, 1.5)}, r"got \(0.5, 1.5\)"),
         ({"ratio": (2.0, 1.0)}, "ratio is a range of positive"),
         ({"image_size": 0}, "image_size is a positive number of pixels, got 0"),
+        ({"views": 0}, "views is a positive number or null for fresh ones every epoch, got 0"),
     ],
 )
 def test_an_impossible_augmentation_is_refused(options, message):

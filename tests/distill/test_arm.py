@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_arms import PatchTeacher, make_arm
 
-from phis_lab.distill import Arm, DivergedError
+from phis_lab.distill import Arm, ArmFailedError
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import PCAWhiten
 from phis_lab.teachers import Features, TeacherPool
@@ -55,7 +55,7 @@ def test_a_loss_that_is_not_finite_leaves_the_student_alone(
     arm = fitted(make_arm(pool), features)
     before = {name: tensor.clone() for name, tensor in arm.student.state_dict().items()}
     spoiled = dict(features) | {"loud": Features(features["loud"].summary, features["loud"].spatial * float("inf"))}
-    with pytest.raises(DivergedError, match="not finite at step 3"):
+    with pytest.raises(ArmFailedError, match="not finite after 3 of its steps"):
         arm.step(images, spoiled, 3, 10)
     assert all(torch.equal(before[name], tensor) for name, tensor in arm.student.state_dict().items())
 

@@ -36,7 +36,7 @@ def train_as(rank: int, world: int, port: int, folder: Path) -> None:
     torch.set_num_threads(1)
     group = make_group(folder, arms())
     group.strategy = DataParallel(devices=world, backend="gloo", timeout_s=120)
-    group.estimation.save = str(folder / "moments") if rank == 0 else None
+    group.estimation.save = str(folder / "moments")
     train_group(group)
 
 

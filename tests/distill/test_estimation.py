@@ -36,7 +36,7 @@ def test_fits_come_after_the_warmup_then_every_refresh_then_once_more_and_never_
         False,
         False,
     ]
-    assert [estimation.trains(step) for step in range(3)] == [False, True, True]
+    assert estimation.first_step == 1
 
 
 def test_moments_are_those_of_all_tokens_of_the_counted_steps() -> None:
@@ -103,3 +103,19 @@ def test_moments_keep_their_provenance(tmp_path: Path) -> None:
     saved = Moments.load(tmp_path / "sam-2x2.safetensors")
     assert saved.provenance["sha256"] == "abc"
     assert saved.provenance["grid"] == "2x2"
+
+
+@pytest.mark.parametrize(
+    ("options", "max_steps", "says"), [({}, 1, "nobody would train"), ({"save": "x"}, 4, "nothing would be saved")]
+)
+def test_a_run_too_short_for_its_statistics_is_refused(options: dict[str, object], max_steps: int, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        online(**options).check(max_steps)
+
+
+def test_moments_of_other_images_are_taken_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    estimation = OnlineEstimation(steps=1, refresh_every=1, save=str(tmp_path))
+    estimation.start({"sam": FACTS["sam"] | {"data": "one"}}, {GRID})
+    estimation.observe(features(), 0)
+    OfflineEstimation(str(tmp_path)).start({"sam": FACTS["sam"] | {"data": "other"}}, {GRID})
+    assert "gathered on other images" in caplog.text

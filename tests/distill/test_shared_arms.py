@@ -7,7 +7,8 @@ import pytest
 import torch
 from small_arms import make_arm, make_group
 
-from phis_lab.distill import DivergedError, FeatureProvider, train_group
+from phis_lab.distill import ArmFailedError, FeatureProvider, train_group
+from phis_lab.linalg import Moments
 from phis_lab.losses import AdaLoss, Cosine, HybridSmoothL1
 from phis_lab.normalizers import Identity, PCAWhiten, PhiS, Standardize
 from phis_lab.tracking import RunRecord, read_record
@@ -64,22 +65,59 @@ def test_an_arm_that_diverges_is_recorded_and_leaves_the_others_as_they_were(tmp
     record = read_record(tmp_path / "together" / "wild" / "result.json")
     assert record.status == "failed"
     assert record.failure is not None
-    assert "not finite at step" in record.failure
+    assert "not finite after" in record.failure
 
 
 def test_a_group_without_a_living_arm_ends_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(DivergedError, match="not finite at step"):
+    with pytest.raises(ArmFailedError, match="not finite after"):
         train_group(make_group(tmp_path, {"wild": lambda pool: make_arm(pool, Identity, recipe={"lr": 1e30})}))
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("views", [None, 2])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, views: int | None
+) -> None:
     arms = {key: ARMS[key] for key in ("phis", "whiten")}
-    train_group(make_group(tmp_path / "whole", arms))
+    train_group(make_group(tmp_path / "whole", arms, views=views))
     with monkeypatch.context() as patch:
         fail_at_call(patch, 9)
         with pytest.raises(OSError, match="power"):
-            train_group(make_group(tmp_path / "parts", arms))
+            train_group(make_group(tmp_path / "parts", arms, views=views))
     assert not (tmp_path / "parts" / "phis" / "result.json").exists()
-    train_group(make_group(tmp_path / "parts", arms))
+    train_group(make_group(tmp_path / "parts", arms, views=views))
     for key in arms:
         assert_same_run(tmp_path / "whole" / key, tmp_path / "parts" / key)
+
+
+class FailsToFit(PhiS):
+    """Refuses its statistics."""
+
+    def solve(self, moments: Moments) -> dict[str, torch.Tensor]:
+        raise ValueError("no such floor")
+
+
+def test_an_arm_whose_statistics_are_refused_is_recorded_with_the_teacher(tmp_path: Path) -> None:
+    train_group(make_group(tmp_path, {"bad": lambda pool: make_arm(pool, FailsToFit), "phis": ARMS["phis"]}))
+    failure = read_record(tmp_path / "bad" / "result.json").failure
+    assert failure == "teacher 'quiet', spatial features, step 2: no such floor"
+    assert read_record(tmp_path / "phis" / "result.json").status == "complete"
+
+
+@pytest.mark.parametrize("step", [8, 12])
+def test_an_arm_that_its_last_step_broke_keeps_nobody_from_being_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    group = make_group(tmp_path, {"broken": ARMS["identity"], "phis": ARMS["phis"]})
+    arm, optimise = group.arms["broken"], group.arms["broken"].optimizer.step
+    calls = itertools.count(3)  # the first two steps only gather
+
+    def breaking() -> None:
+        optimise()
+        if next(calls) == step:
+            arm.student.backbone.get_parameter("vit.norm.weight").data.fill_(float("nan"))
+
+    monkeypatch.setattr(arm.optimizer, "step", breaking)
+    train_group(group)
+    failure = read_record(tmp_path / "broken" / "result.json").failure
+    assert failure == f"its features are not finite after step {step}"
+    assert read_record(tmp_path / "phis" / "result.json").metrics

@@ -1,5 +1,7 @@
 """Probes as options."""
 
+import re
+
 import pytest
 import torch
 
@@ -28,3 +30,15 @@ def test_accuracy_is_the_share_of_right_answers(probe: Probe) -> None:
 
 def test_probes_say_when_they_run() -> None:
     assert (KNN().when, LinearProbe().when) == ("always", "end")
+
+
+def test_probes_say_how_many_images_they_need() -> None:
+    assert (KNN(k=7).minimum_images, LinearProbe().minimum_images) == (7, 1)
+
+
+def test_a_linear_probe_that_did_not_converge_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    LinearProbe()(blobs(60, 0), blobs(30, 1))
+    assert not caplog.messages
+    LinearProbe(max_iterations=2)(blobs(60, 0), blobs(30, 1))
+    (message,) = caplog.messages
+    assert re.fullmatch(r".*not converge: objective 0\.\d+ after 2 iterations; raise max_iterations", message)

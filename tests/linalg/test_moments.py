@@ -79,10 +79,32 @@ def test_float32_rows_far_from_zero_lose_nothing(diagonal):
         torch.testing.assert_close(moments.covariance, rows.double().T.cov(), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_low_precision_rows_are_added_in_float32(dtype):
-    rows = (torch.randn(500, 8, generator=torch.Generator().manual_seed(0)) + 1).to(dtype)
-    assert_same_moments(Moments(8).update(rows), rows.double(), rtol=1e-5)
+@pytest.mark.parametrize("diagonal", [False, True])
+@pytest.mark.parametrize("offset", [0, 100])
+def test_the_moments_of_float32_rows_depend_on_no_cut(diagonal, offset):
+    rows = torch.randn(5000, 24, generator=torch.Generator().manual_seed(0)) + offset
+    whole, cut = Moments(24, diagonal).update(rows), Moments(24, diagonal)
+    for part in rows.tensor_split([1, 700, 705, 3000]):
+        cut.update(part)
+    torch.testing.assert_close(cut.mean, whole.mean, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(cut.variance, whole.variance, rtol=1e-10, atol=0)
+    if not diagonal:
+        torch.testing.assert_close(cut.covariance, whole.covariance, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_covariance_is_that_of_the_rows_in_float64(dtype):
+    rows = (torch.randn(3000, 24, generator=torch.Generator().manual_seed(0)) + 3).to(dtype)
+    torch.testing.assert_close(Moments(24).update(rows).covariance, rows.double().T.cov())
+    assert_same_moments(Moments(24).update(rows), rows)
+
+
+def test_the_sums_of_many_float32_rows_are_those_in_float64():
+    rows = torch.randn(20_000, 16, generator=torch.Generator().manual_seed(0))
+    mean = Moments(16).update(rows).mean
+    torch.testing.assert_close(mean, rows.double().mean(0), rtol=0, atol=1e-8)
+    variance = Moments(16, diagonal=True).update(rows).variance
+    torch.testing.assert_close(variance, rows.double().var(0), rtol=1e-12, atol=0)
 
 
 @given(value=st.floats(-1e6, 1e6, width=32), dtype=st.sampled_from([torch.float32, torch.float64]))
@@ -121,6 +143,31 @@ def test_the_same_rows_give_the_same_bits():
     first, second = (Moments(40).update(rows) for _ in range(2))
     assert torch.equal(first.covariance, second.covariance)
     assert torch.equal(first.eigh()[1], second.eigh()[1])
+
+
+def moments_elsewhere(count: int) -> Moments:
+    """Moments on a device that every machine has, though it keeps no values."""
+    mean, scatter = torch.zeros(3, device="meta"), torch.zeros(3, 3, device="meta")
+    moments = Moments(3)
+    moments.load_state_dict({"count": torch.tensor(count), "mean": mean, "scatter": scatter})
+    return moments
+
+
+def test_moments_stay_on_the_device_of_their_first_rows():
+    elsewhere = moments_elsewhere(9)
+    assert elsewhere.update(torch.randn(5, 3)).covariance.is_meta
+    assert elsewhere.merge(Moments(3).update(torch.randn(5, 3))).covariance.is_meta
+    assert elsewhere.count == 19
+    assert not moments_elsewhere(0).update(torch.randn(5, 3)).covariance.is_meta
+
+
+def test_empty_moments_take_the_device_of_those_they_merge():
+    assert Moments(3).merge(moments_elsewhere(9)).covariance.is_meta
+    here = Moments(3).update(torch.randn(5, 3))
+    merged, before = moments_elsewhere(0).merge(here), here.covariance
+    assert torch.equal(merged.covariance, before)
+    merged.merge(Moments(3).update(torch.randn(5, 3)))
+    assert torch.equal(here.covariance, before)
 
 
 def test_merging_leaves_the_other_and_earlier_states_alone():

@@ -38,15 +38,21 @@ def test_equal_diagonal_rotation_is_exact_for_heavy_spectra(dim, power):
 
 
 def test_one_eigenvalue_among_1536_is_spread_evenly():
-    spectrum = torch.zeros(1536)
+    spectrum = torch.zeros(1536, dtype=torch.float64)
     spectrum[700] = 3e8
+    assert_equal_diagonal(equal_diagonal_rotation(spectrum), spectrum)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_equal_diagonal_rotation_has_the_precision_of_the_spectrum(dtype):
+    spectrum = torch.arange(1, 15).to(dtype)
     rotation = equal_diagonal_rotation(spectrum)
-    assert rotation.dtype == torch.float64
-    assert_equal_diagonal(rotation, spectrum.double())
+    assert rotation.dtype == dtype
+    assert torch.equal(rotation, equal_diagonal_rotation(spectrum.double()).to(dtype))
 
 
 def test_equal_diagonal_rotation_of_equal_values_is_the_identity():
-    assert torch.equal(equal_diagonal_rotation(torch.full((5,), 0.1)), torch.eye(5, dtype=torch.float64))
+    assert torch.equal(equal_diagonal_rotation(torch.full((5,), 0.1)), torch.eye(5))
 
 
 def test_equal_diagonal_rotation_refuses_nan():

@@ -2,12 +2,14 @@
 
 import copy
 import pickle
+from contextlib import contextmanager
 
 import pytest
 import torch
 from normalizer_samples import ELEMENTWISE, METHODS, features, fitted, moments_of
 from safetensors import safe_open
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.testing import assert_close
 
 from phis_lab.linalg import Moments
@@ -86,11 +88,23 @@ def test_a_folded_layer_gives_the_inverse_of_the_layer(method, bias, replicas):
     assert folded is not linear
 
 
+def test_folding_draws_no_random_numbers():
+    normalizer, linear = fitted("phis", features(DIM)), nn.Linear(5, DIM)
+    before = torch.get_rng_state()
+    normalizer.fold_into(linear)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_folded_layer_is_trainable_if_the_layer_is(trainable):
+    folded = fitted("phis", features(DIM)).fold_into(nn.Linear(5, DIM).requires_grad_(trainable))
+    assert folded.weight.requires_grad == folded.bias.requires_grad == trainable
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_folded_layer_keeps_the_precision_of_the_layer(dtype):
     folded = fitted("phis", features(DIM)).fold_into(nn.Linear(5, DIM, dtype=dtype))
     assert folded.weight.dtype == folded.bias.dtype == dtype
-    assert folded.weight.requires_grad
 
 
 @every_method
@@ -133,6 +147,44 @@ def test_autocast_does_not_lower_the_precision(method):
     expected = normalizer(rows)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(normalizer(rows), expected)
+
+
+@contextmanager
+def tf32_allowed():
+    allowed = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(allowed)
+
+
+def test_a_product_on_cuda_forbids_tf32_while_it_lasts(monkeypatch):
+    normalizer = fitted("phis", features(DIM)).float()
+    seen = []
+
+    def linear(x, *_):
+        seen.append(torch.get_float32_matmul_precision())
+        return x
+
+    monkeypatch.setattr(torch.nn.functional, "linear", linear)
+    with FakeTensorMode():
+        on_cuda = torch.empty(2, DIM, device="cuda")
+    with tf32_allowed():
+        normalizer.inverse(on_cuda)
+        assert torch.get_float32_matmul_precision() == "high"
+    assert seen == ["highest"]
+
+
+@pytest.mark.gpu
+@every_method
+def test_tf32_does_not_lower_the_precision(method):
+    rows = features(DIM).float().cuda()
+    normalizer = METHODS[method](DIM).cuda().fit(moments_of(rows))
+    expected, inverse = normalizer(rows), normalizer.inverse(rows)
+    with tf32_allowed():
+        assert torch.equal(normalizer(rows), expected)
+        assert torch.equal(normalizer.inverse(rows), inverse)
 
 
 @every_method

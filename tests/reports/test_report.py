@@ -120,7 +120,7 @@ def test_what_weakens_a_comparison_is_said(tmp_path):
     records = [record("identity", 0), record("identity", 1), record("phis", 0, commit="5678+dirty")]
     report(write_study(tmp_path, [*records, record("mse", 0, corrupt_images=3)]), formats=["md"])
     text = (tmp_path / "report.md").read_text()
-    for caveat in ("same seeds", "2 different commits", "uncommitted changes", "3 corrupt images"):
+    for caveat in ("same seeds", "2 different commits", "uncommitted changes", "3 corrupt images were left out"):
         assert caveat in text
 
 

@@ -1,3 +1,6 @@
+from pathlib import Path
+from pickle import UnpicklingError
+
 import pytest
 import timm
 import torch
@@ -59,6 +62,17 @@ def test_a_hub_out_of_reach_is_refused_with_the_two_ways_out(monkeypatch, tmp_pa
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ValueError, match=r"student.weights=.*student.pretrained=false"):
         TimmViT(TINY, image_size=32)
+
+
+def test_a_model_without_published_weights_is_refused_instead_of_left_random():
+    with pytest.raises(ValueError, match=r"no hub repository is known.*student.weights=.*student.pretrained=false"):
+        TimmViT("vit_base_patch16_plus_240", image_size=32)
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path):
+    torch.save({"model": Path}, tmp_path / "code.pth")
+    with pytest.raises(UnpicklingError, match="Weights only load failed"):
+        TimmViT(TINY, image_size=32, weights=str(tmp_path / "code.pth"))
 
 
 def test_an_unknown_model_is_refused_with_the_closest_names():

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 from torch.testing import assert_close
 
-from phis_lab.teachers import MissingWeightsError
+from phis_lab.teachers import MissingWeightsError, TeacherPool
 from phis_lab.teachers.onnx import OnnxTeacher, cut
 from phis_lab.teachers.onnx_to_torch import to_torch
 
@@ -96,6 +96,13 @@ def test_the_cut_graph_equals_the_whole_graph_at_any_size(file: Path, photos: Te
     assert_close(spatial.permute(0, 3, 1, 2), expected)
     assert_close(summary, expected.mean(dim=(2, 3)))
     assert teacher.summary_dim == teacher.spatial_dim == 12
+
+
+def test_onnxruntime_computes_in_float32_whatever_the_pool_is_asked_for(file: Path, photos: Tensor) -> None:
+    teacher = OnnxTeacher("t", weights=str(file), layer="neck", image_size=32)
+    pool = TeacherPool({"t": teacher}, "bfloat16")
+    assert pool.describe("cuda")["t"]["precision"] == "float32"
+    assert_close(pool(photos)["t"].spatial, teacher(photos).spatial)
 
 
 def test_the_cut_graph_drops_what_the_layer_does_not_need() -> None:

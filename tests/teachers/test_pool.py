@@ -6,8 +6,9 @@ from torch import nn
 from torch.testing import assert_close
 from toy_teacher import Toy, images
 
-from phis_lab.teachers import Features, TeacherPool
-from phis_lab.teachers.pool import CPU_CHUNK, has_bfloat16
+from phis_lab.teachers import Features, TeacherPool, base
+from phis_lab.teachers import pool as module
+from phis_lab.teachers.pool import CPU_CHUNK, has_bfloat16, without_tf32
 
 
 class Holder(nn.Module):
@@ -95,6 +96,59 @@ def test_a_pool_describes_what_identifies_the_features() -> None:
             "precision": "float32",
         }
     }
+
+
+def test_the_described_precision_is_that_of_the_device_and_not_of_where_the_parameters_lie(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "has_bfloat16", lambda device: device == "cuda")
+    pool = TeacherPool({"toy": Toy()})
+    assert [pool.describe(device)["toy"]["precision"] for device in ("cpu", "cuda")] == ["float32", "bfloat16"]
+
+
+def test_a_teacher_that_knows_one_precision_computes_and_is_described_in_it() -> None:
+    toy = Toy()
+    toy.computes_in = "float32"
+    pool = TeacherPool({"toy": toy}, "bfloat16")
+    assert pool.describe("cuda")["toy"]["precision"] == "float32"
+    assert_close(pool(images())["toy"].spatial, toy(images()).spatial, rtol=0, atol=0)
+
+
+def test_without_tf32_switches_it_off_and_back_on() -> None:
+    def settings() -> tuple[bool, str]:
+        return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+
+    before = settings()
+    try:
+        torch.backends.cudnn.allow_tf32 = True
+        torch.set_float32_matmul_precision("high")
+        with without_tf32():
+            assert settings() == (False, "highest")
+        assert settings() == (True, "high")
+    finally:
+        torch.backends.cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])
+
+
+@pytest.mark.gpu
+def test_float32_is_not_tf32_on_a_gpu() -> None:
+    toy = Toy()
+    on_cpu = TeacherPool({"toy": toy}, "float32")(images())["toy"].spatial
+    on_gpu = TeacherPool({"toy": toy}, "float32").cuda()(images().cuda())["toy"].spatial
+    assert_close(on_gpu.cpu(), on_cpu, rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_is_checked_once_for_all_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = []
+    for owner in (module, base):
+        monkeypatch.setattr(owner, "check_images", checked.append)
+    TeacherPool({"first": Toy(), "second": Toy()})(images(2 * CPU_CHUNK))
+    assert len(checked) == 1
+
+
+def test_a_pool_refuses_images_outside_zero_to_one() -> None:
+    with pytest.raises(ValueError, match=r"images in \[0, 1\]"):
+        TeacherPool({"toy": Toy()})(images() * 255)
 
 
 def test_an_empty_pool_is_refused() -> None:

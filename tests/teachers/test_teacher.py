@@ -63,6 +63,8 @@ def test_mean_and_std_count_in_the_order_of_the_network() -> None:
 def test_images_outside_zero_to_one_are_refused(wrong: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"images in \[0, 1\] and normalises them itself, received values from"):
         check_images(wrong)
+    with pytest.raises(ValueError, match=r"images in \[0, 1\]"):
+        Toy()(wrong)
 
 
 @pytest.mark.parametrize("wrong", [images()[0], images()[:, :1], (images() * 255).byte()])

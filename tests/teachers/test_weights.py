@@ -1,14 +1,16 @@
 """Finding and fingerprinting weights."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import huggingface_hub
 import pytest
 import torch
 
-from phis_lab.teachers import MissingWeightsError, Weights, check_available
+from phis_lab.teachers import MissingWeightsError, Weights, check_available, open_clip, timm
 from phis_lab.teachers import weights as module
 from phis_lab.teachers.weights import HubFile, find_weights, local_file
 
@@ -17,6 +19,16 @@ HUB = HubFile("owner/name", ("best.safetensors", "older.bin"))
 
 def no_network(*args: object, **kwargs: object) -> None:
     raise OSError("no route to host")
+
+
+@pytest.fixture(autouse=True)
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mock]:
+    """The hub's client; it answers, and forgets after the test whether it did."""
+    client = Mock()
+    monkeypatch.setattr(module, "get_session", lambda: client)
+    module.hub_unreachable.cache_clear()
+    yield client
+    module.hub_unreachable.cache_clear()
 
 
 @pytest.fixture
@@ -75,6 +87,30 @@ def test_a_file_in_the_hubs_cache_needs_no_network(monkeypatch: pytest.MonkeyPat
     found = find_weights("t", "hub", HUB)
     assert found is not None
     assert found[0] == file
+
+
+def test_a_repository_may_be_named_even_where_none_is_published() -> None:
+    assert timm.hub_file("vit_giant_patch14_224") is None
+    assert timm.hub_file("vit_giant_patch14_224", "hub:me/mine") == HubFile("me/mine", timm.HUB_NAMES)
+    mine = open_clip.hub_file("ViT-H-14-378-quickgelu", "dfn5b", "hub:me/mine")
+    assert mine == HubFile("me/mine", open_clip.HUB_NAMES)
+
+
+def test_the_weights_of_a_named_repository_are_fetched(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    monkeypatch.setattr(module, "try_to_load_from_cache", lambda *args: str(file))
+    weights = "hub:me/mine"
+    found = find_weights("t", weights, timm.hub_file("resnet18", weights))
+    assert found == (file, "hub me/mine/network.safetensors")
+
+
+def test_a_hub_that_does_not_answer_is_tried_once(monkeypatch: pytest.MonkeyPatch, hub: Mock) -> None:
+    monkeypatch.setattr(module, "try_to_load_from_cache", lambda *args: None)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    hub.head.side_effect = OSError("no route to host")
+    for _ in range(4):
+        with pytest.raises(MissingWeightsError, match=r"did not answer for owner/name \(no route to host\)"):
+            find_weights("t", "hub", HUB)
+    assert hub.head.call_count == 1
 
 
 def test_offline_is_said_without_asking(monkeypatch: pytest.MonkeyPatch) -> None:

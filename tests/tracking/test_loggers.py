@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
+from hydra_zen import instantiate
+from hydra_zen.third_party.pydantic import pydantic_parser
 from synthetic_records import record
 
 from phis_lab.tracking import CSVLogger, RunInfo, TensorBoardLogger, WandbLogger
@@ -24,7 +25,7 @@ def _no_account(monkeypatch, tmp_path):
 
 
 def info(step=0):
-    return RunInfo(name="phis/seed0", group="pocket_methods", config={"seed": 0}, step=step)
+    return RunInfo(name="phis/seed0", group="pocket_methods", config={"seed": 0}, step=step, tags=("phis",))
 
 
 def rows(folder):
@@ -83,9 +84,12 @@ def test_tensorboard_holds_the_curves_and_the_final_metrics(tmp_path):
 
 
 def test_wandb_runs_offline_without_an_account_and_keeps_its_id(tmp_path):
+    import wandb
+
     for step in (0, 1):
-        logger = WandbLogger(str(tmp_path))
+        logger = WandbLogger(str(tmp_path), tags=("mine",))
         logger.start(info(step))
+        assert wandb.run.tags == ("phis", "mine")
         logger.log({"train/loss": 1.0}, step)
         logger.finish(record() if step else None)
         logger.finish()
@@ -125,5 +129,8 @@ def test_loggers_compose_by_name_and_several_at_once(tmp_path, choice, classes):
     with initialize_config_dir(str(tmp_path), version_base="1.3"):
         overrides = [f"logger={choice}", f"hydra.searchpath=[file://{CONF}]"]
         config = compose("main", overrides=overrides)
-    loggers = [instantiate(option)(folder=str(tmp_path)) for option in config.logger.values()]
+    loggers = [
+        instantiate(option, _target_wrapper_=pydantic_parser, _partial_=False, folder=str(tmp_path))
+        for option in config.logger.values()
+    ]
     assert [type(logger) for logger in loggers] == classes

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from phis_lab.metrics import channel_moments, merge_moments
+from phis_lab.linalg import channel_moments, merge_moments
 
 
 def tokens(count, channels=3, offset=0.0, seed=0):
