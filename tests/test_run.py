@@ -67,7 +67,7 @@ def test_a_stopped_run_goes_on_by_the_same_command(tmp_path: Path) -> None:
     arguments = [
         "debug=smoke",
         "evaluation.every=null",
-        "trainer.max_steps=300",
+        "trainer.max_steps=120",
         "trainer.checkpoint_every=10000",
         f"paths.outputs={tmp_path}",
     ]
@@ -87,7 +87,7 @@ def test_a_stopped_run_goes_on_by_the_same_command(tmp_path: Path) -> None:
     again = run(*arguments)
     assert "Going on from step" in again.stdout
     (record,) = results(tmp_path)
-    assert record["steps"] == 300
+    assert record["steps"] == 120
     steps = [int(line.split(",")[0]) for line in rows[0].read_text().splitlines()[1:]]
     assert steps == sorted(set(steps))
 
