@@ -32,4 +32,4 @@ def run() -> Iterator[Comparison]:
     )
     pca = IncrementalPCA(n_components=DIM, batch_size=5 * DIM)
     peer = Comparison("moments", "`Moments.update`", "scikit-learn `IncrementalPCA`", "at most 1/30", check)
-    yield in_turns(peer, moments, lambda: pca.fit(x), pairs=3)
+    yield in_turns(peer, moments, lambda: pca.fit(x))
