@@ -17,7 +17,6 @@ from phis_lab.teachers import Features
 
 log = logging.getLogger(__name__)
 
-Grid = tuple[int, int]
 Logged = Callable[[str, dict[str, float], int], None]
 
 

@@ -7,11 +7,9 @@ import torch
 from torch import Tensor
 
 from phis_lab.shapes import Float, Int64
-from phis_lab.teachers import Features, TeacherPool, match_grid
+from phis_lab.teachers import Features, Grid, TeacherPool, match_grid
 
 log = logging.getLogger(__name__)
-
-Grid = tuple[int, int]
 
 
 class FeatureProvider:

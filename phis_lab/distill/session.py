@@ -132,12 +132,10 @@ def _resume(group: Group) -> tuple[list[ArmRun], Distiller]:
 
 
 def _past(state: Mapping[str, Any] | None) -> dict[str, Any]:
-    return (
-        {}
-        if state is None
-        else {"history": state["history"], "seconds_before": state["seconds"]}
-        | {"corrupt_before": state["corrupt_names"]}
-    )
+    if state is None:
+        return {}
+    before = {"seconds_before": state["seconds"], "corrupt_before": state["corrupt_names"]}
+    return {"history": state["history"]} | before
 
 
 def _start(group: Group, run: ArmRun, step: int) -> None:

@@ -6,12 +6,13 @@ package is cheap.
 
 import phis_lab._torchvision  # noqa: F401
 from phis_lab.teachers.base import Features, Teacher
-from phis_lab.teachers.grid import match_grid
+from phis_lab.teachers.grid import Grid, match_grid
 from phis_lab.teachers.pool import TeacherPool
 from phis_lab.teachers.weights import MissingWeightsError, Weights, check_available
 
 __all__ = [
     "Features",
+    "Grid",
     "MissingWeightsError",
     "Teacher",
     "TeacherPool",

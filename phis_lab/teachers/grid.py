@@ -5,8 +5,11 @@ from torch.nn import functional
 
 from phis_lab.shapes import Float
 
+Grid = tuple[int, int]
+"""Rows and columns of tokens."""
 
-def match_grid(spatial: Float[Tensor, "b h w c"], grid: tuple[int, int]) -> Float[Tensor, "b h2 w2 c"]:
+
+def match_grid(spatial: Float[Tensor, "b h w c"], grid: Grid) -> Float[Tensor, "b h2 w2 c"]:
     """Resamples features bilinearly to `grid = (h2, w2)`, antialiased; equal grids pass through.
 
     The filter's weights sum to one, so a constant map stays constant and a mean over channels is kept up to
