@@ -34,7 +34,8 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
     """
     shared = jobs[0].config
     check_available(shared["teachers"])
-    parts = {_key(job, labels): _ArmParts(job) for job in jobs}
+    named = {_key(job, labels): job for job in jobs}
+    parts = {key: _ArmParts(job) for key, job in named.items()}
     options = build(shared["trainer"], "trainer")
     strategy = build(shared["strategy"], "strategy")
     estimation = build(shared["estimation"], "estimation")
@@ -55,8 +56,8 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
     estimation.start(_provenance(pool, options.device, source.train.fingerprint), grids)
     evaluation.prepare(pool, grids, options.memory_gb)
     return Group(
-        jobs={_key(job, labels): job for job in jobs},
-        labels={_key(job, labels): labels[job.folder] for job in jobs},
+        jobs=named,
+        labels={key: labels[job.folder] for key, job in named.items()},
         arms=arms,
         loggers={key: part.loggers for key, part in parts.items()},
         options=options,

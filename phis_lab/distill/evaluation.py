@@ -68,6 +68,7 @@ class Evaluation:
         for name, probe in self.probes.items():
             if self.train_images < probe.minimum_images:
                 raise ValueError(f"{name} needs {probe.minimum_images} images; train_images is {self.train_images}")
+        if self.probes:
             loader("train", self.train_images, True)
             loader("test", self.test_images, True)
 

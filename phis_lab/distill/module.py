@@ -87,7 +87,7 @@ class Distiller(L.LightningModule):
         self.failures[label] = Failure(self.steps_done, reason)
         log.error("%s was stopped: %s", label, reason)
         if not self.live_arms():
-            raise ArmFailedError("; ".join(f"{name}: {failure.reason}" for name, failure in self.failures.items()))
+            raise ArmFailedError("no arm is left")
 
     def restart_clock(self) -> None:
         """Leave what was done between two steps out of the training time; waiting for data stays in."""

@@ -177,8 +177,8 @@ def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r"`isinstance\(treespec")  # Lightning against torch 2.13
             trainer.fit(module, datamodule=group.data)
-    except ArmFailedError:
-        log.error("No arm is left.")
+    except ArmFailedError as reason:
+        log.error("Training ends: %s.", reason)
 
 
 def _write_records(group: Group, module: Distiller, keeper: Keeper) -> None:
