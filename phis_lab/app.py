@@ -13,7 +13,7 @@ from omegaconf import DictConfig, open_dict
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
 from phis_lab.config.job import create_job
-from phis_lab.distill import checkpoint_step, is_first_process, train_group
+from phis_lab.distill import is_first_process, train_group
 from phis_lab.sweeps import launch
 from phis_lab.tracking import read_record
 from phis_lab.tracking.job import Job
@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
 
 def train_sweep(jobs: Sequence[Job]) -> dict[Path, Exception]:
     """The jobs of `python run.py -m ...`, group by group; returns what went wrong by folder."""
-    return _with_clear_errors(lambda: launch(jobs, train, lambda job: checkpoint_step(job.folder, job.sha256)))
+    return _with_clear_errors(lambda: launch(jobs, train))
 
 
 def train(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:

@@ -65,13 +65,15 @@ def make_arm(
     normalizer: Callable[[int], nn.Module] = PhiS,
     seed: int = 0,
     drop_path: float = 0.3,
+    compiled: bool = False,
+    patch_size: int = 8,
     **changes: Any,
 ) -> Arm:
     """An arm whose student has drop path, so that its random stream matters."""
     stream = RandomStream(seed)
     dims = {name: (teacher.summary_dim, teacher.spatial_dim) for name, teacher in pool.teachers.items()}
     with stream.active():
-        backbone = ViT(image_size=16, patch_size=8, width=16, depth=2, heads=2, drop_path=drop_path)
+        backbone = ViT(image_size=16, patch_size=patch_size, width=16, depth=2, heads=2, drop_path=drop_path)
         student = Student(
             backbone,
             lambda in_dim, out_dim, *, widest: MLPHead(in_dim, out_dim, hidden=16, widest=widest),
@@ -80,7 +82,7 @@ def make_arm(
     recipe = OptimizerRecipe(torch.optim.AdamW, **{"lr": 1e-2, "weight_decay": 0.02} | changes.pop("recipe", {}))
     normalizers = {name: normalizer(spatial) for name, (_, spatial) in dims.items() if spatial is not None}
     parts = {"loss": MSE(), "balancer": Uniform()} | changes
-    return Arm(student, normalizers, parts["loss"], parts["balancer"], recipe, stream)
+    return Arm(student, normalizers, parts["loss"], parts["balancer"], recipe, stream, compiled=compiled)
 
 
 def make_group(

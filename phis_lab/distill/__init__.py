@@ -2,12 +2,12 @@
 
 import phis_lab._torchvision  # noqa: F401  before lightning
 from phis_lab.distill.arm import Arm, ArmFailedError, StepResult
-from phis_lab.distill.checkpoint import checkpoint_step, load_checkpoint, save_checkpoint
+from phis_lab.distill.checkpoint import load_checkpoint, save_checkpoint
 from phis_lab.distill.estimation import Estimation
 from phis_lab.distill.evaluation import Evaluation, Scores
 from phis_lab.distill.interrupt import StopRequest
 from phis_lab.distill.keeper import ArmRun, Keeper
-from phis_lab.distill.module import Distiller
+from phis_lab.distill.module import Distiller, Start
 from phis_lab.distill.offline import OfflineEstimation
 from phis_lab.distill.online import OnlineEstimation
 from phis_lab.distill.optimizer import OptimizerRecipe
@@ -33,10 +33,10 @@ __all__ = [
     "ProgressLine",
     "RandomStream",
     "Scores",
+    "Start",
     "StepResult",
     "StopRequest",
     "TrainerOptions",
-    "checkpoint_step",
     "is_first_process",
     "load_checkpoint",
     "save_checkpoint",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from phis_lab.distill.compiled import Forward, compile_forward
 from phis_lab.distill.gradients import average_gradients
 from phis_lab.distill.optimizer import OptimizerRecipe
 from phis_lab.distill.streams import RandomStream
@@ -43,6 +44,7 @@ class Arm(nn.Module):
         recipe: optimiser and schedule.
         stream: random numbers of this arm alone.
         low_precision: dtype of the student's matrix products; None for float32.
+        compiled: steps, not evaluations, run the student through torch.compile.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Arm(nn.Module):
         recipe: OptimizerRecipe,
         stream: RandomStream,
         low_precision: torch.dtype | None = None,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.student = student
@@ -61,6 +64,7 @@ class Arm(nn.Module):
         self.loss, self.balancer = loss, balancer
         self.recipe, self.stream, self.low_precision = recipe, stream, low_precision
         self.optimizer = recipe.build(student)
+        self._forward: Forward = compile_forward(student) if compiled else student.__call__
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -69,8 +73,11 @@ class Arm(nn.Module):
 
     def predict(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Features, dict[str, Features]]:
         """Student tokens, and per teacher what the heads say in the normalised space, in float32."""
+        return self._predict(self.student, images)
+
+    def _predict(self, forward: Forward, images: Tensor) -> tuple[Features, dict[str, Features]]:
         with torch.autocast(images.device.type, self.low_precision, enabled=self.low_precision is not None):
-            tokens, predictions = self.student(images)
+            tokens, predictions = forward(images)
         return _float(tokens), {name: _float(prediction) for name, prediction in predictions.items()}
 
     def step(
@@ -82,20 +89,20 @@ class Arm(nn.Module):
             ArmFailedError: the loss is not finite; the student is left as it was.
         """
         with self.stream.active():
-            predictions = self.predict(images)[1]
+            predictions = self._predict(self._forward, images)[1]
             rows = self._rows(predictions, features)
             loss = self.balancer(torch.stack(list(rows.values())))
         means = average(torch.stack([loss.detach(), *(row.detach().mean() for row in rows.values())])).tolist()
         if not all(map(math.isfinite, means)):
             named = {name: round(value, 4) for name, value in zip(rows, means[1:], strict=True)}
             raise ArmFailedError(f"the loss is not finite after {step} of its steps: {named}")
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         average_gradients(self.student.parameters())
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.clip)
         lr = self.recipe.set_rate(self.optimizer, step, max_steps)
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)  # so that the gradients of one arm at a time take memory
         return StepResult(means[0], dict(zip(rows, means[1:], strict=True)), lr, predictions)
 
     def _rows(self, predictions: Mapping[str, Features], features: Mapping[str, Features]) -> dict[str, Tensor]:
@@ -117,6 +124,11 @@ class Arm(nn.Module):
                 normalizer.fit(moments[teacher])  # type: ignore[operator]
             except ValueError as error:
                 raise ArmFailedError(f"teacher '{teacher}', spatial features, step {step}: {error}") from error
+
+    def release(self) -> None:
+        """Free the memory that only training needs."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.state.clear()
 
     @torch.no_grad()
     def is_finite(self, images: Float[Tensor, "b 3 h w"]) -> bool:

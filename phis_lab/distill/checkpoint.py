@@ -35,13 +35,3 @@ def load_checkpoint(folder: Path, config_sha256: str) -> dict[str, Any] | None:
     if state["config_sha256"] != config_sha256:
         raise ValueError(f"{path} is of another configuration; choose another folder or delete it")
     return state
-
-
-def checkpoint_step(folder: Path, config_sha256: str) -> int:
-    """Steps that the checkpoint in a folder has behind it; 0 without one.
-
-    Raises:
-        ValueError: as `load_checkpoint`.
-    """
-    state = load_checkpoint(folder, config_sha256)
-    return 0 if state is None else int(state["step"])

@@ -36,12 +36,16 @@ class Estimation(ABC):
         if max_steps <= self.first_step:
             raise ValueError(f"nobody would train: max_steps is {max_steps}, warmup_steps {self.first_step}")
 
+    def resume_at(self, step: int) -> None:
+        """Go on from a step: of the steps before it only what is loaded from then on is known."""
+        del step  # nothing to forget here
+
     def state_dict(self) -> dict[str, Any]:
         """State that a resumed run needs; empty once frozen."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Inverse of `state_dict`."""
+    def load_state_dict(self, state: Mapping[str, Any], grid: Grid) -> None:
+        """Take in what `state_dict` knew of one grid at the step that comes next."""
         assert not state, f"{type(self).__name__} has no state to load"
 
 

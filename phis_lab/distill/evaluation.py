@@ -7,17 +7,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from phis_lab.data import Batch, EvalLoader
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.provider import FeatureProvider
 from phis_lab.evals import Embeddings, Probe
 from phis_lab.metrics import TeacherMatching
 from phis_lab.teachers import Features, TeacherPool
+from phis_lab.teachers.store import FeatureStore
 from phis_lab.tracking import TeacherMetrics
 from phis_lab.tracking.record import Kind
 
 Positive = Annotated[int, Field(ge=1)]
 Split = Literal["train", "test"]
-Loader = Callable[[Split, int, bool], Iterable[tuple[Tensor, Tensor]]]
+Loader = Callable[[Split, int, bool], EvalLoader]
 """(split, images, whether labels are needed) -> batches of images and labels."""
 
 
@@ -54,10 +56,23 @@ class Evaluation:
         self.tokens: Literal["summary", "spatial", "both"] = tokens
         self._provider: FeatureProvider | None = None
 
-    def prepare(self, pool: TeacherPool, grids: Iterable[tuple[int, int]], memory_gb: float) -> None:
-        """Set the teachers; their features of the test images are remembered where they fit into `memory_gb`."""
+    def prepare(
+        self,
+        pool: TeacherPool,
+        grids: Iterable[tuple[int, int]],
+        memory_gb: float,
+        store: FeatureStore | None = None,
+    ) -> None:
+        """Set the teachers, and what keeps their features of the test images.
+
+        Args:
+            pool: the frozen teachers.
+            grids: token grids of the students.
+            memory_gb: features are remembered where they fit into this.
+            store: features of the `matching_images` on disk.
+        """
         memory = memory_gb if self.every else 0.0
-        self._provider = FeatureProvider(pool, grids, self.matching_images, views=1, memory_gb=memory)
+        self._provider = FeatureProvider(pool, grids, self.matching_images, 1, memory, store)
 
     def check(self, loader: Loader) -> None:
         """Refuse what would only fail at the end: images without labels, or fewer than a probe needs.
@@ -83,7 +98,7 @@ class Evaluation:
         for arm in arms.values():
             arm.eval()
         try:
-            matching = self._match(arms, loader("test", self.matching_images, False), device)
+            matching = self._match(arms, loader("test", self.matching_images, False).batches, device)
             probes = {name: probe for name, probe in self.probes.items() if final or probe.when == "always"}
             scores = self._probe(arms, probes, loader, device) if probes else {label: {} for label in arms}
         finally:
@@ -92,18 +107,13 @@ class Evaluation:
         return {label: Scores(scores[label], matching[label]) for label in arms}
 
     def _match(
-        self, arms: Mapping[str, Arm], batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+        self, arms: Mapping[str, Arm], batches: Iterable[Batch], device: torch.device
     ) -> dict[str, TeacherMetrics]:
         assert self._provider is not None, "prepare() comes first"
         metrics: dict[str, dict[tuple[str, Kind], TeacherMatching]] = {label: {} for label in arms}
-        first = 0
-        for images, _ in batches:
-            keys = torch.stack(
-                [torch.arange(first, first + len(images)), torch.zeros(len(images), dtype=torch.int64)], 1
-            )
-            first += len(images)
-            on_device = images.to(device)
-            features = self._provider(on_device, keys)
+        for batch in batches:
+            on_device = batch.images.to(device)
+            features = self._provider(on_device, batch.keys)
             for label, arm in arms.items():
                 _update(metrics[label], arm, on_device, features[arm.grid])
         return {label: _nested(by_kind) for label, by_kind in metrics.items()}

@@ -1,7 +1,7 @@
 """Between the steps: evaluations, checkpoints, a stop that was asked for, and images that cannot be read."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
+from phis_lab.data import Batch
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.checkpoint import save_checkpoint
 from phis_lab.distill.evaluation import Evaluation, Loader, Scores
@@ -18,19 +19,46 @@ from phis_lab.distill.module import Distiller
 
 @dataclass
 class ArmRun:
-    """An arm with the folder it fills and what was measured so far."""
+    """An arm with the folder it fills and what was measured so far, over all its restarts.
+
+    Attributes:
+        title: method and seed, for a reader.
+        history: evaluations.
+        seconds: wall time, evaluations included.
+        train_seconds: of the steps alone, over which `images_seen` images passed in this process.
+        corrupt_names: images that were left out.
+    """
 
     label: str
+    title: str
     folder: Path
     config_sha256: str
     arm: Arm
     history: list[dict[str, Any]] = field(default_factory=list)
-    seconds_before: float = 0.0
-    corrupt_before: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    train_seconds: float = 0.0
+    images_seen: int = 0
+    corrupt_names: set[str] = field(default_factory=set)
 
     def scored(self, step: int, scores: Scores) -> None:
         """Add an evaluation to the history."""
         self.history.append({"step": step, "metrics": scores.probes, "teacher_metrics": scores.matching})
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run goes on counting from."""
+        return {
+            "history": self.history,
+            "seconds": self.seconds,
+            "train_seconds": self.train_seconds,
+            "images_seen": self.images_seen,
+            "corrupt_names": sorted(self.corrupt_names),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.history, self.corrupt_names = list(state["history"]), set(state["corrupt_names"])
+        self.seconds, self.train_seconds = state["seconds"], state["train_seconds"]
+        self.images_seen = state["images_seen"]
 
 
 class Keeper(L.Callback):
@@ -56,14 +84,13 @@ class Keeper(L.Callback):
     ) -> None:
         self.runs, self.evaluation, self.loader = runs, evaluation, loader
         self.stop, self.checkpoint_every, self.on_scores = stop, checkpoint_every, on_scores
-        self.started = time.perf_counter()
         self.final: dict[str, Scores] = {}
-        self.corrupt_names: set[str] = set()
+        self._since = time.perf_counter()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clocks."""
         assert isinstance(pl_module, Distiller)
-        self.started = time.perf_counter()
+        self._since = time.perf_counter()
         pl_module.restart_clock()
 
     def on_train_batch_end(
@@ -71,7 +98,7 @@ class Keeper(L.Callback):
     ) -> None:
         """Evaluate, save and stop where it is time."""
         assert isinstance(pl_module, Distiller)
-        self.corrupt_names.update(batch.corrupt)
+        self._count(pl_module, batch)
         step = pl_module.steps_done
         unfinished = step < pl_module.max_steps
         if unfinished and self.evaluation.due(step) and step > pl_module.estimation.first_step:
@@ -87,12 +114,18 @@ class Keeper(L.Callback):
         """Score the finished arms while they are still on their device."""
         assert isinstance(pl_module, Distiller)
         if pl_module.steps_done == pl_module.max_steps:
-            self.final = self.evaluate(pl_module, final=True)
+            self.finish(pl_module)
+
+    def finish(self, module: Distiller) -> None:
+        """The last scores of every arm that is left."""
+        self.final = self.evaluate(module, final=True)
+        self._tick(module.live_arms())
 
     def evaluate(self, module: Distiller, final: bool) -> dict[str, Scores]:
-        """Score every live arm and add the scores to its history."""
+        """Score the arms that took the last step, or at the end all, and add the scores to their histories."""
         self._stop_broken_arms(module)
-        scores = self.evaluation(module.live_arms(), self.loader, module.device, final)
+        arms = {label: arm for label, arm in module.live_arms().items() if final or module.took_last_step(label)}
+        scores = self.evaluation(arms, self.loader, module.device, final) if arms else {}
         for run in self.runs:
             if run.label in scores:
                 run.scored(module.steps_done, scores[run.label])
@@ -108,25 +141,34 @@ class Keeper(L.Callback):
                 module.stop_arm(label, f"its features are not finite after step {module.steps_done}")
             arm.train()
 
+    def _count(self, module: Distiller, batch: Batch) -> None:
+        """Give every arm that took the last step its share of the tallies."""
+        moved = [run for run in self.runs if module.took_last_step(run.label)]
+        for run in moved:
+            run.train_seconds += module.seconds_of_step
+            run.images_seen += len(batch.images)
+            run.corrupt_names.update(batch.corrupt)
+        self._tick([run.label for run in moved])
+
+    def _tick(self, labels: Collection[str]) -> None:
+        """Add the time since the last tick to the arms that worked in it."""
+        now = time.perf_counter()
+        for run in self.runs:
+            if run.label in labels:
+                run.seconds += now - self._since
+        self._since = now
+
     @rank_zero_only
     def save(self, module: Distiller) -> None:
         """One checkpoint per live arm, all of the same step."""
         for run in self.runs:
-            if run.label in module.failures:
+            if not module.took_last_step(run.label):
                 continue
             state = {
                 "config_sha256": run.config_sha256,
                 "step": module.steps_done,
                 "arm": run.arm.training_state(),
                 "estimation": module.estimation.state_dict(),
-                "history": run.history,
-                "seconds": self.seconds(run),
-                "images_seen": module.images_seen,
-                "train_seconds": module.seconds,
-                "corrupt_names": sorted(self.corrupt_names),
+                "run": run.state_dict(),
             }
             save_checkpoint(run.folder, state)
-
-    def seconds(self, run: ArmRun) -> float:
-        """Wall time of a run so far, over all its restarts."""
-        return run.seconds_before + time.perf_counter() - self.started

@@ -40,11 +40,17 @@ class OnlineEstimation(Estimation):
         self.steps, self.refresh_every, self.first_step, self.save = steps, refresh_every, warmup_steps, save
         self.moments = {}
         self._provenance: dict[str, dict[str, str]] = {}
+        self._counted: set[Grid] = set()
         self._frozen = False
 
     def start(self, provenance: Mapping[str, Mapping[str, str]], grids: set[Grid]) -> None:  # noqa: D102
         self._provenance = {name: dict(facts) for name, facts in provenance.items()}
         self.moments = {grid: {} for grid in sorted(grids)}
+        self._counted = set(grids)
+
+    def resume_at(self, step: int) -> None:  # noqa: D102
+        if step > 0:
+            self._counted = set()
 
     def check(self, max_steps: int) -> None:  # noqa: D102
         super().check(max_steps)
@@ -58,8 +64,8 @@ class OnlineEstimation(Estimation):
             refuse_non_finite(by_teacher, step)
         if step >= self.steps:
             return False
-        for grid, by_teacher in features.items():
-            for teacher, feature in by_teacher.items():
+        for grid in self._counted:
+            for teacher, feature in features[grid].items():
                 if feature.spatial is not None:
                     self._add(grid, teacher, feature.spatial)
         last = step == self.steps - 1
@@ -84,8 +90,8 @@ class OnlineEstimation(Estimation):
         log.info("Teacher statistics are frozen after %d steps.", self.steps)
         if self.save is None or rank() > 0:
             return
-        for grid, by_teacher in self.moments.items():
-            for teacher, moments in by_teacher.items():
+        for grid in self._counted:
+            for teacher, moments in self.moments[grid].items():
                 path = moments_file(Path(self.save), teacher, grid)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 moments.save(path.with_suffix(".part"))
@@ -96,17 +102,20 @@ class OnlineEstimation(Estimation):
         if self._frozen:
             return {}
         return {
-            f"{h}x{w}/{teacher}": moments.state_dict()
-            for (h, w), by_teacher in self.moments.items()
-            for teacher, moments in by_teacher.items()
+            f"{_size(grid)}/{teacher}": moments.state_dict()
+            for grid in self._counted
+            for teacher, moments in self.moments[grid].items()
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: D102
-        for key, moments_state in state.items():
-            size, teacher = key.split("/", 1)
-            grid = (int(size.split("x")[0]), int(size.split("x")[1]))
-            if grid not in self.moments:
-                continue
-            moments = Moments(len(moments_state["mean"]), provenance=provenance_of(self._provenance[teacher], grid))
-            moments.load_state_dict(moments_state)
-            self.moments.setdefault(grid, {})[teacher] = moments
+    def load_state_dict(self, state: Mapping[str, Any], grid: Grid) -> None:  # noqa: D102
+        for key, of_teacher in state.items():
+            size, _, teacher = key.partition("/")
+            if size == _size(grid):
+                moments = Moments(len(of_teacher["mean"]), provenance=provenance_of(self._provenance[teacher], grid))
+                moments.load_state_dict(of_teacher)
+                self.moments[grid][teacher] = moments
+                self._counted.add(grid)
+
+
+def _size(grid: Grid) -> str:
+    return f"{grid[0]}x{grid[1]}"

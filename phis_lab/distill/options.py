@@ -21,6 +21,8 @@ class TrainerOptions:
         log_every: steps between logged values.
         checkpoint_every: steps between checkpoints; Ctrl-C saves one too.
         memory_gb: teacher features of fixed views stay in memory up to this size.
+        compile: the student's forward and backward passes go through torch.compile: faster steps for minutes of
+            compilation, other rounding. Evaluations do not.
     """
 
     max_steps: Annotated[int, Field(ge=1)]
@@ -30,6 +32,7 @@ class TrainerOptions:
     log_every: Annotated[int, Field(ge=1)] = 25
     checkpoint_every: Annotated[int, Field(ge=1)] = 500
     memory_gb: Annotated[float, Field(ge=0)] = 4.0
+    compile: bool = False
 
     @property
     def device(self) -> str:

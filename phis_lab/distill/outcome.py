@@ -39,9 +39,9 @@ def compose_record(
         history=[HistoryPoint(**point) for point in run.history],
         steps=steps,
         images=steps * data.source.batch_size,
-        wall_time_s=keeper.seconds(run),
-        images_per_s=module.images_seen * world_size() / max(module.seconds, 1e-9),
-        corrupt_images=len(keeper.corrupt_names),
+        wall_time_s=run.seconds,
+        images_per_s=run.images_seen * world_size() / max(run.train_seconds, 1e-9),
+        corrupt_images=len(run.corrupt_names),
         versions=facts.versions,
         device=facts.device | {"arms": len(module.arms)},
     )

@@ -1,13 +1,14 @@
 """Teacher features on the students' grids, computed once per batch and remembered for fixed views."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from phis_lab.shapes import Float, Int64
 from phis_lab.teachers import Features, Grid, TeacherPool, match_grid
+from phis_lab.teachers.store import FeatureStore, MemoryStore, bytes_per_image, gigabytes
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +22,33 @@ class FeatureProvider:
         images: number of training images.
         views: fixed augmented views per image; None when every epoch draws a fresh one, and nothing is remembered.
         memory_gb: features of fixed views are kept in memory when all of them fit into this many GB.
+        store: features of these images on disk, which then are all that is ever given out.
     """
 
     def __init__(
-        self, pool: TeacherPool, grids: Iterable[Grid], images: int, views: int | None, memory_gb: float
+        self,
+        pool: TeacherPool,
+        grids: Iterable[Grid],
+        images: int,
+        views: int | None,
+        memory_gb: float,
+        store: FeatureStore | None = None,
     ) -> None:
         self.pool, self.grids, self.images, self.views = pool, sorted(set(grids)), images, views
-        self.memory_gb = memory_gb
-        self._store: _Store | None = None
-        self._remembers = views is not None and memory_gb > 0
+        self.memory_gb, self.store = memory_gb, store
+        self._memory: MemoryStore | None = None
+        self._remembers = views is not None and memory_gb > 0 and store is None
+
+    def prepare(self, device: torch.device) -> None:
+        """Verify and fill the feature store, if there is one; in all processes together, and once.
+
+        The first batch does it too, within that step's time.
+
+        Raises:
+            ValueError: the disk is too small, or a teacher's features cannot be stored.
+        """
+        if self.store is not None:
+            self.store.prepare(device)
 
     def __call__(
         self, images: Float[Tensor, "b 3 h w"], keys: Int64[Tensor, "b 2"] | None = None
@@ -40,74 +59,31 @@ class FeatureProvider:
             images: pixels in [0, 1], the very ones that the students see.
             keys: image index and view of each; None for images outside the training set.
         """
-        rows = None if keys is None or not self._remembers else self._rows(keys)
-        if rows is not None and self._store is not None and self._store.has(rows):
-            return self._store.read(rows, images.device)
+        if keys is not None:
+            self.prepare(images.device)
+            kept = self.store or self._memory
+            if kept is not None and kept.has(keys):
+                return kept.read(keys, images.device)
         native = self.pool(images)
         matched = {grid: {name: _match(features, grid) for name, features in native.items()} for grid in self.grids}
-        if rows is not None:
-            self._remember(rows, matched)
+        if keys is not None and self._remembers:
+            self._remember(keys, matched)
         return matched
 
-    def _rows(self, keys: Int64[Tensor, "b 2"]) -> Int64[Tensor, "b"]:
-        assert self.views is not None
-        return (keys[:, 0] * self.views + keys[:, 1]).cpu()
-
-    def _remember(self, rows: Int64[Tensor, "b"], matched: dict[Grid, dict[str, Features]]) -> None:
-        if self._store is None:
+    def _remember(self, keys: Int64[Tensor, "b 2"], matched: dict[Grid, dict[str, Features]]) -> None:
+        if self._memory is None:
             assert self.views is not None
-            count = self.images * self.views
-            need = count * _bytes_per_image(matched) / 1e9
-            self._remembers = need <= self.memory_gb
+            need = self.images * self.views * bytes_per_image(matched)
+            self._remembers = need <= self.memory_gb * 1e9
             verdict = "kept in memory" if self._remembers else f"not kept: more than memory_gb={self.memory_gb:g}"
-            log.info("Teacher features of %d views take %.2f GB: %s.", count, need, verdict)
+            log.info("Teacher features of %d views take %s: %s.", self.images * self.views, gigabytes(need), verdict)
             if not self._remembers:
                 return
-            self._store = _Store(count, matched)
-        self._store.write(rows, matched)
-
-
-class _Store:
-    """Feature tensors in host memory, one row per (image, view)."""
-
-    def __init__(self, count: int, like: Mapping[Grid, Mapping[str, Features]]) -> None:
-        self._filled = torch.zeros(count, dtype=torch.bool)
-        self._tables = {
-            grid: {name: Features(*(_table(count, t) for t in features)) for name, features in by_teacher.items()}
-            for grid, by_teacher in like.items()
-        }
-
-    def has(self, rows: Tensor) -> bool:
-        return bool(self._filled[rows].all())
-
-    def read(self, rows: Tensor, device: torch.device) -> dict[Grid, dict[str, Features]]:
-        return {
-            grid: {
-                name: Features(*(None if table is None else table[rows].to(device) for table in tables))
-                for name, tables in by_teacher.items()
-            }
-            for grid, by_teacher in self._tables.items()
-        }
-
-    def write(self, rows: Tensor, matched: Mapping[Grid, Mapping[str, Features]]) -> None:
-        new = ~self._filled[rows]
-        for grid, by_teacher in matched.items():
-            for name, features in by_teacher.items():
-                for table, tensor in zip(self._tables[grid][name], features, strict=True):
-                    if table is not None and tensor is not None:
-                        table[rows[new]] = tensor.cpu()[new]
-        self._filled[rows] = True
-
-
-def _table(count: int, like: Tensor | None) -> Tensor | None:
-    return None if like is None else torch.empty((count, *like.shape[1:]), dtype=like.dtype)
+            self._memory = MemoryStore(self.images, self.views, matched)
+        self._memory.write(keys, matched)
 
 
 def _match(features: Features, grid: Grid) -> Features:
-    spatial = None if features.spatial is None else match_grid(features.spatial.float(), grid)
-    return Features(None if features.summary is None else features.summary.float(), spatial)
-
-
-def _bytes_per_image(matched: Mapping[Grid, Mapping[str, Features]]) -> int:
-    tensors = [t for by in matched.values() for features in by.values() for t in features if t is not None]
-    return sum(t[0].numel() * t.element_size() for t in tensors)
+    """On a grid, in the memory layout that remembered features have: sums of equal values are then equal bits."""
+    spatial = None if features.spatial is None else match_grid(features.spatial, grid).contiguous()
+    return Features(None if features.summary is None else features.summary.float().contiguous(), spatial)

@@ -4,10 +4,8 @@ import logging
 import os
 import sys
 import warnings
-from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import lightning as L
 import torch.distributed as dist
@@ -21,11 +19,12 @@ from phis_lab.distill.estimation import Estimation
 from phis_lab.distill.evaluation import Evaluation, Scores
 from phis_lab.distill.interrupt import StopRequest
 from phis_lab.distill.keeper import ArmRun, Keeper
-from phis_lab.distill.module import Distiller
+from phis_lab.distill.module import Distiller, Start
 from phis_lab.distill.options import TrainerOptions
 from phis_lab.distill.outcome import compose_record
 from phis_lab.distill.progress import ProgressLine
 from phis_lab.distill.provider import FeatureProvider
+from phis_lab.distill.status import StatusFiles
 from phis_lab.strategies import DataParallel, Single
 from phis_lab.tracking import LoggerSet, RunInfo, write_record
 from phis_lab.tracking.job import Job
@@ -66,17 +65,17 @@ def train_group(group: Group) -> None:
 
     loader, every = group.data.eval_loader, group.options.checkpoint_every
     keeper = Keeper(runs, group.evaluation, loader, stop, every, on_scores)
-    keeper.corrupt_names.update(name for run in runs for name in run.corrupt_before)
+    module.failed = lambda label: _record_failure(group, module, keeper, label)
     try:
         for run in runs:
-            _start(group, run, module.steps_done)
+            _start(group, run, module)
         with stop.listening():
             _fit(group, module, keeper)
         if stop.requested and module.steps_done < module.max_steps:
             log.warning("Stopped after step %d. The same command goes on from there.", module.steps_done)
             _leave(INTERRUPTED)
-        if is_first_process():
-            _write_records(group, module, keeper)
+        for label in module.live_arms():
+            _write_record(group, module, keeper, label)
         if stop.requested:
             _leave(INTERRUPTED)
     finally:
@@ -100,49 +99,42 @@ def _leave(code: int) -> None:
 
 
 def _resume(group: Group) -> tuple[list[ArmRun], Distiller]:
-    states: dict[str, dict[str, Any]] = {}
+    runs, starts = [], {}
     for key, job in group.jobs.items():
+        run = ArmRun(key, f"{group.labels[key]}, seed {job.seed}", job.folder, job.sha256, group.arms[key])
         state = load_checkpoint(job.folder, job.sha256)
         if state is not None:
-            states[key] = state
-    steps = {states[key]["step"] if key in states else 0 for key in group.jobs}
-    assert len(steps) == 1, f"the arms of a group start at one step, not at {sorted(steps)}"
-    start = steps.pop()
-    if start:
-        log.info("Going on from step %d.", start)
-        group.estimation.load_state_dict(dict(ChainMap(*(state["estimation"] for state in states.values()))))
-    group.data.start_step = start
-    runs = [
-        ArmRun(key, job.folder, job.sha256, group.arms[key], **_past(states.get(key)))
-        for key, job in group.jobs.items()
-    ]
+            run.load_state_dict(state["run"])
+            starts[key] = Start(state["step"], state["arm"], state["estimation"])
+        runs.append(run)
     module = Distiller(
         group.arms,
         group.provider,
         group.estimation,
         group.options.max_steps,
-        resume={key: state["arm"] for key, state in states.items()},
-        start_step=start,
+        starts,
         log_every=group.options.log_every,
         logged=lambda key, values, step: group.loggers[key].log(values, step),
     )
-    for state in states.values():
-        module.images_seen, module.seconds = state["images_seen"], state["train_seconds"]
+    group.data.start_step = module.steps_done
+    _say_where(runs, module)
     return runs, module
 
 
-def _past(state: Mapping[str, Any] | None) -> dict[str, Any]:
-    if state is None:
-        return {}
-    before = {"seconds_before": state["seconds"], "corrupt_before": state["corrupt_names"]}
-    return {"history": state["history"]} | before
+def _say_where(runs: Sequence[ArmRun], module: Distiller) -> None:
+    """Log where a resumed group goes on, and who waits for it."""
+    if any(start.step for start in module.starts.values()):
+        log.info("Going on from step %d.", module.steps_done)
+    for run in runs:
+        if not module.has_joined(run.label):
+            log.info("%s joins at step %d.", run.title, module.starts[run.label].step)
 
 
-def _start(group: Group, run: ArmRun, step: int) -> None:
+def _start(group: Group, run: ArmRun, module: Distiller) -> None:
     if not is_first_process():
         group.loggers[run.label] = LoggerSet({})
         return
-    job = group.jobs[run.label]
+    job, step = group.jobs[run.label], module.starts[run.label].step
     run.folder.mkdir(parents=True, exist_ok=True)
     (run.folder / "config.yaml").write_text(yaml.safe_dump(job.config, sort_keys=False))
     name = f"{group.labels[run.label]}/seed{job.seed}"
@@ -156,6 +148,7 @@ def _start(group: Group, run: ArmRun, step: int) -> None:
 def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:
     for package in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(package).setLevel(logging.WARNING)  # not what it found, nor its tips
+    status = StatusFiles({run.label: run for run in keeper.runs}, group.jobs, group.labels)
     trainer = L.Trainer(
         accelerator=group.options.device,
         **group.strategy.trainer_arguments(),
@@ -167,12 +160,12 @@ def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-        callbacks=[keeper, ProgressLine(Console())],
+        callbacks=[keeper, ProgressLine(Console(), keeper.runs), status],
     )
     try:
         if module.steps_done == module.max_steps:
             module.to(trainer.strategy.root_device).on_fit_start()
-            keeper.final = keeper.evaluate(module, final=True)
+            keeper.finish(module)
             return
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r"`isinstance\(treespec")  # Lightning against torch 2.13
@@ -181,12 +174,22 @@ def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:
         log.error("Training ends: %s.", reason)
 
 
-def _write_records(group: Group, module: Distiller, keeper: Keeper) -> None:
-    for run in keeper.runs:
-        job = group.jobs[run.label]
-        record = compose_record(job, group.labels[run.label], run, module, keeper, group.data, group.options.device)
-        group.loggers[run.label].finish(record)
-        log.info("%s, seed %d: %s", group.labels[run.label], job.seed, write_record(run.folder, record))
+def _record_failure(group: Group, module: Distiller, keeper: Keeper, label: str) -> None:
+    """At once, so that an interrupted sweep does not begin a hopeless arm again."""
+    if is_first_process():
+        failure = module.failures[label]
+        log.error("%s, seed %d was stopped after step %d: %s", group.labels[label], group.jobs[label].seed, *failure)
+        _write_record(group, module, keeper, label)
+
+
+def _write_record(group: Group, module: Distiller, keeper: Keeper, label: str) -> None:
+    """The record of an arm that has ended, in the process that writes."""
+    if not is_first_process():
+        return
+    run, job = next(run for run in keeper.runs if run.label == label), group.jobs[label]
+    record = compose_record(job, group.labels[label], run, module, keeper, group.data, group.options.device)
+    group.loggers[label].finish(record)
+    log.info("%s: %s", run.title, write_record(run.folder, record))
 
 
 def _flat(scores: Scores) -> dict[str, float]:

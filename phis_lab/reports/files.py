@@ -10,6 +10,7 @@ from phis_lab.reports.export import latex, markdown
 from phis_lab.reports.figures import CAPTIONS
 from phis_lab.reports.provenance import caveats, provenance
 from phis_lab.reports.sections import Section
+from phis_lab.reports.sheets import Sheet
 from phis_lab.reports.tables import summary
 
 Format = Literal["md", "tex", "csv", "png"]
@@ -17,7 +18,11 @@ ALL_FORMATS: tuple[Format, ...] = ("md", "tex", "csv", "png")
 
 
 def write_files(
-    root: Path, sections: Sequence[Section], remarks: Sequence[str], formats: Collection[Format]
+    root: Path,
+    unfinished: Sheet | None,
+    sections: Sequence[Section],
+    remarks: Sequence[str],
+    formats: Collection[Format],
 ) -> list[Path]:
     """Writes the chosen kinds of files and returns their paths; Markdown shows figures that are written."""
     figures: list[dict[str, Path]] = [{} for _ in sections]
@@ -25,7 +30,7 @@ def write_files(
         prefixes = [f"study{n}_" if len(sections) > 1 else "" for n in range(1, len(sections) + 1)]
         figures = [_write_figures(root, s, prefix) for s, prefix in zip(sections, prefixes, strict=True)]
     contents: dict[str, Callable[[], str]] = {
-        "md": lambda: _markdown(root, sections, remarks, figures),
+        "md": lambda: _markdown(root, unfinished, sections, remarks, figures),
         "tex": lambda: "\n".join(latex(sheet) for s in sections for sheet in [*s.sheets(), *s.details()]),
         "csv": lambda: _table(sections).to_csv(index=False, lineterminator="\n"),
     }
@@ -46,7 +51,11 @@ def _write_figures(root: Path, section: Section, prefix: str) -> dict[str, Path]
 
 
 def _markdown(
-    root: Path, sections: Sequence[Section], remarks: Sequence[str], figures: Sequence[Mapping[str, Path]]
+    root: Path,
+    unfinished: Sheet | None,
+    sections: Sequence[Section],
+    remarks: Sequence[str],
+    figures: Sequence[Mapping[str, Path]],
 ) -> str:
     parts = ["# Report", ""]
     if remarks:
@@ -58,6 +67,8 @@ def _markdown(
         for name, path in paths.items():
             parts += [f"![{name}]({path.relative_to(root).as_posix()})", "", CAPTIONS[name], ""]
         parts += [markdown(sheet) for sheet in section.details()]
+    if unfinished is not None:
+        parts += [markdown(unfinished)]
     return "\n".join(parts)
 
 
@@ -71,4 +82,4 @@ def _table(sections: Sequence[Section]) -> pd.DataFrame:
         frame["unit"] = [column.unit for column in meaning]
         frame["higher_is_better"] = [column.higher_is_better for column in meaning]
         frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phis_lab.reports.files import ALL_FORMATS, Format, write_files
+from phis_lab.reports.running import running_sheet
 from phis_lab.reports.sections import Section
+from phis_lab.reports.sheets import Sheet
 from phis_lab.reports.studies import group_studies
-from phis_lab.tracking import RunRecord, read_records, unfinished_runs
+from phis_lab.tracking import RunRecord, read_records
 
 DEFAULT_BASELINE = "identity"
 
@@ -17,11 +19,13 @@ class Report:
     """What was found in a folder and what was written.
 
     Args:
+        unfinished: how far the runs are that have not ended; None where all have.
         sections: one per study.
-        remarks: runs that are in no table (failed, unfinished), and studies without the baseline.
+        remarks: runs that are in no table because they failed, and studies without the baseline.
         files: the files written.
     """
 
+    unfinished: Sheet | None
     sections: tuple[Section, ...]
     remarks: tuple[str, ...]
     files: tuple[Path, ...]
@@ -36,16 +40,17 @@ def report(folder: str | Path, baseline: str | None = None, formats: Collection[
         formats: which files to write.
 
     Raises:
-        ValueError: no complete run below the folder, or no method called `baseline` in any study.
+        ValueError: no run below the folder that ended with a metric or is under way, or no method called `baseline` in
+            any study.
     """
     root = Path(folder)
-    records = read_records(root)
-    remarks = _left_out(root, records)
+    records, unfinished = read_records(root), running_sheet(root)
+    remarks = _left_out(records)
     studies = group_studies([record for record in records if _is_measured(record)])
-    if not studies:
-        raise ValueError("\n".join([f"{root} holds no complete run with a metric: nothing to report.", *remarks]))
+    if not studies and unfinished is None:
+        raise ValueError("\n".join([f"{root} holds no run with a metric: nothing to report.", *remarks]))
     labels = {record.method for study in studies for record in study.records}
-    if baseline is not None and baseline not in labels:
+    if baseline is not None and studies and baseline not in labels:
         raise ValueError(f"no method is called {baseline!r} below {root}; there are {sorted(labels)}")
     wanted = baseline or DEFAULT_BASELINE
     sections = []
@@ -54,21 +59,19 @@ def report(folder: str | Path, baseline: str | None = None, formats: Collection[
         sections.append(Section(study, wanted if present else None))
         if not present:
             remarks.append(f"{study.title}: no method {wanted!r} to compare with (see --baseline)")
-    return Report(tuple(sections), tuple(remarks), tuple(write_files(root, sections, remarks, formats)))
+    files = write_files(root, unfinished, sections, remarks, formats)
+    return Report(unfinished, tuple(sections), tuple(remarks), tuple(files))
 
 
 def _is_measured(record: RunRecord) -> bool:
     return record.status == "complete" and bool(record.metrics or record.teacher_metrics)
 
 
-def _left_out(root: Path, records: Sequence[RunRecord]) -> list[str]:
-    """One line for every run that is in no table, and why."""
-    lines = [
+def _left_out(records: Sequence[RunRecord]) -> list[str]:
+    """One line for every run that ended and is in no table, and why."""
+    return [
         f"{record.status}: {record.name}, {record.method}, seed {record.seed}: "
         f"{record.failure or 'no metric was recorded'}"
         for record in records
         if not _is_measured(record)
-    ]
-    return lines + [
-        f"unfinished: {run.relative_to(root).as_posix()} (the same command resumes it)" for run in unfinished_runs(root)
     ]

@@ -2,26 +2,23 @@
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from phis_lab.tracking.job import ARM_KEYS, Job
 
 PRIVATE_KEYS = (*ARM_KEYS, "seed", "logger", "paths")
-PRIVATE_TRAINER_KEYS = ("precision",)
+PRIVATE_TRAINER_KEYS = ("precision", "compile")
 
 
-def group_jobs(jobs: Sequence[Job], start_step: Callable[[Job], int]) -> list[list[Job]]:
-    """Jobs whose teachers, data, order of samples, batch, statistics, steps and evaluations agree, together.
+def group_jobs(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Unfinished jobs whose teachers, data, order of samples, batch, statistics, steps and evaluations agree, together.
 
-    Args:
-        jobs: unfinished jobs.
-        start_step: where a job goes on; jobs at different steps need different batches.
+    How far a job is does not matter: one that was begun earlier joins its group when the others reach its step.
     """
     groups: dict[str, list[Job]] = {}
     for job in jobs:
-        key = json.dumps([shared_part(job), start_step(job)], sort_keys=True)
-        groups.setdefault(key, []).append(job)
+        groups.setdefault(json.dumps(shared_part(job), sort_keys=True), []).append(job)
     return list(groups.values())
 
 
@@ -35,8 +32,7 @@ def shared_part(job: Job) -> dict[str, Any]:
 
 def why_apart(first: Job, second: Job) -> str:
     """The shared options in which two jobs differ, for the log."""
-    differing = list(_differences(shared_part(first), shared_part(second), ""))
-    return ", ".join(differing) or "the step at which they resume"
+    return ", ".join(_differences(shared_part(first), shared_part(second), ""))
 
 
 def _differences(first: Any, second: Any, path: str) -> Iterator[str]:

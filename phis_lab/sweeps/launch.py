@@ -18,13 +18,12 @@ GROUP_VARIABLE = "PHIS_LAB_GROUP"
 Train = Callable[[Sequence[Job], Mapping[Path, str]], None]
 
 
-def launch(jobs: Sequence[Job], train: Train, start_step: Callable[[Job], int]) -> dict[Path, Exception]:
+def launch(jobs: Sequence[Job], train: Train) -> dict[Path, Exception]:
     """Train every unfinished job; a group that breaks does not keep the others from running.
 
     Args:
         jobs: in the order of the sweep.
         train: trains a group of jobs, given their labels by folder.
-        start_step: where a job goes on.
 
     Returns:
         What went wrong, by folder.
@@ -33,7 +32,7 @@ def launch(jobs: Sequence[Job], train: Train, start_step: Callable[[Job], int]) 
     pending = [job for job in jobs if not job.is_complete]
     if len(pending) < len(jobs):
         log.info("%d of %d jobs are complete already.", len(jobs) - len(pending), len(jobs))
-    groups = group_jobs(pending, start_step)
+    groups = group_jobs(pending)
     _explain(groups)
     failures: dict[Path, Exception] = {}
     mine = os.environ.get(GROUP_VARIABLE)

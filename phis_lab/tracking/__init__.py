@@ -3,6 +3,7 @@
 from phis_lab.tracking.environment import Environment, environment, git_commit
 from phis_lab.tracking.logger_set import LoggerSet
 from phis_lab.tracking.loggers import CSVLogger, Logger, RunInfo, TensorBoardLogger
+from phis_lab.tracking.progress import RunProgress, read_progress, write_progress
 from phis_lab.tracking.record import (
     Data,
     HistoryPoint,
@@ -25,14 +26,17 @@ __all__ = [
     "LoggerSet",
     "Metric",
     "RunInfo",
+    "RunProgress",
     "RunRecord",
     "TeacherMetrics",
     "TensorBoardLogger",
     "WandbLogger",
     "environment",
     "git_commit",
+    "read_progress",
     "read_record",
     "read_records",
     "unfinished_runs",
+    "write_progress",
     "write_record",
 ]

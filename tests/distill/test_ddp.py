@@ -1,13 +1,18 @@
 """Two processes with half a batch each compute what one computes with the whole batch."""
 
+import json
 import os
 import socket
+from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.multiprocessing as mp
 from small_arms import make_arm, make_group
+from test_shared_arms import ARMS, assert_same_run
 
 from phis_lab.distill import train_group
 from phis_lab.losses import AdaLoss
@@ -30,14 +35,59 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def train_as(rank: int, world: int, port: int, folder: Path) -> None:
+def joined(rank: int, world: int, port: int) -> DataParallel:
+    """This process as one of `world`."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
     torch.set_num_threads(1)
+    return DataParallel(devices=world, backend="gloo", timeout_s=120)
+
+
+def train_as(rank: int, world: int, port: int, folder: Path) -> None:
     group = make_group(folder, arms())
-    group.strategy = DataParallel(devices=world, backend="gloo", timeout_s=120)
+    group.strategy = joined(rank, world, port)
     group.estimation.save = str(folder / "moments")
     train_group(group)
+
+
+def sweep() -> dict[str, object]:
+    """Arms with drop path, one of which diverges."""
+    return {key: ARMS[key] for key in ("phis", "whiten")} | {
+        "wild": lambda pool: make_arm(pool, Identity, recipe={"lr": 1e30})
+    }
+
+
+def train_together_and_alone_as(rank: int, world: int, ports: list[int], folder: Path) -> None:
+    """All arms in one group, then each in one of its own; notes gradient all-reduces and teacher passes."""
+    pairs = [("together", sweep()), *(("alone", {key: sweep()[key]}) for key in ("phis", "whiten"))]
+    for port, (where, chosen) in zip(ports, pairs, strict=True):
+        group = make_group(folder / where, chosen)
+        group.strategy = joined(rank, world, port)
+        with mock.patch.object(dist, "all_reduce", wraps=dist.all_reduce) as reduce:
+            train_group(group)
+        sizes = Counter(call.args[0].numel() for call in reduce.call_args_list)
+        weights = {key: sum(p.numel() for p in arm.student.parameters()) for key, arm in group.arms.items()}
+        passes = group.provider.pool.teachers["loud"].calls
+        facts = {"reduced": {key: sizes[size] for key, size in weights.items()}, "passes": passes}
+        (folder / f"{'-'.join([where, *chosen])}-{rank}.json").write_text(json.dumps(facts))
+
+
+@pytest.mark.ddp
+def test_every_arm_equals_its_solo_run_in_two_processes(tmp_path: Path) -> None:
+    ports = [free_port() for _ in range(3)]
+    mp.spawn(train_together_and_alone_as, args=(2, ports, tmp_path), nprocs=2)
+    for key in ("phis", "whiten"):
+        assert_same_run(tmp_path / "together" / key, tmp_path / "alone" / key)
+    record = read_record(tmp_path / "together" / "wild" / "result.json")
+    assert (record.status, record.steps) == ("failed", 3)
+    for rank in range(2):
+        together, alone = (
+            json.loads((tmp_path / f"{name}-{rank}.json").read_text())
+            for name in ("together-phis-whiten-wild", "alone-phis")
+        )
+        assert together["passes"] == alone["passes"]
+        assert alone["reduced"]["phis"] == 10  # one a step; the first two steps only gather
+        assert together["reduced"]["phis"] == 10 + 10 + 1  # of three students of one size, of which one failed
 
 
 @pytest.mark.ddp

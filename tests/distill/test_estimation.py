@@ -63,9 +63,18 @@ def test_a_resumed_estimation_goes_on_where_it_stopped() -> None:
         whole.observe(features(step), step)
         (first if step < 3 else second).observe(features(step), step)
         if step == 2:
-            second.load_state_dict(first.state_dict())
+            second.resume_at(3)
+            second.load_state_dict(first.state_dict(), GRID)
     assert torch.equal(whole.moments[GRID]["sam"].covariance, second.moments[GRID]["sam"].covariance)
     assert whole.state_dict() == {}
+
+
+def test_a_grid_whose_first_steps_are_unknown_is_not_counted() -> None:
+    late = online()
+    late.resume_at(3)
+    late.observe(features(), 3)
+    assert late.moments == {GRID: {}}
+    assert late.state_dict() == {}
 
 
 def test_saved_moments_serve_an_offline_run(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import struct
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from phis_lab.reports.export import escape_latex, latex, markdown, terminal
 from phis_lab.reports.numbers import decimals, with_spread
 from phis_lab.reports.sheets import Cell, Sheet
 from phis_lab.reports.style import looks
+from phis_lab.tracking import RunProgress, write_progress
 
 
 def three_methods(seeds=3):
@@ -64,12 +66,32 @@ def test_markdown_says_where_the_numbers_come_from(folder, made):
         assert fact in text
 
 
-def test_failed_and_unfinished_runs_are_listed_with_the_reason(folder, made):
-    assert made.remarks == (
-        "failed: pocket_methods, pca_whiten, seed 0: loss is NaN at step 312",
-        "unfinished: zca_whiten/seed0 (the same command resumes it)",
-    )
+def test_failed_runs_are_listed_with_the_reason(folder, made):
+    assert made.remarks == ("failed: pocket_methods, pca_whiten, seed 0: loss is NaN at step 312",)
     assert all(remark in (folder / "report.md").read_text() for remark in made.remarks)
+
+
+def test_unfinished_runs_stand_in_a_table_of_their_own(folder, made):
+    (silent,) = made.unfinished.rows
+    assert [cell.text for cell in silent] == ["zca_whiten/seed0", *["–"] * 5, "never"]
+    assert r"| zca\_whiten/seed0 |" in (folder / "report.md").read_text()
+
+
+def test_a_report_of_runs_under_way_says_how_far_they_are(tmp_path):
+    run = tmp_path / "phis" / "seed3"
+    run.mkdir(parents=True)
+    (run / "config.yaml").touch()
+    progress = RunProgress(
+        name="pocket", method="phis", seed=3, step=120, max_steps=1000, images_per_s=310.4, loss=0.51234,
+        scored_at=100, metrics={"knn/accuracy": 0.7125}, updated=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    )  # fmt: skip
+    write_progress(run, progress)
+    made = report(tmp_path)
+    assert made.sections == ()
+    assert [cell.text for cell in made.unfinished.rows[0]] == [
+        "phis", "3", "120 of 1,000", "0.5123", "knn/accuracy 71.2% (step 100)", "310", "2026-01-02 03:04:05",
+    ]  # fmt: skip
+    assert "120 of 1,000" in (tmp_path / "report.md").read_text()
 
 
 def test_csv_holds_every_mean_at_full_precision(folder, made):
@@ -124,12 +146,8 @@ def test_what_weakens_a_comparison_is_said(tmp_path):
         assert caveat in text
 
 
-@pytest.mark.parametrize("begin", [False, True])
-def test_a_folder_without_results_is_refused_and_lists_what_is_there(tmp_path, begin):
-    if begin:
-        (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "config.yaml").touch()
-    with pytest.raises(ValueError, match="unfinished: run" if begin else "nothing to report"):
+def test_a_folder_without_runs_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="nothing to report"):
         report(tmp_path)
 
 

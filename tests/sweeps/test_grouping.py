@@ -45,10 +45,11 @@ def names(groups: list[list[Job]]) -> list[list[str]]:
         {"seed": 5},
         {"logger": {}},
         {"trainer__precision": "float32"},
+        {"trainer__compile": True},
     ],
 )
 def test_what_an_arm_chooses_keeps_it_in_the_group(change: dict[str, Any]) -> None:
-    assert names(group_jobs([job("a"), job("b", **change)], lambda _: 0)) == [["a", "b"]]
+    assert names(group_jobs([job("a"), job("b", **change)])) == [["a", "b"]]
 
 
 @pytest.mark.parametrize(
@@ -62,14 +63,8 @@ def test_what_an_arm_chooses_keeps_it_in_the_group(change: dict[str, Any]) -> No
 )
 def test_other_batches_need_another_group_and_the_reason_is_named(change: dict[str, Any], why: str) -> None:
     first, second = job("a"), job("b", **change)
-    assert names(group_jobs([first, second], lambda _: 0)) == [["a"], ["b"]]
+    assert names(group_jobs([first, second])) == [["a"], ["b"]]
     assert why_apart(first, second) == why
-
-
-def test_jobs_at_different_steps_are_apart() -> None:
-    first, second = job("a"), job("b")
-    assert names(group_jobs([first, second], lambda each: int(each is second))) == [["a"], ["b"]]
-    assert why_apart(first, second) == "the step at which they resume"
 
 
 def test_a_group_that_breaks_does_not_stop_the_others() -> None:
@@ -80,7 +75,7 @@ def test_a_group_that_breaks_does_not_stop_the_others() -> None:
             raise OSError("no disk")
         trained.extend(member.folder.name for member in group)
 
-    failures = launch([job("a"), job("b", data__seed=1)], train, lambda _: 0)
+    failures = launch([job("a"), job("b", data__seed=1)], train)
     assert trained == ["b"]
     assert [str(error) for error in failures.values()] == ["no disk"]
 
@@ -91,5 +86,5 @@ def test_labels_say_what_varies_and_nothing_else() -> None:
         job("a", ("normalizer=phis", "optimizer.lr=0.1", "trainer.max_steps=10", "seed=0")),
         job("b", ("normalizer=phis", "optimizer.lr=0.2", "trainer.max_steps=10", "seed=1")),
     ]
-    launch(jobs, lambda group, labels: seen.update(labels), lambda _: 0)
+    launch(jobs, lambda group, labels: seen.update(labels))
     assert sorted(seen.values()) == ["phis, lr 0.1", "phis, lr 0.2"]

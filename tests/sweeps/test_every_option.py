@@ -1,0 +1,93 @@
+"""Every option that an arm can choose, all in one group: each arm equals its solo run bit for bit."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from phis_lab.config.assemble import assemble
+from phis_lab.config.check import check
+from phis_lab.config.job import create_job
+from phis_lab.config.resolvers import register_resolvers
+from phis_lab.distill import train_group
+from phis_lab.sweeps import group_jobs
+from phis_lab.tracking import RunRecord, read_record
+from phis_lab.tracking.job import ARM_KEYS, Job
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+SMALL = [
+    "debug=smoke", "logger=none", "augmentation.image_size=32", "student.image_size=32", "data.batch_size=8",
+    "data.train_images=64", "trainer.max_steps=8", "trainer.checkpoint_every=8", "estimation.steps=4",
+    "estimation.warmup_steps=2", "estimation.refresh_every=1", "evaluation.every=4", "evaluation.train_images=40",
+    "evaluation.test_images=20", "evaluation.matching_images=10",
+]  # fmt: skip
+NEEDED = {"student=vit_base": ["student.pretrained=false"], "student=vit_large": ["student.pretrained=false"]}
+LARGE = {"student=vit_base", "student=vit_large"}
+OPTIONS = sorted(f"{file.parent.name}={file.stem}" for key in ARM_KEYS for file in (CONF / key).glob("*.yaml"))
+VALUES = [
+    "seed=1",
+    "student.drop_path=0.3",
+    "student.depth=2",
+    "optimizer.optimizer._target_=torch.optim.NAdam ~optimizer.optimizer.fused",
+    "optimizer.warmup=0.5",
+    "optimizer.final=0.5",
+    "optimizer.clip=0.1",
+    "trainer.precision=float32",
+    "trainer.precision=bfloat16",
+    "optimizer.lr=1e30",
+]
+DIVERGES = "optimizer.lr=1e30"
+
+
+@pytest.fixture(autouse=True)
+def hydra() -> Iterator[None]:
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def job(choice: str, folder: Path) -> Job:
+    overrides = [*SMALL, "data.seed=0", *choice.split(), *NEEDED.get(choice, [])]
+    made = create_job(compose("config", overrides, return_hydra_config=True), folder / choice.replace("/", "_"))
+    check(made.config)
+    return made
+
+
+def train(choices: Sequence[str], folder: Path) -> None:
+    jobs = [job(choice, folder) for choice in choices]
+    assert len(group_jobs(jobs)) == 1
+    train_group(assemble(jobs, {each.folder: each.folder.name for each in jobs}))
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoint.pt", weights_only=True, mmap=True)["arm"]["modules"]
+
+
+def measured(record: RunRecord) -> object:
+    return record.status, record.steps, record.metrics, record.teacher_metrics, record.history
+
+
+def assert_equal_to_solo_runs(choices: Sequence[str], folder: Path) -> None:
+    train(choices, folder / "together")
+    for choice in choices:
+        if choice == DIVERGES:
+            record = read_record(folder / "together" / choice / "result.json")
+            assert (record.status, record.steps) == ("failed", 3)
+            continue
+        train([choice], folder / "alone")
+        together, alone = (folder / where / choice for where in ("together", "alone"))
+        assert measured(read_record(together / "result.json")) == measured(read_record(alone / "result.json")), choice
+        ours, theirs = weights(together), weights(alone)
+        assert ours.keys() == theirs.keys()
+        assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == [], choice
+
+
+def test_every_option_of_every_group_equals_its_solo_run(tmp_path: Path) -> None:
+    assert_equal_to_solo_runs([option for option in OPTIONS if option not in LARGE] + VALUES, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_large_students_equal_their_solo_runs(tmp_path: Path) -> None:
+    assert_equal_to_solo_runs(["student=pocket_vit", *sorted(LARGE)], tmp_path)
