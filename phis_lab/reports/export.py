@@ -19,6 +19,8 @@ _LATEX = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
     "±": r"$\pm$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
@@ -91,5 +93,5 @@ def _latex_heading(name: str) -> str:
 
 
 def _latex_cell(cell: Cell) -> str:
-    text = re.sub("^-", "$-$", escape_latex(cell.text))
+    text = re.sub(r"^-(?=\d)", "$-$", escape_latex(cell.text))
     return rf"\textbf{{{text}}}" if cell.strong else text

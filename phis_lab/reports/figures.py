@@ -19,6 +19,10 @@ CAPTIONS = {
     "values": "Mean ± standard deviation over seeds; small dots are seeds; arrows point to where better is.",
     "losses": "Error in the teacher's own space during training: mean and range over seeds.",
     "differences": "Paired differences with 95 % t intervals; hollow where the interval includes zero.",
+    "critical_difference": (
+        "Mean ranks, best on the left, with Friedman's p and Kendall's W. A bar joins methods that Nemenyi's test does "
+        "not tell apart (5 % over all pairs): their mean ranks differ by less than the critical difference CD."
+    ),
 }
 
 

@@ -29,3 +29,8 @@ def with_spread(value: float, spread: float, places: int, sign: str = "-") -> st
     """`61.2±0.4`, or `+0.31±0.12` with `sign="+"`; the value alone where there is no spread (one seed)."""
     text = f"{value:{sign}.{places}f}"
     return text if math.isnan(spread) else f"{text}±{spread:.{places}f}"
+
+
+def p_value(p: float) -> str:
+    """`p = 0.012`, or `p < 0.0001`."""
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"

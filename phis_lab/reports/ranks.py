@@ -3,10 +3,16 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from scipy import stats
+
+from phis_lab.shapes import Float64
 
 Category = Sequence[str | Sequence[str]]
 """Metrics of a category; a group inside it (GQA val and testdev) counts as one: the mean of its ranks."""
+
+Ties = Literal["min", "average"]
 
 _CLASSIFICATION = {"knn", "linear_probe", "zero_shot"}
 
@@ -14,7 +20,7 @@ _CLASSIFICATION = {"knn", "linear_probe", "zero_shot"}
 def average_ranks(
     table: pd.DataFrame,
     categories: Mapping[str, Category],
-    ties: Literal["min", "average"] = "min",
+    ties: Ties = "min",
     lower_is_better: Collection[str] = (),
 ) -> pd.DataFrame:
     """Ranks methods per metric (1 is best), averages ranks in each category, and categories in `Avg`.
@@ -36,20 +42,37 @@ def average_ranks(
 
     Source: PHI-S, tables 1 and 4; the tie rule is the one that reproduces them.
     """
+    values = table.to_numpy(dtype=float)
+    ranks = stacked_ranks(values, list(table.columns), categories, ties, lower_is_better)
+    return pd.DataFrame(ranks, index=table.index)
+
+
+def stacked_ranks(
+    values: Float64[np.ndarray, "*stack methods metrics"],
+    metrics: Sequence[str],
+    categories: Mapping[str, Category],
+    ties: Ties = "min",
+    lower_is_better: Collection[str] = (),
+) -> dict[str, Float64[np.ndarray, "*stack methods"]]:
+    """`average_ranks` of a whole stack of tables at once: category -> ranks, and `Avg`."""
     named = {name for category in categories.values() for name in _flat(category)} | set(lower_is_better)
-    if unknown := sorted(named - set(table.columns)):
-        raise ValueError(f"no such metrics: {unknown}; the table has {sorted(table.columns)}")
-    if empty := [name for name, category in categories.items() if not category] or not categories:
+    if unknown := sorted(named - set(metrics)):
+        raise ValueError(f"no such metrics: {unknown}; the table has {sorted(metrics)}")
+    if empty := [name for name, category in categories.items() if not category or not all(category)] or not categories:
         raise ValueError(f"a category needs at least one metric; empty: {empty if categories else 'all'}")
-    ranks = pd.DataFrame(
-        {
-            name: table[name].rank(method=ties, ascending=name in lower_is_better, na_option="bottom")
-            for name in table.columns
-        }
-    )
-    result = pd.DataFrame({name: _mean(ranks, category) for name, category in categories.items()})
-    result["Avg"] = result.mean(axis=1)
-    return result
+    places = metric_ranks(values, [name in lower_is_better for name in metrics], ties)
+    by_metric = {name: places[..., column] for column, name in enumerate(metrics)}
+    ranks = {name: _mean(by_metric, category) for name, category in categories.items()}
+    return ranks | {"Avg": np.mean(list(ranks.values()), axis=0)}
+
+
+def metric_ranks(
+    values: Float64[np.ndarray, "*stack methods metrics"], lower_is_better: Sequence[bool], ties: Ties = "min"
+) -> Float64[np.ndarray, "*stack methods metrics"]:
+    """The rank of every method by every metric: 1 is best, NaN last."""
+    losses = np.where(lower_is_better, values, -values)
+    ranks: np.ndarray = stats.rankdata(np.where(np.isnan(losses), np.inf, losses), method=ties, axis=-2)
+    return ranks.astype(float)
 
 
 def default_categories(metrics: Iterable[str], teachers: Collection[str]) -> dict[str, Category]:
@@ -75,6 +98,7 @@ def _flat(category: Category) -> list[str]:
     return [name for entry in category for name in ([entry] if isinstance(entry, str) else entry)]
 
 
-def _mean(ranks: pd.DataFrame, category: Category) -> pd.Series:
+def _mean(ranks: Mapping[str, Float64[np.ndarray, "*shape"]], category: Category) -> Float64[np.ndarray, "*shape"]:
     entries = [ranks[entry] if isinstance(entry, str) else _mean(ranks, entry) for entry in category]
-    return pd.concat(entries, axis=1).mean(axis=1)
+    mean: np.ndarray = np.mean(entries, axis=0)
+    return mean

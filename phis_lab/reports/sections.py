@@ -7,8 +7,10 @@ from functools import cached_property
 import pandas as pd
 from matplotlib.figure import Figure
 
+from phis_lab.reports.evidence import Evidence
 from phis_lab.reports.figures import loss_curves, method_differences, method_values
 from phis_lab.reports.intervals import paired_differences
+from phis_lab.reports.published import published_sheet
 from phis_lab.reports.ranks import average_ranks, default_categories
 from phis_lab.reports.sheets import Sheet, difference_sheet, rank_sheet, value_sheet
 from phis_lab.reports.studies import Study
@@ -75,17 +77,25 @@ class Section:
         downwards = [name for name in table.columns if not self.meaning[name].higher_is_better]
         return average_ranks(table, categories, lower_is_better=downwards) if categories else None
 
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What the seeds support."""
+        return Evidence(self.numbers, self.paired, self.baseline, self.headline, self.meaning, self.study.teachers)
+
     def sheets(self) -> list[Sheet]:
-        """The tables for a screen: values with ranks, and differences to the baseline."""
+        """The tables for a screen: values with ranks, differences to the baseline, the verdict, the paper's ranks."""
         average = None if self.ranks is None else self.ranks["Avg"]
         sheets = [value_sheet("Methods", _VALUES, self.numbers, self.headline, average)]
         if not self.paired.empty:
             sheets.append(self._differences())
-        return sheets
+        sheets += self.evidence.sheets()
+        beside = None if average is None else published_sheet(self.study.records, average)
+        return [*sheets, beside] if beside is not None else sheets
 
     def details(self) -> list[Sheet]:
-        """The tables for the file: ranks per category, and every matching metric of every teacher."""
+        """The tables for the file: ranks per category, the differences again, each teacher's matching metrics."""
         sheets = [] if self.ranks is None else [rank_sheet("Average ranks", _RANKS, self.ranks)]
+        sheets += self.evidence.details()
         downstream = {name for record in self.study.records for name in record.metrics}
         matching = [column for name, column in self.meaning.items() if name not in downstream]
         for key in dict.fromkeys(column.metric.rpartition("/")[2] for column in matching):
@@ -102,12 +112,12 @@ class Section:
             drawn["losses"] = loss_curves(history, look)
         if self.baseline is not None and not self.paired.empty and self.paired["low"].notna().any():
             drawn["differences"] = method_differences(self.paired, self.baseline, self.headline, look)
-        return drawn
+        return drawn | self.evidence.figures(look)
 
     def _differences(self) -> Sheet:
         pairs = sorted(set(self.paired["seeds"]))
         if pairs == [1]:
-            caption = "One seed: no interval."
+            caption = "One seed: no interval. Whether it was the method or the seed cannot be told."
         else:
             shared = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
             caption = (

@@ -1,9 +1,9 @@
 """The tables of a report as text cells, before Markdown, LaTeX or the terminal give them a shape."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -65,10 +65,30 @@ def rank_sheet(title: str, caption: str, ranks: pd.DataFrame) -> Sheet:
 
 
 def difference_sheet(title: str, caption: str, differences: pd.DataFrame, shown: Sequence[Column]) -> Sheet:
-    """Paired differences with their intervals; a difference whose interval excludes zero is strong.
+    """Paired differences with their t intervals; a difference whose interval excludes zero is strong.
 
     They are printed with no more decimals than four significant digits of the baseline's value have.
     """
+    return _paired_sheet(title, caption, differences, shown, _difference)
+
+
+def interval_sheet(title: str, caption: str, differences: pd.DataFrame, shown: Sequence[Column]) -> Sheet:
+    """Bootstrap intervals of paired differences; one that excludes zero is strong."""
+    return _paired_sheet(title, caption, differences, shown, _bootstrap_interval)
+
+
+def effect_sheet(title: str, caption: str, differences: pd.DataFrame, shown: Sequence[Column]) -> Sheet:
+    """Effect sizes of paired differences."""
+    return _paired_sheet(title, caption, differences, shown, _effect)
+
+
+def _paired_sheet(
+    title: str,
+    caption: str,
+    differences: pd.DataFrame,
+    shown: Sequence[Column],
+    cell: Callable[[Mapping[str, Any], int], Cell],
+) -> Sheet:
     methods = list(dict.fromkeys(differences["method"]))
     texts = [[Cell(method) for method in methods]]
     for column in shown:
@@ -76,7 +96,7 @@ def difference_sheet(title: str, caption: str, differences: pd.DataFrame, shown:
         halves = [(row["high"] - row["low"]) / 2 for row in rows.values()]
         most = decimals([row["baseline"] for row in rows.values()], [])
         places = min(most, decimals([row["mean"] for row in rows.values()], halves, digits=2))
-        texts.append([_difference(rows, method, places) for method in methods])
+        texts.append([cell(rows[method], places) if method in rows else Cell(MISSING) for method in methods])
     names = ("method", *(heading(column) for column in shown))
     return Sheet(title, caption, names, tuple(zip(*texts, strict=True)))
 
@@ -93,8 +113,17 @@ def _values(rows: Rows, methods: Sequence[str], column: Column) -> list[Cell]:
     ]
 
 
-def _difference(rows: Rows, method: str, places: int) -> Cell:
-    if method not in rows:
-        return Cell(MISSING)
-    mean, low, high = (rows[method][name] for name in ("mean", "low", "high"))
+def _difference(row: Mapping[str, Any], places: int) -> Cell:
+    mean, low, high = row["mean"], row["low"], row["high"]
     return Cell(with_spread(mean, high - mean, places, sign="+"), strong=low > 0 or high < 0)
+
+
+def _bootstrap_interval(row: Mapping[str, Any], places: int) -> Cell:
+    low, high = row["bootstrap_low"], row["bootstrap_high"]
+    if math.isnan(low):
+        return Cell(MISSING)
+    return Cell(f"{low:+.{places}f} to {high:+.{places}f}", strong=low > 0 or high < 0)
+
+
+def _effect(row: Mapping[str, Any], places: int) -> Cell:
+    return Cell(MISSING if math.isnan(row["g_z"]) else f"{row['g_z']:+.1f}")

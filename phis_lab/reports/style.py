@@ -31,6 +31,7 @@ RC: dict[str, Any] = {
 PAGE_WIDTH = 7.2
 """Inches: the text width of a one-column page."""
 
+INK = "#222222"
 GREY = "#777777"
 _BLACK = "#000000"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

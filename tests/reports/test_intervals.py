@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from phis_lab.reports import paired_differences
+from phis_lab.reports import paired_differences, paired_effect
 
 
 def numbers(**values_of_methods):
@@ -48,3 +48,28 @@ def test_a_diverged_seed_is_not_left_out():
 def test_an_unknown_baseline_lists_the_methods():
     with pytest.raises(ValueError, match=r"'mse'; there are \['phis', 'identity'\]"):
         paired_differences(numbers(phis=[1.0], identity=[1.0]), "mse")
+
+
+def test_the_bootstrap_interval_stands_beside_the_t_interval():
+    row = paired_differences(numbers(phis=[2.0, 3.0, 7.0], identity=[1.0, 1.0, 1.0]), "identity").iloc[0]
+    assert (row["bootstrap_low"], row["bootstrap_high"]) == (1, 6)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=3, max_size=8, unique=True))
+def test_effect_size_is_the_paired_t_statistic_without_its_sample_size(values):
+    d = np.array(values)
+    m = len(d) - 1
+    corrected = stats.ttest_1samp(d, 0).statistic / np.sqrt(len(d)) * (1 - 3 / (4 * m - 1))  # Hedges' approximation
+    assert paired_effect(d) == pytest.approx(corrected, rel=0.02 if m > 2 else 0.07, abs=1e-9)
+
+
+def test_effect_size_is_right_on_average_where_cohens_is_too_large():
+    samples = np.random.default_rng(0).normal(0.8, 1.0, size=(20_000, 4))
+    cohen = (samples.mean(axis=1) / samples.std(axis=1, ddof=1)).mean()
+    assert cohen == pytest.approx(0.8 * 1.38, rel=0.03)
+    assert np.mean([paired_effect(sample) for sample in samples]) == pytest.approx(0.8, rel=0.03)
+
+
+@pytest.mark.parametrize("differences", [[1.0], [1.0, 2.0], [1.0, 1.0, 1.0], [1.0, 2.0, np.nan]])
+def test_there_is_no_effect_size_without_three_seeds_and_a_spread(differences):
+    assert np.isnan(paired_effect(np.array(differences)))

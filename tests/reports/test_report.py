@@ -46,7 +46,7 @@ def test_summary_is_numpys_mean_and_sample_deviation():
 
 def test_the_report_is_written_beside_the_runs(folder, made):
     names = ["report.md", "report.tex", "report.csv"]
-    figures = ["figures/values.png", "figures/losses.png", "figures/differences.png"]
+    figures = [f"figures/{name}.png" for name in ("values", "losses", "differences", "critical_difference")]
     assert [path.relative_to(folder).as_posix() for path in made.files] == names + figures
     assert all(path.exists() for path in made.files)
 
@@ -112,7 +112,7 @@ def test_one_seed_has_no_spread_and_says_that_it_has_no_interval(tmp_path):
     text = (tmp_path / "report.md").read_text()
     assert "One seed: no interval." in text
     assert "one seed: no spread, no interval" in text
-    (main, differences) = made.sections[0].sheets()
+    (main, differences, _) = made.sections[0].sheets()
     assert not any("±" in cell.text for sheet in (main, differences) for row in sheet.rows for cell in row)
     assert not any(cell.strong for row in differences.rows for cell in row)
     assert "differences" not in made.sections[0].figures()

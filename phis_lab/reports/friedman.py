@@ -1,0 +1,90 @@
+"""Do blocks (metrics, seeds) rank the methods alike, and which methods do they tell apart?"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from scikit_posthocs import posthoc_nemenyi_friedman
+from scipy import stats
+
+from phis_lab.reports.cube import Cube
+from phis_lab.reports.ranks import Category, stacked_ranks
+
+
+@dataclass(frozen=True)
+class RankTest:
+    """Friedman's test with Nemenyi's comparison of all pairs.
+
+    Args:
+        blocks: number of blocks, n.
+        ranks: mean rank of each of the k methods over the blocks; ties share their mean.
+        p_value: of Friedman's test that no method ranks better than another (chi-squared with k - 1 degrees of freedom,
+            which errs on the careful side for few blocks).
+        agreement: Kendall's W, the effect size of that test: 0 where the blocks disagree, 1 where all rank the
+            methods alike.
+        alpha: error rate over all pairs together.
+        critical_difference: mean ranks closer than this are not told apart.
+        pairs: Nemenyi's p values, methods by methods.
+    """
+
+    blocks: int
+    ranks: pd.Series
+    p_value: float
+    agreement: float
+    alpha: float
+    critical_difference: float
+    pairs: pd.DataFrame
+
+
+def friedman(blocks: pd.DataFrame, alpha: float = 0.05) -> RankTest:
+    """Tests whether methods differ, from their order in every block alone.
+
+    CD = q_alpha(k) sqrt(k (k + 1) / (6 n)), where q_alpha is the Studentised range over sqrt(2). Blocks count as
+    independent.
+
+    Args:
+        blocks: blocks by methods, the lowest number of a block being its best.
+        alpha: error rate over all pairs together.
+
+    Raises:
+        ValueError: fewer than three methods or two blocks: there the paired interval says all.
+
+    Source: Demsar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7 (2006), section 3.2.2.
+    """
+    n, k = blocks.shape
+    if k < 3 or n < 2:
+        raise ValueError(f"Friedman's test needs at least three methods and two blocks, got {k} and {n}")
+    ranks = blocks.rank(axis=1, method="average")
+    is_flat = bool(blocks.nunique(axis=1).max() == 1)
+    statistic, p_value = (0.0, 1.0) if is_flat else stats.friedmanchisquare(*ranks.to_numpy().T)
+    quantile = stats.studentized_range.ppf(1 - alpha, k, math.inf) / math.sqrt(2)
+    return RankTest(
+        blocks=n,
+        ranks=ranks.mean(),
+        p_value=float(p_value),
+        agreement=float(statistic / (n * (k - 1))),
+        alpha=alpha,
+        critical_difference=float(quantile * math.sqrt(k * (k + 1) / (6 * n))),
+        pairs=posthoc_nemenyi_friedman(ranks),
+    )
+
+
+def rank_tests(
+    cube: Cube, categories: Mapping[str, Category], lower_is_better: Collection[str] = ()
+) -> dict[str, RankTest]:
+    """The tests of a study, by what their blocks are: `6 metrics`, `3 seeds`.
+
+    A metric is judged by its mean over seeds, a seed by its average rank over the categories. Seeds are independent;
+    metrics of the same runs are not, so theirs says that metrics agree on these runs, not that other runs would. There
+    is no test with fewer than three methods, and none at all with one seed, whose luck all metrics share.
+    """
+    if len(cube.methods) < 3 or len(cube.seeds) < 2:
+        return {}
+    entries = {str(entry): [entry] for category in categories.values() for entry in category}
+    by_metric = stacked_ranks(cube.values.mean(axis=0), cube.metrics, entries, lower_is_better=lower_is_better)
+    by_seed = stacked_ranks(cube.values, cube.metrics, categories, lower_is_better=lower_is_better)["Avg"]
+    metrics = pd.DataFrame([by_metric[name] for name in entries], columns=cube.methods)
+    seeds = pd.DataFrame(by_seed, columns=cube.methods).round(9)  # ties of averages survive rounding
+    blocks = {f"{len(metrics)} metrics": metrics, f"{len(seeds)} seeds": seeds}
+    return {name: friedman(table) for name, table in blocks.items() if len(table) > 1}
