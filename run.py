@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import hydra
 
+from phis_lab.config.globs import expand_nested_globs
 from phis_lab.config.resolvers import register_resolvers
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ def main(config: "DictConfig") -> None:
 
 
 if __name__ == "__main__":
+    try:
+        sys.argv[1:] = expand_nested_globs(sys.argv[1:])
+    except ValueError as error:
+        sys.exit(str(error))
     try:
         main()
     except SystemExit as stop:

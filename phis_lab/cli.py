@@ -1,5 +1,9 @@
-"""`phis-lab`: what one does with runs after they ended. Each command imports what it needs when called."""
+"""`phis-lab`: what one does before runs and after they ended. Each command imports what it needs when called."""
 
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -46,11 +50,8 @@ def report(
     """Tables with spreads and ranks, paired differences and figures, written into FOLDER and shown here."""
     from phis_lab import reports  # noqa: PLC0415  pandas and matplotlib, which --help can do without
 
-    try:
+    with _refusals():
         made = reports.report(folder, baseline, [kind.value for kind in formats])
-    except ValueError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from error
     console = Console(highlight=False)
     for section in made.sections:
         console.print(section.study.title, "", style="bold", markup=False, sep="\n", soft_wrap=True)
@@ -58,13 +59,113 @@ def report(
             _print_whole(console, reports.terminal(sheet))
         for caveat in reports.caveats(section.study):
             console.print(caveat, style="yellow", markup=False)
+    if made.unfinished is not None:
+        _print_whole(console, reports.terminal(made.unfinished))
     for remark in made.remarks:
         console.print(remark, style="yellow", markup=False)
     for path in made.files:
         console.print(str(path), markup=False, soft_wrap=True)
 
 
+@app.command(no_args_is_help=True)
+def cache(
+    overrides: Annotated[
+        list[str],
+        typer.Argument(
+            help="As for run.py: `teachers.store=PATH`, which is needed, and whatever else differs from the defaults.",
+            metavar="OVERRIDE...",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Write the teacher features of fixed views, for runs to read: all training views, and the test images.
+
+    The student and the evaluation count too: features are kept on the student's grid, for as many test images as
+    the evaluation matches. Ctrl-C stops; the same command goes on, and does nothing once all is there.
+
+    `phis-lab cache teachers=pocket_set data=fashion_mnist augmentation.views=2 teachers.store=features`
+    """
+    with _refusals(), _spoken():
+        from phis_lab.config.store import fill_stores  # noqa: PLC0415  torch, which --help can do without
+
+        reports = fill_stores(overrides)
+    console = Console(highlight=False)
+    table = Table(*("teacher", "images", "grid", "rows", "MB", "dtype", "relative error (squared error / variance)"))
+    for made in reports:
+        sizes = f"{made.rows:,}", f"{made.bytes / 1e6:,.1f}"
+        table.add_row(made.teacher, made.split, made.grid, *sizes, made.dtype, made.errors())
+    _print_whole(console, table)
+    console.print("The feature store is complete.")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Say in a sentence what the user can mend, and exit with code 1."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def _spoken() -> Iterator[None]:
+    """Show what the package logs."""
+    log, handler = logging.getLogger("phis_lab"), logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log.addHandler(handler)
+    before = log.level
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
 def _print_whole(console: Console, table: Table) -> None:
     """Prints a table in its full width, even into a pipe: numbers are never cut off."""
     needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
     Console(width=max(needed, console.width), highlight=False).print(table, "")
+
+
+class Picture(StrEnum):
+    """A kind of file that a figure can be written as."""
+
+    PNG = "png"
+    SVG = "svg"
+
+
+@app.command()
+def figures(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A run, a sweep, or many of them. Without it: figures 4 to 8, which need no run.",
+            metavar="[RUN_OR_SWEEP]",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write.", show_default="RUN_OR_SWEEP/figures, or figures")
+    ] = None,
+    formats: Annotated[list[Picture], typer.Option("--format", help="File to write; repeat for several.")] = tuple(
+        Picture
+    ),  # type: ignore[assignment]  # ruff wants it immutable, typer a list
+    images: Annotated[int, typer.Option(min=2, help="Test images for figures 1, 2 and 9, at most.")] = 1000,
+) -> None:
+    """The figures of the PHI-S paper, anew: all that can be drawn, and what could not be, with the reason.
+
+    1 teachers' spaces, 2 activations and 9 losses load the teachers and the trained students again, 3 is the error
+    during training; 4 to 8 show the methods on Gaussians in the plane.
+    """
+    with _refusals(), _spoken():
+        from phis_lab.figures import draw  # noqa: PLC0415  torch and matplotlib, which --help can do without
+
+        target = out or (Path("figures") if folder is None else folder / "figures")
+        drawn = draw(folder, target, [kind.value for kind in formats], images)
+    console = Console(highlight=False)
+    for reason in drawn.left_out:
+        console.print(reason, style="yellow", markup=False)
+    for path in drawn.files:
+        console.print(str(path), markup=False, soft_wrap=True)

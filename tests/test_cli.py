@@ -4,6 +4,7 @@ import sys
 from textwrap import dedent
 
 import numpy as np
+import pytest
 from synthetic_records import TEACHERS, record, write_study
 from typer.testing import CliRunner
 
@@ -57,17 +58,76 @@ def test_an_unknown_baseline_ends_with_exit_code_one_and_the_methods(tmp_path):
     assert "['phis']" in result.stderr
 
 
+SMALL = [
+    "debug=smoke",
+    "augmentation.views=2",
+    "data.train_images=20",
+    "evaluation.matching_images=8",
+    "trainer.teacher_precision=float32",
+]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    store = tmp_path_factory.mktemp("features")
+    return store, run("cache", *SMALL, f"teachers.store={store}")
+
+
+def test_cache_fills_the_store_and_says_what_it_wrote(filled):
+    store, result = filled
+    assert result.exit_code == 0, result.output
+    for words in ("2 view(s) of 20 train images", "To be written: ", "free: ", "The feature store is complete."):
+        assert words in result.output
+    rows = [line.split("│") for line in result.output.splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in row[1:-1]] for row in rows]
+    assert [row[:2] + row[3:4] + row[5:6] for row in cells] == [
+        [teacher, split, count, "bfloat16"]
+        for split, count in (("train", "40"), ("test", "8"))
+        for teacher in ("dfn_clip", "siglip", "dinov2_g", "sam_h")
+    ]
+    assert all("spatial " in row[6] for row in cells)
+    assert len(list(store.glob("*-train-*/*.safetensors"))) == 4 * 2
+
+
+def test_cache_does_nothing_where_all_is_there(filled):
+    store, _ = filled
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*.safetensors")}
+    result = run("cache", *SMALL, f"teachers.store={store}")
+    assert result.exit_code == 0, result.output
+    assert "To be written" not in result.output
+    assert "The feature store is complete." in result.output
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*.safetensors")} == before
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ([], "say teachers.store=PATH"),
+        (["teachers.store=x", "augmentation.views=null"], "augmentation.views=null draws fresh ones"),
+        (["teachers.store=x", "teachers.store_dtype=int4"], "teachers.store_dtype='int4'"),
+        (["teachers.store=x", "augmentation.vews=2"], "Did you mean 'views'?"),
+        (["teachers.store=x", "tetchers=tiny_set"], "Did you mean 'teachers'?"),
+    ],
+)
+def test_cache_refuses_with_a_sentence(overrides, says):
+    result = run("cache", *SMALL, *overrides)
+    assert result.exit_code == 1
+    assert says in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
 def test_help_imports_nothing_heavy():
-    result = _python("""
-        import runpy, sys
-        sys.argv = ["phis-lab", "report", "--help"]
-        try:
-            runpy.run_module("phis_lab", run_name="__main__")
-        except SystemExit as end:
-            assert not end.code
-        assert not {"torch", "pandas", "matplotlib", "scipy", "wandb"} & set(sys.modules)
-    """)
-    assert "--baseline" in result
+    for command, word in (("report", "--baseline"), ("cache", "teachers.store=PATH")):
+        result = _python(f"""
+            import runpy, sys
+            sys.argv = ["phis-lab", {command!r}, "--help"]
+            try:
+                runpy.run_module("phis_lab", run_name="__main__")
+            except SystemExit as end:
+                assert not end.code
+            assert not {{"torch", "pandas", "matplotlib", "scipy", "wandb", "hydra"}} & set(sys.modules)
+        """)
+        assert word in result
 
 
 def test_report_does_not_import_torch(tmp_path):

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from phis_lab.config.build import build
+from phis_lab.config.pool import build_pool
+from phis_lab.config.store import open_stores, refuse_fresh_views
+from phis_lab.config.teachers import split
 from phis_lab.data import DataModule
 from phis_lab.distill import (
     Arm,
@@ -33,7 +36,8 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
         ValueError: an option that a constructor refuses, or weights that cannot be reached, with its name.
     """
     shared = jobs[0].config
-    check_available(shared["teachers"])
+    members, chosen = split(shared["teachers"])
+    check_available(members)
     named = {_key(job, labels): job for job in jobs}
     parts = {key: _ArmParts(job) for key, job in named.items()}
     options = build(shared["trainer"], "trainer")
@@ -41,20 +45,21 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
     estimation = build(shared["estimation"], "estimation")
     evaluation = build(shared["evaluation"], "evaluation")
     augmentation = build(shared["augmentation"], "augmentation")
+    refuse_fresh_views(chosen, augmentation)
     source = build(shared["data"], "data")
     data = DataModule(source, augmentation, options.max_steps)
     estimation.check(options.max_steps)
     evaluation.check(data.eval_loader)
     if source.batch_size % strategy.processes:
         raise ValueError(f"data.batch_size={source.batch_size} does not divide among {strategy.processes} processes")
-    teachers = {name: build(node, f"teachers.{name}") for name, node in shared["teachers"].items()}
-    pool = TeacherPool(teachers, precision=options.teacher_precision)
+    grids = {part.backbone.grid for part in parts.values()}
+    pool = build_pool(members, chosen, options.teacher_precision, grids)
     dims = {name: (teacher.summary_dim, teacher.spatial_dim) for name, teacher in pool.teachers.items()}
     arms = {key: part.arm(dims) for key, part in parts.items()}
-    grids = {arm.grid for arm in arms.values()}
-    provider = FeatureProvider(pool, grids, len(source.train), augmentation.views, options.memory_gb)
+    stores = open_stores(chosen, pool, grids, data, evaluation)
+    provider = FeatureProvider(pool, grids, len(source.train), augmentation.views, options.memory_gb, stores.train)
     estimation.start(_provenance(pool, options.device, source.train.fingerprint), grids)
-    evaluation.prepare(pool, grids, options.memory_gb)
+    evaluation.prepare(pool, grids, options.memory_gb, stores.test)
     return Group(
         jobs=named,
         labels={key: labels[job.folder] for key, job in named.items()},
@@ -99,8 +104,8 @@ class _ArmParts:
             for name, (_, spatial) in dims.items()
             if spatial is not None
         }
-        low = self.options.low_precision
-        return Arm(student, normalizers, self.loss, self.balancer, self.recipe, self.stream, low)
+        low, compiled = self.options.low_precision, self.options.compile
+        return Arm(student, normalizers, self.loss, self.balancer, self.recipe, self.stream, low, compiled)
 
 
 def _provenance(pool: TeacherPool, device: str, data: str) -> dict[str, dict[str, str]]:

@@ -7,6 +7,8 @@ from typing import Any, get_type_hints
 from hydra.utils import get_object
 from pydantic import ConfigDict, PydanticUndefinedAnnotation, TypeAdapter, ValidationError
 
+from phis_lab.config.teachers import split
+
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 
 
@@ -20,6 +22,10 @@ def check(config: Mapping[str, Any]) -> None:
         ValueError: naming each option by its dotted path, with the value and what would be accepted.
     """
     problems = list(_problems(config, ""))
+    try:
+        split(config.get("teachers", {}))
+    except ValueError as refused:
+        problems.append(str(refused))
     if problems:
         raise ValueError("The configuration was refused:\n  " + "\n  ".join(problems))
 

@@ -14,7 +14,8 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 def explain(arguments: Sequence[str]) -> Iterator[str]:
     """Yield what exists for every override that names no config group, no option, or no key of its group."""
     groups = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
-    options = [key for key in yaml.safe_load((CONF / "config.yaml").read_text()) if key not in ("defaults", "hydra")]
+    top = yaml.safe_load((CONF / "config.yaml").read_text())
+    options = [key for key in top if key not in ("defaults", "hydra", *groups)]
     known = sorted({*groups, *options, "hydra"})
     for argument in arguments:
         found = re.match(r"[+~]*([A-Za-z_]\w*)(?:\.(\w+))?[^=]*=", argument)

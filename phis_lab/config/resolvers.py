@@ -25,10 +25,13 @@ def register_resolvers() -> None:
 
 
 def study(*, _root_: DictConfig) -> str:
-    """Name of the sweep, or else of the experiment, that was chosen; `runs` when none was."""
+    """Name of the sweep that was chosen, or else of the experiment's folder or the experiment; `runs` when none was.
+
+    Experiments of one folder are one study: their runs stand in one table.
+    """
     choices = _root_.hydra.runtime.choices
-    chosen = choices.get("sweep") or choices.get("experiment") or "runs"
-    return str(chosen).replace("/", "_")
+    experiment = str(choices.get("experiment") or "runs")
+    return str(choices.get("sweep") or experiment.rpartition("/")[0] or experiment).replace("/", "_")
 
 
 def run_name(*, _root_: DictConfig) -> str:
@@ -51,7 +54,14 @@ def content_hash(config: DictConfig) -> str:
     for path in (*NOT_CONTENT, *NOT_CONTENT_EITHER):
         section, _, key = path.rpartition(".")
         (resolved.get(section, {}) if section else resolved).pop(key, None)
+    _drop_place_of_store(resolved["teachers"])
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _drop_place_of_store(teachers: dict[str, Any]) -> None:
+    """Stored features differ from fresh ones by their dtype, wherever they lie."""
+    if teachers.pop("store", None) is None:
+        teachers.pop("store_dtype", None)
 
 
 def to_plain(config: DictConfig) -> dict[str, Any]:

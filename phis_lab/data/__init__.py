@@ -8,6 +8,7 @@ import phis_lab._torchvision  # noqa: F401
 from phis_lab.data.corrupt import CorruptCounter
 from phis_lab.data.datamodule import DataModule
 from phis_lab.data.decoding import CorruptImageError
+from phis_lab.data.fixed_views import FixedViews
 from phis_lab.data.loading import Batch, BatchLoader, EvalLoader
 from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
@@ -24,6 +25,7 @@ __all__ = [
     "DataModule",
     "DataSource",
     "EvalLoader",
+    "FixedViews",
     "ImageSource",
     "StepSampler",
     "Subset",

@@ -4,10 +4,11 @@ from typing import Literal
 
 from lightning import LightningDataModule
 
+from phis_lab.data.fixed_views import FixedViews
 from phis_lab.data.loading import BatchLoader, CentralViews, EvalLoader, TrainViews
 from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
-from phis_lab.data.source import UNLABELLED
+from phis_lab.data.source import UNLABELLED, ImageSource
 from phis_lab.data.subset import Subset
 from phis_lab.data.transforms import Augmentation
 
@@ -44,8 +45,25 @@ class DataModule(LightningDataModule):
             world=self.trainer.world_size if self.trainer else 1,
             views=self.augmentation.views,
         )
-        views = TrainViews(images, self.augmentation, self.source.seed)
-        return BatchLoader(views, sampler, self.source.workers)
+        return BatchLoader(self._train_views(), sampler, self.source.workers)
+
+    def fixed_train_views(self, every: bool = False) -> FixedViews:
+        """Returns the training images in their fixed views: those that the run visits, or every one.
+
+        Raises:
+            ValueError: views are drawn afresh in every epoch.
+        """
+        if self.augmentation.views is None:
+            raise ValueError("training images have no fixed views; set augmentation.views")
+        steps_per_epoch = max(1, len(self.source.train) // self.source.batch_size)
+        epochs = -(-self.steps // steps_per_epoch)
+        views = self.augmentation.views if every else min(self.augmentation.views, epochs)
+        return FixedViews(self._train_views(), "train", self.augmentation.fixed_recipe(), views, self.source.workers)
+
+    def central_test_views(self, count: int) -> FixedViews:
+        """Returns the test images as `eval_loader("test", count)` renders them."""
+        views = CentralViews(self._images("test", count), self.augmentation)
+        return FixedViews(views, "test", self.augmentation.central_recipe(), 1, self.source.workers)
 
     def eval_loader(
         self, split: Literal["train", "test"], count: int | None = None, labelled: bool = True
@@ -60,9 +78,7 @@ class DataModule(LightningDataModule):
         Raises:
             ValueError: `labelled`, and some of the images have no label.
         """
-        images = self.source.train if split == "train" else self.source.test
-        if count is not None and count < len(images):
-            images = Subset(images, count)
+        images = self._images(split, count)
         missing = int((images.labels == UNLABELLED).sum())
         if labelled and missing:
             raise ValueError(
@@ -74,3 +90,11 @@ class DataModule(LightningDataModule):
         batches = [keys[at : at + size] for at in range(0, len(keys), size)]
         views = CentralViews(images, self.augmentation)
         return EvalLoader(BatchLoader(views, batches, self.source.workers), images.labels)
+
+    def _train_views(self) -> TrainViews:
+        fixed = self.augmentation.views is not None
+        return TrainViews(self.source.train, self.augmentation, self.augmentation.seed if fixed else self.source.seed)
+
+    def _images(self, split: Literal["train", "test"], count: int | None) -> ImageSource:
+        images = self.source.train if split == "train" else self.source.test
+        return Subset(images, count) if count is not None and count < len(images) else images

@@ -24,7 +24,7 @@ class DataSource(ABC):
         train_images: size of the class-balanced training subset; None takes all.
         test_images: the same for the test images.
         batch_size: images per step over all processes.
-        seed: of the order of the training images and of their augmentation.
+        seed: of the order of the training images, and of views that are drawn afresh.
         workers: processes that decode and augment; 0 does it in the training process.
 
     Raises:

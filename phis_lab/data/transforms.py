@@ -1,6 +1,7 @@
 """The one augmentation pipeline, whose pixels depend on (seed, image, view) and on nothing else."""
 
-from typing import Annotated
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -25,6 +26,8 @@ class Augmentation:
         flip: mirror a view with probability one half.
         views: how many fixed views an image has, taken in turn over the epochs; None draws a fresh one every
             epoch.
+        seed: of the fixed views, which belong to the data: runs of every seed share them and their teacher
+            features. Fresh views follow the seed of the data instead.
 
     Raises:
         ValueError: one of them is out of its range.
@@ -37,6 +40,7 @@ class Augmentation:
         ratio: tuple[float, float] = (0.75, 1.3333),
         flip: bool = True,
         views: Annotated[int, Field(ge=1)] | None = None,
+        seed: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(f"scale is a range of area shares within (0, 1], got {scale}")
@@ -46,8 +50,8 @@ class Augmentation:
             raise ValueError(f"image_size is a positive number of pixels, got {image_size}")
         if views is not None and views < 1:
             raise ValueError(f"views is a positive number or null for fresh ones every epoch, got {views}")
-        self.image_size = image_size
-        self.views = views
+        self.image_size, self.views, self.seed = image_size, views, seed
+        self._crop = {"scale": list(scale), "ratio": list(ratio), "flip": flip}
         to_float = v2.ToDtype(torch.float32, scale=True)
         self._random = v2.Compose(
             [
@@ -57,6 +61,14 @@ class Augmentation:
             ]
         )
         self._central = v2.Compose([v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size), to_float])
+
+    def fixed_recipe(self) -> dict[str, Any]:
+        """What the pixels of a fixed view depend on besides the image, its index and the view."""
+        return self.central_recipe() | {"crop": self._crop, "seed": self.seed}
+
+    def central_recipe(self) -> dict[str, Any]:
+        """What the pixels of the central view depend on besides the image."""
+        return {"crop": "centre", "image_size": self.image_size, "torchvision": version("torchvision")}
 
     def random_view(self, image: Tensor, seed: int, index: int, view: int) -> Float[Tensor, "3 image_size image_size"]:
         """Renders view `view` of the uint8 image `index`, in [0, 1]."""

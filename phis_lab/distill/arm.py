@@ -1,5 +1,6 @@
 """One arm: a student with its heads, normalisers, loss, balancer, optimiser and random streams."""
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -39,7 +40,7 @@ class Arm(nn.Module):
     Args:
         student: backbone with one head per teacher and kind of token.
         normalizers: one per teacher, for its spatial features; summaries are never normalised.
-        loss: gives one row per teacher and kind.
+        loss: gives one row per teacher and kind; every teacher has its own copy.
         balancer: weighs the rows.
         recipe: optimiser and schedule.
         stream: random numbers of this arm alone.
@@ -61,7 +62,8 @@ class Arm(nn.Module):
         super().__init__()
         self.student = student
         self.normalizers = nn.ModuleDict(normalizers)
-        self.loss, self.balancer = loss, balancer
+        self.losses = nn.ModuleDict({teacher: copy.deepcopy(loss) for teacher in student.teachers})
+        self.balancer = balancer
         self.recipe, self.stream, self.low_precision = recipe, stream, low_precision
         self.optimizer = recipe.build(student)
         self._forward: Forward = compile_forward(student) if compiled else student.__call__
@@ -88,6 +90,7 @@ class Arm(nn.Module):
         Raises:
             ArmFailedError: the loss is not finite; the student is left as it was.
         """
+        self.student.backbone.requires_grad_(step >= self.recipe.frozen_body_steps)
         with self.stream.active():
             predictions = self._predict(self._forward, images)[1]
             rows = self._rows(predictions, features)
@@ -109,7 +112,8 @@ class Arm(nn.Module):
         rows: dict[str, Tensor] = {}
         for teacher, target in features.items():
             spatial = None if target.spatial is None else self.normalizers[teacher](target.spatial)
-            terms = self.loss(predictions[teacher].summary, predictions[teacher].spatial, target.summary, spatial)
+            answer, loss = predictions[teacher], self.losses[teacher]
+            terms = loss(answer.summary, answer.spatial, target.summary, spatial)
             rows |= {f"{teacher}/{kind}": term for kind, term in terms.items()}
         return rows
 

@@ -74,6 +74,12 @@ class Evaluation:
         memory = memory_gb if self.every else 0.0
         self._provider = FeatureProvider(pool, grids, self.matching_images, 1, memory, store)
 
+    @property
+    def provider(self) -> FeatureProvider:
+        """Teacher features of the test images."""
+        assert self._provider is not None, "prepare() comes first"
+        return self._provider
+
     def check(self, loader: Loader) -> None:
         """Refuse what would only fail at the end: images without labels, or fewer than a probe needs.
 
@@ -109,11 +115,10 @@ class Evaluation:
     def _match(
         self, arms: Mapping[str, Arm], batches: Iterable[Batch], device: torch.device
     ) -> dict[str, TeacherMetrics]:
-        assert self._provider is not None, "prepare() comes first"
         metrics: dict[str, dict[tuple[str, Kind], TeacherMatching]] = {label: {} for label in arms}
         for batch in batches:
             on_device = batch.images.to(device)
-            features = self._provider(on_device, batch.keys)
+            features = self.provider(on_device, batch.keys)
             for label, arm in arms.items():
                 _update(metrics[label], arm, on_device, features[arm.grid])
         return {label: _nested(by_kind) for label, by_kind in metrics.items()}

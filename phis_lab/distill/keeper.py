@@ -87,6 +87,11 @@ class Keeper(L.Callback):
         self.final: dict[str, Scores] = {}
         self._since = time.perf_counter()
 
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Fill the feature store of the test images."""
+        assert isinstance(pl_module, Distiller)
+        self.evaluation.provider.prepare(pl_module.device)
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clocks."""
         assert isinstance(pl_module, Distiller)

@@ -80,7 +80,9 @@ class Distiller(L.LightningModule):
         return []
 
     def on_fit_start(self) -> None:
-        """Put the arms where their checkpoints stopped."""
+        """Fill the feature store, and put the arms where their checkpoints stopped."""
+        if self.steps_done < self.max_steps:
+            self.provider.prepare(self.device)
         self.estimation.resume_at(self.steps_done)
         for label, start in self.starts.items():
             if start.arm is not None:

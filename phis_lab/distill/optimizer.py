@@ -19,6 +19,8 @@ class OptimizerRecipe:
         warmup: share of the run over which the rate rises from zero.
         final: the last rate as a share of `lr`.
         clip: largest norm of an arm's gradient; None leaves it alone.
+        frozen_body_steps: first steps in which only the heads learn (PHI-S, table 10: 5,000, while the targets still
+            move because their statistics are being refined).
     """
 
     def __init__(
@@ -29,9 +31,11 @@ class OptimizerRecipe:
         warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05,
         final: Annotated[float, Field(ge=0, le=1)] = 0.0,
         clip: Annotated[float, Field(gt=0)] | None = None,
+        frozen_body_steps: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
         self.constructor, self.lr, self.weight_decay = optimizer, lr, weight_decay
         self.warmup, self.final, self.clip = warmup, final, clip
+        self.frozen_body_steps = frozen_body_steps
 
     def build(self, module: nn.Module) -> Optimizer:
         """The optimiser over a module's trainable parameters."""

@@ -1,11 +1,12 @@
 """The losses as modules: the spatial features by the chosen loss, the summary by cosine."""
 
+import math
 from abc import ABC, abstractmethod
 from functools import partial
 
 from torch import Tensor, nn
 
-from phis_lab.losses.functional import cosine, hybrid, mse, smooth_l1
+from phis_lab.losses.functional import cosine, dampened_mse, hybrid, mse, smooth_l1
 from phis_lab.shapes import Float
 
 
@@ -78,6 +79,14 @@ class SmoothL1(Loss):
         return smooth_l1(pred, target, self.beta)
 
 
+class DampenedMSE(Loss):
+    """Squared error whose growth is damped above 1, for targets of unit variance with outliers."""
+
+    def spatial(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See `functional.dampened_mse`."""
+        return dampened_mse(pred, target)
+
+
 class HybridMSE(Loss):
     """Cosine with a little MSE (PHI-S, eq. 4).
 
@@ -125,6 +134,6 @@ def _share(cosine_weight: float) -> float:
 
 
 def _positive(beta: float) -> float:
-    if not beta > 0:
-        raise ValueError(f"beta must be positive, got {beta}; for plain L1 take a small one")
+    if not (beta > 0 and math.isfinite(beta)):
+        raise ValueError(f"beta must be positive and finite, got {beta}; for plain L1 take a small one")
     return beta

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
+from phis_lab.reports.panels import legend_above, panels, readable_log_ticks
 from phis_lab.reports.sheets import heading
-from phis_lab.reports.style import GREY, PAGE_WIDTH, RC, Look
+from phis_lab.reports.style import GREY, RC, Look
 from phis_lab.reports.tables import Column, by_method, summary
 
 CAPTIONS = {
@@ -29,38 +30,53 @@ CAPTIONS = {
 def loss_curves(history: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """Error relative to the teacher's variance (1 / fidelity) against the step, one panel per teacher.
 
-    In the teacher's own space, so that methods compare (PHI-S, fig. 3). At 1 a student is no better than the
-    teacher's mean. Lines are means over seeds; bands span the lowest and the highest seed.
+    At 1 a student is no better than the teacher's mean; fidelity has no unit, so that teachers compare too.
 
     Args:
         history: columns method, seed, teacher, step, value.
         looks: how each method is drawn, in the order of the legend.
     """
+    figure, shown = error_curves(history, looks, "MSE / teacher variance (log)")
+    for axes in shown:
+        axes.axhline(1, color=GREY, linewidth=0.9, linestyle=":", zorder=1)
+        readable_log_ticks(axes)
+    shown[0].annotate(
+        "predicting the teacher's mean",
+        xy=(0.99, 1),
+        xycoords=shown[0].get_yaxis_transform(),
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7,
+        color=GREY,
+    )
+    return figure
+
+
+def error_curves(history: pd.DataFrame, looks: Mapping[str, Look], label: str) -> tuple[Figure, list[Axes]]:
+    """Errors in the teacher's own space, so that methods compare, against the step; one panel per teacher.
+
+    Lines are means over seeds; bands span the lowest and the highest seed (PHI-S, fig. 3).
+
+    Args:
+        history: columns method, seed, teacher, step, value.
+        looks: how each method is drawn, in the order of the legend.
+        label: of the logarithmic axis.
+    """
     with mpl.rc_context(RC):
         teachers = list(dict.fromkeys(history["teacher"]))
-        figure, panels = _panels(len(teachers), height=2.3, share_rows=False)
-        for axes, teacher in zip(panels, teachers, strict=True):
-            shown = history[history["teacher"] == teacher]
+        figure, shown = panels(len(teachers), height=2.3)
+        for axes, teacher in zip(shown, teachers, strict=True):
+            of_teacher = history[history["teacher"] == teacher]
             for method, look in looks.items():
-                _curve(axes, shown[shown["method"] == method], method, look)
+                _curve(axes, of_teacher[of_teacher["method"] == method], method, look)
             axes.set_title(teacher)
-            axes.axhline(1, color=GREY, linewidth=0.9, linestyle=":", zorder=1)
             axes.set_yscale("log")
-            _readable_log_ticks(axes)
-        panels[0].annotate(
-            "predicting the teacher's mean",
-            xy=(0.99, 1),
-            xycoords=panels[0].get_yaxis_transform(),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="right",
-            fontsize=7,
-            color=GREY,
-        )
+            readable_log_ticks(axes)
         figure.supxlabel("optimiser step", fontsize=9)
-        figure.supylabel("MSE / teacher variance (log)", fontsize=9)
-        _legend(figure, panels[0])
-        return figure
+        figure.supylabel(label, fontsize=9)
+        legend_above(figure, shown[0])
+        return figure, shown
 
 
 def method_values(numbers: pd.DataFrame, shown: Sequence[Column], looks: Mapping[str, Look]) -> Figure:
@@ -68,9 +84,9 @@ def method_values(numbers: pd.DataFrame, shown: Sequence[Column], looks: Mapping
     frame = summary(numbers)
     frame = frame.assign(low=frame["mean"] - frame["std"], high=frame["mean"] + frame["std"], certain=True)
     with mpl.rc_context(RC):
-        figure, panels = _rows_of_methods(frame, shown, looks)
+        figure, grid = _rows_of_methods(frame, shown, looks)
         places = {method: place for place, method in enumerate(looks)}
-        for axes, column in zip(panels, shown, strict=True):
+        for axes, column in zip(grid, shown, strict=True):
             seeds = numbers[(numbers["metric"] == column.metric) & np.isfinite(numbers["value"])]
             colors = [looks[method].color for method in seeds["method"]]
             heights = seeds["method"].map(places) + 0.27
@@ -85,8 +101,8 @@ def method_differences(
     others = {method: look for method, look in looks.items() if method != baseline}
     with mpl.rc_context(RC):
         certain = (differences["low"] > 0) | (differences["high"] < 0)
-        figure, panels = _rows_of_methods(differences.assign(certain=certain), shown, others)
-        for axes in panels:
+        figure, grid = _rows_of_methods(differences.assign(certain=certain), shown, others)
+        for axes in grid:
             axes.axvline(0, color=looks[baseline].color, linewidth=0.9, zorder=1)
         figure.supxlabel(f"difference to {baseline}, same seeds", fontsize=9)
         return figure
@@ -95,8 +111,8 @@ def method_differences(
 def _rows_of_methods(
     frame: pd.DataFrame, shown: Sequence[Column], looks: Mapping[str, Look]
 ) -> tuple[Figure, list[Axes]]:
-    figure, panels = _panels(len(shown), height=0.55 + 0.2 * len(looks), share_rows=True)
-    for axes, column in zip(panels, shown, strict=True):
+    figure, grid = panels(len(shown), height=0.55 + 0.2 * len(looks), share_rows=True)
+    for axes, column in zip(grid, shown, strict=True):
         rows = by_method(frame, column.metric)
         for place, (method, look) in enumerate(looks.items()):
             if method in rows:
@@ -107,7 +123,7 @@ def _rows_of_methods(
         axes.grid(axis="y", visible=False)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.tick_params(axis="y", length=0)
-    return figure, panels
+    return figure, grid
 
 
 def _whisker(axes: Axes, place: int, row: dict[str, Any], look: Look) -> None:
@@ -121,29 +137,7 @@ def _curve(axes: Axes, runs: pd.DataFrame, method: str, look: Look) -> None:
     by_step = runs.groupby("step")["value"]
     steps = by_step.min().index.to_numpy()
     axes.fill_between(steps, by_step.min(), by_step.max(), color=look.color, alpha=0.15, linewidth=0)
-    axes.plot(steps, by_step.mean(), color=look.color, linestyle=look.linestyle, linewidth=1.5, label=method)
-
-
-def _panels(count: int, height: float, share_rows: bool) -> tuple[Figure, list[Axes]]:
-    across = 2 if count in {2, 4} else min(3, count)
-    down = math.ceil(count / across)
-    figure = Figure(figsize=(PAGE_WIDTH, down * height + 0.5), layout="constrained")
-    grid = figure.subplots(down, across, squeeze=False, sharey=share_rows)
-    for axes in grid.flat[count:]:
-        axes.set_visible(False)
-    return figure, list(grid.flat[:count])
-
-
-def _readable_log_ticks(axes: Axes) -> None:
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(
-        MaxNLocator(5) if high < 2.5 * low else LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0), numticks=12)
-    )
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=4, handlelength=2.6, columnspacing=1.6)
+    axes.plot(
+        steps, by_step.mean(), color=look.color, linestyle=look.linestyle, linewidth=1.4, marker=look.marker,
+        markersize=3.5, markevery=max(1, len(steps) // 6), label=method,
+    )  # fmt: skip

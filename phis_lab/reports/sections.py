@@ -132,18 +132,22 @@ def loss_history(study: Study) -> pd.DataFrame:
 
     Columns method, seed, teacher, step, value; an infinite error has no place on the axis and is left out.
     """
+    frame = matching_history(study, "fidelity")
+    frame["value"] = 1 / frame["value"]
+    return frame[(frame["value"] > 0) & (frame["value"] < float("inf"))]
+
+
+def matching_history(study: Study, key: str) -> pd.DataFrame:
+    """A teacher-matching metric of the evaluations during training: of spatial features, or else of the summary.
+
+    Columns method, seed, teacher, step, value; NaN where it was not measured.
+    """
     rows = [
-        (
-            record.method,
-            record.seed,
-            teacher,
-            point.step,
-            kinds["spatial" if "spatial" in kinds else "summary"],
-        )
+        (record.method, record.seed, teacher, point.step, kinds["spatial" if "spatial" in kinds else "summary"])
         for record in study.records
         for point in record.history
         for teacher, kinds in point.teacher_metrics.items()
     ]
     frame = pd.DataFrame(rows, columns=["method", "seed", "teacher", "step", "metrics"])
-    frame["value"] = 1 / frame.pop("metrics").map(lambda metrics: metrics.get("fidelity", math.nan)).astype(float)
-    return frame[(frame["value"] > 0) & (frame["value"] < float("inf"))]
+    frame["value"] = frame.pop("metrics").map(lambda metrics: metrics.get(key, math.nan)).astype(float)
+    return frame

@@ -11,8 +11,14 @@ from phis_lab.config.check import check
 from phis_lab.config.resolvers import content_hash, register_resolvers, to_plain
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-NEEDED = {"image_folder": ["data.root=x"], "webdataset": ["data.root=x"], "offline": ["estimation.moments=."]}
-GROUPS = sorted(f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml"))
+NEEDED = {
+    "data=image_folder": ["data.root=x"],
+    "data=webdataset": ["data.root=x"],
+    "estimation=offline": ["estimation.moments=."],
+    "scale=paper": ["data.root=x"],
+}
+FILES = sorted(file.relative_to(CONF) for file in CONF.glob("*/**/*.yaml"))
+GROUPS = ["{}={}".format(*file.with_suffix("").as_posix().split("/", 1)) for file in FILES]
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +34,7 @@ def composed(*overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize("choice", [choice for choice in GROUPS if not choice.startswith("teacher=")])
 def test_every_option_composes_and_is_accepted(choice: str) -> None:
-    check(to_plain(composed(choice, *NEEDED.get(choice.partition("=")[2], []))))
+    check(to_plain(composed(choice, *NEEDED.get(choice, []))))
 
 
 @pytest.mark.parametrize("choice", [choice for choice in GROUPS if choice.startswith("teacher=")])
@@ -38,7 +44,7 @@ def test_every_teacher_can_take_a_place_in_a_set(choice: str) -> None:
 
 
 def test_every_option_file_is_short() -> None:
-    long = {str(file.relative_to(CONF)): len(file.read_text().splitlines()) for file in CONF.glob("*/*.yaml")}
+    long = {str(file.relative_to(CONF)): len(file.read_text().splitlines()) for file in CONF.glob("*/**/*.yaml")}
     assert {name: lines for name, lines in long.items() if lines > 30} == {}
 
 
@@ -58,6 +64,23 @@ def test_another_content_has_another_folder(change: str) -> None:
 @pytest.mark.parametrize("change", ["seed=4", "logger=none", "paths.outputs=elsewhere"])
 def test_seed_place_and_loggers_are_not_content(change: str) -> None:
     assert content_hash(composed()) == content_hash(composed(change))
+
+
+def test_experiments_of_a_folder_are_one_study() -> None:
+    first, second = (
+        composed("experiment=phis/mse", "scale=pocket"),
+        composed("experiment=phis/ada_phis", "scale=pocket"),
+    )
+    assert first.hydra.sweep.dir == second.hydra.sweep.dir == "outputs/phis"
+
+
+def test_an_experiment_runs_at_both_scales_and_as_a_smoke_run() -> None:
+    paper = composed("experiment=phis/hca", "scale=paper", "data.root=x")
+    assert (paper.trainer.max_steps, paper.data.batch_size, paper.optimizer.frozen_body_steps) == (300_000, 1024, 5000)
+    assert {"dfn_clip", "siglip", "dinov2_g", "sam_h"} <= set(paper.teachers)
+    smoke = composed("experiment=phis/hca", "scale=paper", "debug=smoke")
+    assert (smoke.trainer.max_steps, smoke.hydra.runtime.choices.data) == (24, "digits")
+    assert smoke.normalizer._target_ == paper.normalizer._target_ == "phis_lab.normalizers.HadamardWhiten"
 
 
 def test_a_sweep_fills_the_same_folders_as_solo_runs() -> None:

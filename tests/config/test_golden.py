@@ -17,7 +17,7 @@ GOLDEN = Path(__file__).parent / "golden"
 CONF = Path(__file__).resolve().parents[2] / "conf"
 COMMANDS = {
     "default": [],
-    "demo_phis": ["sweep=demo", "experiment=pocket", "normalizer=phis", "evaluation.probes.knn.when=end"],
+    "demo_phis": ["sweep=demo", "scale=pocket", "normalizer=phis", "evaluation.probes.knn.when=end"],
     "radio_set": ["normalizer=phis", "teachers=radio_set", "student=vit_base"],
 }
 

@@ -64,6 +64,14 @@ def test_evaluations_leave_corrupt_images_out_with_their_labels(tmp_path, png):
     assert [len(images) for images, _ in batches] == [len(labels) for _, labels in batches] == [9] + [10] * 9
 
 
+def test_views_to_be_stored_leave_corrupt_images_out_even_where_a_batch_has_no_others(tmp_path, png, caplog):
+    data = DataModule(folder_with(tmp_path, png, 200, {3, 4}), Augmentation(8, views=1), steps=1)
+    asked = [[(index, 0) for index in range(first, first + 2)] for first in (1, 3, 5)]
+    batches = [(images.shape[1:], keys[:, 0].tolist()) for images, keys in data.fixed_train_views().render(asked)]
+    assert batches == [((3, 8, 8), [1, 2]), ((3, 8, 8), []), ((3, 8, 8), [5, 6])]
+    assert "left out a corrupt image" in caplog.text
+
+
 def test_too_many_corrupt_images_end_training_and_evaluation(tmp_path, png):
     data = DataModule(folder_with(tmp_path, png, 40, {3, 17}), Augmentation(8), steps=4)
     for loader in (data.train_dataloader(), data.eval_loader("test")):

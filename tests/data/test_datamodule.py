@@ -65,6 +65,71 @@ def test_fixed_views_repeat_their_pixels_and_fresh_ones_do_not():
     assert sum(torch.equal(fresh[index, 0], fresh[index, 1]) for index in range(60)) < 30
 
 
+def pixels_by_key(data):
+    return {tuple(k): i for b in data.train_dataloader() for k, i in zip(b.keys.tolist(), b.images, strict=True)}
+
+
+def test_fixed_views_are_the_same_for_every_seed_of_the_data_and_fresh_ones_are_not():
+    for views, same in ((2, True), (None, False)):
+        first, second = pixels_by_key(digits(views=views)), pixels_by_key(digits(views=views, seed=1))
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first) == same
+
+
+def test_the_seed_of_the_augmentation_changes_fixed_views_alone():
+    def seeded(views, seed):
+        return DataModule(Digits(train_images=60, batch_size=20), Augmentation(8, views=views, seed=seed), 6)
+
+    for views, same in ((2, False), (None, True)):
+        first, second = pixels_by_key(seeded(views, 0)), pixels_by_key(seeded(views, 1))
+        assert all(torch.equal(first[key], second[key]) for key in first) == same
+
+
+def rendered(views):
+    keys = [[(index, view) for index in range(7)] for view in range(2)]
+    return {tuple(k): i for images, ks in views.render(keys) for k, i in zip(ks.tolist(), images, strict=True)}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_views_to_be_stored_have_the_pixels_of_training(workers):
+    data = digits(views=2, workers=workers)
+    seen, stored = pixels_by_key(data), rendered(data.fixed_train_views())
+    assert len(stored) == 14
+    assert all(torch.equal(seen[key], image) for key, image in stored.items())
+
+
+def test_test_images_to_be_stored_have_the_pixels_of_the_evaluation():
+    data = digits()
+    views = data.central_test_views(20)
+    assert (views.count, views.views, views.split) == (20, 1, "test")
+    stored = torch.cat([images for images, _ in views.render([[(i, 0) for i in range(20)]])])
+    assert torch.equal(stored, torch.cat([images for images, _ in data.eval_loader("test", 20)]))
+
+
+@pytest.mark.parametrize(("steps", "views"), [(1, 1), (3, 1), (4, 2), (60, 5)])
+def test_the_views_to_be_stored_are_those_that_the_run_visits(steps, views):
+    assert digits(steps=steps, views=5).fixed_train_views().views == views
+    assert digits(steps=steps, views=5).fixed_train_views(every=True).views == 5
+
+
+def test_fresh_views_cannot_be_stored():
+    with pytest.raises(ValueError, match=r"no fixed views; set augmentation\.views"):
+        digits().fixed_train_views()
+
+
+@pytest.mark.parametrize(
+    "change", [{"scale": (0.5, 1.0)}, {"ratio": (1.0, 1.0)}, {"flip": False}, {"seed": 1}, {"image_size": 9}]
+)
+def test_whatever_changes_the_pixels_changes_the_identity_of_the_views(change):
+    def identity(**options):
+        augmentation = Augmentation(**{"image_size": 8, "views": 2} | options)
+        return DataModule(Digits(train_images=60, batch_size=20), augmentation, 6).fixed_train_views().identity()
+
+    assert identity() != identity(**change)
+    assert identity() == identity(views=3)
+    assert identity() != digits(views=2, train_images=61).fixed_train_views().identity()
+
+
 def test_loading_does_not_touch_the_global_random_stream():
     torch.manual_seed(5)
     before = torch.get_rng_state()

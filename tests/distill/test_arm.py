@@ -75,6 +75,20 @@ def test_no_gradient_outlives_its_step(pool: TeacherPool, images: torch.Tensor, 
     assert all(p.grad is None for p in arm.student.parameters())
 
 
+def test_a_frozen_body_waits_while_the_heads_learn(
+    pool: TeacherPool, images: torch.Tensor, features: dict[str, Features]
+) -> None:
+    arm = fitted(make_arm(pool, recipe={"frozen_body_steps": 2, "weight_decay": 0.5}), features)
+    body, head = arm.student.backbone.state_dict(), arm.student.spatial_heads["loud"].output.weight
+    start, moved = {name: tensor.clone() for name, tensor in body.items()}, head.detach().clone()
+    for step in range(2):
+        arm.step(images, features, step, 10)
+        assert all(torch.equal(start[name], tensor) for name, tensor in body.items())
+        assert not torch.equal(moved, head)
+    arm.step(images, features, 2, 10)
+    assert not all(torch.equal(start[name], tensor) for name, tensor in body.items())
+
+
 def test_teachers_are_in_no_checkpoint_and_no_optimiser(pool: TeacherPool) -> None:
     arm = make_arm(pool)
     trained = {id(p) for group in arm.optimizer.param_groups for p in group["params"]}

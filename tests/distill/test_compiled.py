@@ -24,6 +24,8 @@ pool = patch_pool()
 images = torch.rand(32, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 features = {name: Features(f.summary, f.spatial[:, ::2, ::2]) for name, f in pool(images).items()}
 
+half = {name: Features(f.summary[:16], f.spatial[:16]) for name, f in features.items()}
+
 def fitted(**options) -> Arm:
     arm = make_arm(pool, **options)
     for name, feature in features.items():
@@ -34,7 +36,7 @@ def losses(arm: Arm, beside: Arm | None = None) -> list[float]:
     found = []
     for step in range(3):
         if beside is not None:
-            beside.step(images[:16], {n: Features(f.summary[:16], f.spatial[:16]) for n, f in features.items()}, step, 3)
+            beside.step(images[:16], half, step, 3)
         found.append(arm.step(images, features, step, 3).loss)
     return found
 

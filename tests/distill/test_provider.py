@@ -1,10 +1,14 @@
 """The provider gives the same features whether it remembers them or not."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from drawn_images import DrawnImages
 from small_arms import patch_pool
 
 from phis_lab.distill import FeatureProvider
+from phis_lab.teachers.store import FeatureStore
 
 GRID = (2, 3)
 
@@ -53,3 +57,18 @@ def test_each_grid_gets_its_own_resize() -> None:
     assert features[2, 2]["quiet"].spatial.shape == (4, 2, 2, 12)
     assert features[4, 4]["quiet"].spatial.shape == (4, 4, 4, 12)
     assert torch.equal(features[2, 2]["quiet"].summary, features[4, 4]["quiet"].summary)
+
+
+def test_the_first_batch_fills_the_store_and_every_batch_is_read_from_it(tmp_path: Path) -> None:
+    pool, images = patch_pool(), DrawnImages()
+    store = FeatureStore(tmp_path, "bfloat16", pool, {GRID}, images)
+    provider = FeatureProvider(pool, {GRID}, images.count, images.views, memory_gb=1.0, store=store)
+    keys = images.all_keys()[:8]
+    given = provider(images.batch(keys), keys)
+    once = calls(provider)
+    again = provider(torch.zeros(8, 3, 16, 16), keys)
+    assert calls(provider) == once
+    fresh = provider(images.batch(keys))
+    for name, features in given[GRID].items():
+        assert torch.equal(features.spatial, again[GRID][name].spatial)
+        assert torch.equal(features.spatial, fresh[GRID][name].spatial.bfloat16().float())

@@ -8,16 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from phis_lab.losses import cosine, hybrid, mse, smooth_l1
+from phis_lab.losses import cosine, dampened_mse, hybrid, mse, smooth_l1, specmatch, squared_angle
 
 LOSSES = {
     "mse": mse,
     "smooth_l1": smooth_l1,
+    "dampened_mse": dampened_mse,
+    "specmatch": specmatch,
     "cosine": cosine,
+    "squared_angle": squared_angle,
     "hybrid_mse": partial(hybrid, regression=mse),
     "hybrid_smooth_l1": partial(hybrid, regression=smooth_l1),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
+
+
+BY_BATCH = {LOSSES["specmatch"]}
+BY_CHANNEL = {LOSSES[name] for name in ("smooth_l1", "dampened_mse", "specmatch", "hybrid_smooth_l1")}
 
 
 @pytest.fixture
@@ -54,6 +61,20 @@ def test_smooth_l1_is_squared_below_beta_and_linear_above(beta):
     np.testing.assert_allclose(smooth_l1(pred, target, beta), numpy_smooth_l1(pred.numpy(), target.numpy(), beta))
 
 
+def test_dampened_mse_is_squared_below_one_and_a_root_above():
+    pred, target = pair(3, 7, 5)
+    error = 2 * np.abs(pred.numpy() - target.numpy())
+    expected = np.where(error < 1, error**2 / 2, 2 * np.sqrt(error) - 1.5).reshape(3, -1).mean(1)
+    np.testing.assert_allclose(dampened_mse(2 * pred, 2 * target), expected)
+
+
+@given(error=st.floats(1e-6, 1e6), sign=st.sampled_from([-1.0, 1.0]))
+def test_the_slope_of_dampened_mse_is_the_error_and_then_its_inverse_root(error, sign):
+    leaf = torch.tensor([[sign * error]], dtype=torch.float64, requires_grad=True)
+    dampened_mse(leaf, torch.zeros(1, 1, dtype=torch.float64)).sum().backward()
+    assert_close(leaf.grad.item(), sign * (error if error < 1 else error**-0.5))
+
+
 def test_cosine_is_one_minus_the_similarity_averaged_over_tokens():
     pred, target = pair(3, 2, 4, 5)
     np.testing.assert_allclose(cosine(pred, target), numpy_cosine(pred.numpy(), target.numpy()))
@@ -78,23 +99,25 @@ def test_cosine_is_not_shift_invariant():
 
 @every_loss
 @given(shape=st.lists(st.integers(1, 4), min_size=2, max_size=4), seed=st.integers(0, 100))
-def test_every_loss_returns_one_value_per_image_and_zero_for_a_perfect_match(loss, shape, seed):
-    pred, _ = pair(*shape, seed=seed)
-    assert_close(loss(pred, pred.clone()), pred.new_zeros(shape[0]))
+def test_every_loss_returns_one_value_per_image_and_its_least_for_a_perfect_match(loss, shape, seed):
+    pred, other = pair(*shape, seed=seed)
+    least = 1e-6 ** (1 / 3) if loss in BY_BATCH else 0.0
+    assert_close(loss(pred, pred.clone()), pred.new_full((shape[0],), least))
+    assert loss(pred, other).mean() >= least
 
 
-@every_loss
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if loss not in BY_BATCH])
 def test_each_image_depends_on_itself_alone(loss):
     pred, target = pair(4, 3, 3, 5)
     assert_close(loss(pred, target)[1:2], loss(pred[1:2], target[1:2]))
 
 
 @every_loss
-def test_a_rotation_of_both_changes_no_loss_but_smooth_l1(loss):
+def test_a_rotation_of_both_changes_no_loss_but_those_of_single_channels(loss):
     pred, target = pair(3, 6, 5)
     rotation = torch.linalg.qr(pair(5, 5)[0]).Q
     same = torch.allclose(loss(pred @ rotation, target @ rotation), loss(pred, target))
-    assert same == (loss not in {LOSSES["smooth_l1"], LOSSES["hybrid_smooth_l1"]})
+    assert same == (loss not in BY_CHANNEL)
 
 
 @every_loss
@@ -107,6 +130,17 @@ def test_values_and_gradients_are_finite_for_tokens_of_norm_zero(loss, scale):
         value.sum().backward()
         assert value.isfinite().all()
         assert leaf.grad.isfinite().all()
+
+
+@every_loss
+@pytest.mark.parametrize("far", [0.0, 1e-20, 1e-4, 1e15])
+def test_gradients_are_finite_without_an_error_and_at_a_huge_one(loss, far):
+    pred, _ = pair(2, 3, 4, dtype=torch.float32)
+    for target in (pred + far, -pred, torch.zeros_like(pred)):
+        for scale in (0.0, 1e-30, 1e-20, 1e-12, 1.0):
+            leaf = (scale * pred).requires_grad_()
+            loss(leaf, scale * target).sum().backward()
+            assert leaf.grad.isfinite().all()
 
 
 @every_loss

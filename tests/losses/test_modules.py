@@ -6,13 +6,17 @@ from torch.testing import assert_close
 from phis_lab.losses import (
     MSE,
     Cosine,
+    DampenedMSE,
     HybridMSE,
     HybridSmoothL1,
     SmoothL1,
+    SpecMatch,
     cosine,
+    dampened_mse,
     hybrid,
     mse,
     smooth_l1,
+    specmatch,
 )
 
 
@@ -34,6 +38,8 @@ def features(seed):
         (MSE(), mse),
         (Cosine(), cosine),
         (SmoothL1(beta=0.5), lambda x, y: smooth_l1(x, y, 0.5)),
+        (DampenedMSE(), dampened_mse),
+        (SpecMatch(power=0.5, epsilon=1e-3), lambda x, y: specmatch(x, y, 0.5, 1e-3)),
         (HybridMSE(cosine_weight=0.7), lambda x, y: hybrid(x, y, mse, 0.7)),
         (
             HybridSmoothL1(cosine_weight=0.7, beta=2.0),
@@ -78,6 +84,7 @@ def test_a_cosine_weight_outside_zero_to_one_is_refused(loss, cosine_weight):
 
 
 @pytest.mark.parametrize("loss", [SmoothL1, HybridSmoothL1])
-def test_a_beta_that_is_not_positive_is_refused(loss):
+@pytest.mark.parametrize("beta", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_beta_that_is_not_positive_and_finite_is_refused(loss, beta):
     with pytest.raises(ValueError, match="beta must be positive"):
-        loss(beta=0.0)
+        loss(beta=beta)

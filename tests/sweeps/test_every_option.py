@@ -34,6 +34,7 @@ VALUES = [
     "optimizer.warmup=0.5",
     "optimizer.final=0.5",
     "optimizer.clip=0.1",
+    "optimizer.frozen_body_steps=2",
     "trainer.precision=float32",
     "trainer.precision=bfloat16",
     "optimizer.lr=1e30",

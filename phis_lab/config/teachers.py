@@ -1,0 +1,43 @@
+"""The `teachers` node: a set of teachers by name, and among them a few options that concern all of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherOptions:
+    """Options of the whole set; no teacher can have one of these names.
+
+    Args:
+        store: folder of the feature store; None computes features as they are needed.
+        store_dtype: how the store keeps a value; int8 has a scale per channel.
+        smallest: every teacher sees the smallest images whose features are not coarser than the student's tokens.
+    """
+
+    store: str | None = None
+    store_dtype: Literal["float32", "bfloat16", "float16", "int8"] = "bfloat16"
+    smallest: bool = False
+
+
+RESERVED = tuple(field.name for field in fields(TeacherOptions))
+
+
+def split(node: Mapping[str, Any]) -> tuple[dict[str, Any], TeacherOptions]:
+    """The teachers by name, and the options of the set.
+
+    Args:
+        node: `teachers` of the resolved configuration.
+
+    Raises:
+        ValueError: an option has a wrong value; the message begins with its dotted name.
+    """
+    members = {name: option for name, option in node.items() if name not in RESERVED}
+    chosen = {name: node[name] for name in RESERVED if name in node}
+    try:
+        return members, TypeAdapter(TeacherOptions).validate_python(chosen)
+    except ValidationError as error:
+        problems = [f"teachers.{detail['loc'][0]}={detail['input']!r}: {detail['msg']}" for detail in error.errors()]
+        raise ValueError("; ".join(problems)) from error

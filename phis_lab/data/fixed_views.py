@@ -1,0 +1,71 @@
+"""Images in views that never change, for features that are computed once and kept."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from phis_lab.data.corrupt import CorruptCounter
+from phis_lab.data.loading import Sample, Views
+from phis_lab.data.sampler import Key
+from phis_lab.shapes import Float, Int64
+
+
+class Rendered(NamedTuple):
+    """Images that decode, with their (index, view) keys; both may be empty."""
+
+    images: Float[Tensor, "batch 3 height width"]
+    keys: Int64[Tensor, "batch 2"]
+
+
+class FixedViews:
+    """Renders any views of a source's images, with the pixels that training and evaluations see.
+
+    Args:
+        samples: renders one view.
+        split: "train" or "test".
+        recipe: how views are rendered, as JSON values.
+        views: how many views of each image a run visits.
+        workers: processes that decode and render; 0 does it in this one.
+    """
+
+    def __init__(self, samples: Views, split: str, recipe: dict[str, Any], views: int, workers: int) -> None:
+        self.samples, self.split, self.recipe, self.workers = samples, split, recipe, workers
+        self.views, self.count = views, len(samples.source)
+        self.image_size = samples.augmentation.image_size
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that the pixels depend on."""
+        return {"data": self.samples.source.fingerprint, **self.recipe}
+
+    def image_name(self, index: int) -> str:
+        """What an error calls an image."""
+        return self.samples.source.image_name(index)
+
+    def render(self, batches: Iterable[Sequence[Key]]) -> Iterator[Rendered]:
+        """Yield the images of each batch in order, without the corrupt ones.
+
+        Raises:
+            ValueError: more than 1 % of the images are corrupt.
+        """
+        source = self.samples.source
+        corrupt = CorruptCounter(source.name, len(source))
+        loader: DataLoader[Sample] = DataLoader(
+            self.samples,
+            batch_sampler=batches,  # type: ignore[arg-type]  # keys are pairs
+            collate_fn=list,
+            num_workers=self.workers,
+            generator=torch.Generator(),  # or the loader would draw from the global stream
+        )
+        for samples in loader:
+            corrupt.update([sample.name for sample in samples if sample.image is None], seen=len(samples))
+            yield self._stack(samples)
+
+    def _stack(self, samples: Sequence[Sample]) -> Rendered:
+        sound = [sample for sample in samples if sample.image is not None]
+        if not sound:
+            return Rendered(torch.empty(0, 3, self.image_size, self.image_size), torch.empty(0, 2, dtype=torch.int64))
+        images = torch.stack([sample.image for sample in sound if sample.image is not None])
+        return Rendered(images, torch.tensor([sample.key for sample in sound]))

@@ -1,0 +1,94 @@
+"""All figures into a folder, as files for a page and for a screen."""
+
+from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from phis_lab.figures.errors import isotropic_errors, one_hot_errors
+from phis_lab.figures.gallery import gallery
+from phis_lab.figures.radius import radius_against_angle
+from phis_lab.figures.rotated import rotated_distributions
+from phis_lab.figures.study import Folders, StudyFigures
+from phis_lab.reports import Study, group_studies
+from phis_lab.tracking import read_record
+from phis_lab.tracking.record import FILE_NAME
+
+Format = Literal["png", "svg"]
+ALL_FORMATS: tuple[Format, ...] = ("png", "svg")
+
+SYNTHETIC: dict[str, Callable[[], Figure]] = {
+    "figure4_rotated": rotated_distributions,
+    "figure5_gallery": gallery,
+    "figure6_one_hot_errors": one_hot_errors,
+    "figure7_isotropic_errors": isotropic_errors,
+    "figure8_radius": radius_against_angle,
+}
+"""Those that need no run."""
+
+
+class Drawn(NamedTuple):
+    """The files written, and a sentence for everything that could not be drawn."""
+
+    files: list[Path]
+    left_out: list[str]
+
+
+def draw(
+    folder: str | Path | None, out: str | Path, formats: Collection[Format] = ALL_FORMATS, images: int = 1000
+) -> Drawn:
+    """Writes figures 4 to 8, which need no run, and 1, 2, 3 and 9 of the runs below a folder.
+
+    Args:
+        folder: a run, a sweep, or many of them; runs that cannot be compared go into figures of their own. None
+            draws the synthetic figures alone.
+        out: where the files go.
+        formats: kinds of files: PNG at 200 dots per inch, SVG with scatter plots as pixels.
+        images: at most so many test images for figures 1, 2 and 9.
+
+    Raises:
+        ValueError: `folder` holds no finished run.
+    """
+    studies = [] if folder is None else _studies(Path(folder))
+    root = Path(out)
+    root.mkdir(parents=True, exist_ok=True)
+    drawn = Drawn([], [])
+
+    def save(name: str, figure: Figure, prefix: str = "") -> None:
+        drawn.files.extend(write_figure(figure, root / f"{prefix}{name}", formats))
+
+    for name, make in SYNTHETIC.items():
+        save(name, make())
+    for number, (study, folders) in enumerate(studies, start=1):
+        prefix = f"study{number}_" if len(studies) > 1 else ""
+        reasons = StudyFigures(study, folders, images, partial(save, prefix=prefix)).draw()
+        drawn.left_out.extend(f"{study.title}: {reason}" for reason in reasons)
+    return Drawn(sorted(drawn.files), drawn.left_out)
+
+
+def write_figure(figure: Figure, stem: Path, formats: Collection[Format]) -> list[Path]:
+    """One file per format; the same figure gives the same bytes."""
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in formats]
+    with mpl.rc_context({"svg.hashsalt": "phis_lab"}):
+        for path in paths:
+            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    return paths
+
+
+def _studies(root: Path) -> list[tuple[Study, Folders]]:
+    """Comparable finished runs below a folder, with the folder of each."""
+    found = {path.parent: read_record(path) for path in sorted(root.rglob(FILE_NAME))}
+    finished = {run: record for run, record in found.items() if record.status == "complete" and record.teacher_metrics}
+    if not finished:
+        raise ValueError(f"{root} holds no finished run; without a folder the figures that need none are drawn")
+    studies = group_studies(list(finished.values()))
+    return [
+        (
+            study,
+            {(r.config_sha256, r.seed): run for run, r in finished.items() if r.name == study.records[0].name},
+        )
+        for study in studies
+    ]

@@ -1,0 +1,28 @@
+"""What every loss does first and last: bring both sides to one shape and precision, and average within images."""
+
+import torch
+from torch import Tensor
+
+from phis_lab.shapes import Float
+
+
+def aligned(
+    pred: Float[Tensor, "..."], target: Float[Tensor, "..."]
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """Returns both in the wider of their precisions, float32 at least.
+
+    Raises:
+        ValueError: the shapes differ (they would otherwise broadcast).
+    """
+    if pred.shape != target.shape:
+        raise ValueError(
+            f"prediction and target must have the same shape, got {tuple(pred.shape)} and "
+            f"{tuple(target.shape)}; resize the grid or check the head's output width"
+        )
+    dtype = torch.promote_types(torch.promote_types(pred.dtype, target.dtype), torch.float32)
+    return pred.to(dtype), target.to(dtype)
+
+
+def per_image(values: Float[Tensor, "batch *rest"]) -> Float[Tensor, " batch"]:
+    """Returns the mean over everything but the first axis."""
+    return values.reshape(len(values), -1).mean(dim=1)

@@ -1,0 +1,114 @@
+"""Where a student errs: its error along each of the teacher's principal components."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from phis_lab.metrics.scatter import merge_scatters, scatter_moments
+from phis_lab.shapes import Float, Float64
+
+
+class ErrorSpectrum(NamedTuple):
+    """Variances along the teacher's principal components, from the largest to the smallest."""
+
+    teacher_variance: Float64[Tensor, "dim"]
+    """l_k, the eigenvalues of the teacher's covariance."""
+    error_variance: Float64[Tensor, "dim"]
+    """e_k = u_k^T Cov(pred - target) u_k, without the error's mean; they add up to that of all channels."""
+    cumulative_share: Float64[Tensor, "dim"]
+    """(e_1 + ... + e_k) / (e_1 + ... + e_dim), of the error; zeros for an error without variance."""
+
+    @property
+    def unexplained(self) -> Float64[Tensor, "dim"]:
+        """e_k / l_k: 0 is perfect, 1 is what predicting the mean scores; inf or NaN where the teacher is constant."""
+        return self.error_variance / self.teacher_variance
+
+
+def error_spectrum(pred: Float[Tensor, "*tokens dim"], target: Float[Tensor, "..."]) -> ErrorSpectrum:
+    """The variance of a student's error along each principal component of its teacher, in the teacher's space.
+
+    With the teacher's covariance U diag(l) U^T it is e_k = u_k^T Cov(pred - target) u_k, all population variances.
+    Where eigenvalues coincide, only the sum of e_k over them has a meaning.
+
+    Args:
+        pred: the student's prediction, mapped back by the normaliser's inverse.
+        target: the teacher's features, of the same shape.
+
+    Raises:
+        ValueError: the shapes differ, or there are no tokens.
+
+    Source:
+        Saito and Ushiku, "The devil is in the spectrum bias" (SpecMatch), whose figures show e_k / l_k with the
+        error's mean included.
+    """
+    return spectrum_of(*error_moments(pred, target))
+
+
+def error_moments(
+    pred: Float[Tensor, "*tokens dim"], target: Float[Tensor, "..."]
+) -> tuple[Float64[Tensor, "rows dim"], Float64[Tensor, "rows dim"]]:
+    """Returns the moments of the target and of the error, as `scatter_moments` packs them.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if pred.shape != target.shape:
+        raise ValueError(f"pred and target must have the same shape, got {tuple(pred.shape)} and {tuple(target.shape)}")
+    return scatter_moments(target), scatter_moments(pred.double() - target.double())
+
+
+def spectrum_of(target: Float64[Tensor, "rows dim"], error: Float64[Tensor, "rows dim"]) -> ErrorSpectrum:
+    """Returns the spectrum from the moments of all tokens.
+
+    Raises:
+        ValueError: there are no tokens.
+    """
+    count = target[0, 0]
+    if count == 0:
+        raise ValueError("the error spectrum has seen no tokens; update it before it is computed")
+    eigenvalues, basis = torch.linalg.eigh((target[2:] / count).cpu())
+    basis = basis.flip(1).to(target.device)
+    variance = (basis * ((error[2:] / count) @ basis)).sum(dim=0).clamp_min(0)
+    total = variance.cumsum(dim=0)
+    share = torch.where(total[-1] > 0, total / total[-1], 0)
+    return ErrorSpectrum(eigenvalues.flip(0).clamp_min(0).to(target.device), variance, share)
+
+
+class PrincipalComponentError(Metric):
+    """Streaming `error_spectrum`; moments are float64 and merged exactly, over batches as over ranks.
+
+    Args:
+        dim: channels of the teacher.
+    """
+
+    full_state_update = False
+    target: Tensor
+    error: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        for name in ("target", "error"):
+            self.add_state(name, torch.zeros(dim + 2, dim, dtype=torch.float64), dist_reduce_fx=merge_scatters)
+
+    def update(self, pred: Float[Tensor, "*tokens dim"], target: Float[Tensor, "..."]) -> None:
+        """Adds a batch of tokens, in the teacher's space.
+
+        Raises:
+            ValueError: shapes differ, the last one is not `dim`, or a token holds NaN or inf.
+        """
+        if pred.shape[-1] != self.dim:
+            raise ValueError(f"this metric is of {self.dim} channels, got features of shape {tuple(pred.shape)}")
+        new_target, new_error = error_moments(pred, target)
+        self.target = merge_scatters(torch.stack([self.target, new_target]))
+        self.error = merge_scatters(torch.stack([self.error, new_error]))
+
+    def compute(self) -> ErrorSpectrum:
+        """Returns the spectrum over everything seen by all ranks.
+
+        Raises:
+            ValueError: no update yet.
+        """
+        return spectrum_of(self.target, self.error)
