@@ -8,6 +8,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn import functional
 
 from phis_lab.linalg import Moments
 from phis_lab.linalg.histograms import Histograms
@@ -40,7 +41,8 @@ class Activations:
         self.channels = extreme_channels(moments)
         chosen = list(self.channels.values())
         self.all = Histograms.around(mean.mean()[None], total.sqrt()[None], bins=bins)
-        self.extreme = Histograms.around(mean[chosen], variance[chosen].sqrt(), bins=bins)
+        spread = torch.where(variance > 0, variance, total)[chosen].sqrt()  # a dead channel has the scale of all
+        self.extreme = Histograms.around(mean[chosen], spread, bins=bins)
 
     def update(self, features: Float[Tensor, "*tokens channels"]) -> None:
         """Counts some tokens."""
@@ -87,8 +89,14 @@ def activation_histograms(teachers: Mapping[str, Activations]) -> Figure:
 
 
 def _draw(axes: Axes, label: str, curve: Curve) -> None:
-    """A line through the bins' middles, broken where a bin is empty: zero has no place on the axis."""
-    middles = (curve.edges[:-1] + curve.edges[1:]) / 2
-    density = curve.density.masked_fill(curve.density == 0, torch.nan)
+    """A line through the bins' middles, broken where a bin is empty: zero has no place on the axis.
+
+    A bin with empty neighbours, such as the only one of a dead channel, is a dot.
+    """
+    middles, filled = (curve.edges[:-1] + curve.edges[1:]) / 2, curve.density > 0
+    density = curve.density.masked_fill(~filled, torch.nan)
+    around = functional.pad(filled, (1, 1))
+    alone = filled & ~around[:-2] & ~around[2:]
     color, linestyle, width = _LINES[label]
     axes.plot(middles.cpu(), density.cpu(), color=color, linestyle=linestyle, linewidth=width, label=label)
+    axes.plot(middles[alone].cpu(), density[alone].cpu(), ".", color=color, markersize=3 * width)

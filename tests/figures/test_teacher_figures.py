@@ -15,6 +15,7 @@ from phis_lab.linalg import Moments
 from phis_lab.normalizers import PhiS
 from phis_lab.reports.style import looks
 
+CURVES = (GLOBAL, "lowest mean", "highest mean", "smallest variance", "largest variance")
 SCALES = {"dfn_clip": 0.03, "siglip": 1.8, "dinov2": 1.3, "sam": 5.5}
 
 
@@ -79,8 +80,23 @@ def test_a_panel_shows_all_channels_and_the_four_extreme_ones():
         teachers[name].update(x)
     figure = activation_histograms(teachers)
     assert [axes.get_title("left") for axes in figure.axes] == list(SCALES)
-    assert {len(axes.lines) for axes in figure.axes} == {5}
+    for axes in figure.axes:
+        assert [line.get_label() for line in axes.lines if not line.get_label().startswith("_")] == list(CURVES)
     check_print(figure)
+
+
+def test_a_dead_channel_is_a_dot():
+    x = features()
+    x[:, 3] = 0.0
+    counted = Activations(Moments(8).update(x))
+    counted.update(x)
+    (axes,) = activation_histograms({"teacher": counted}).axes
+    dots = [line.get_xydata() for line in axes.lines if line.get_label().startswith("_")]
+    assert counted.channels["smallest variance"] == 3
+    bin_width = float(counted.all.high[0] - counted.all.low[0]) / 100
+    ((place, density),) = dots[3].tolist()
+    assert abs(place) <= 0.51 * bin_width
+    assert density == pytest.approx(1 / bin_width)
 
 
 def history(methods, steps=(10, 20, 30)):
