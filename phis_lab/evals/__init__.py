@@ -1,17 +1,27 @@
 """Evaluations: functions on tensors, without a trainer, and the options that name their protocols."""
 
+from phis_lab.evals.dino_probe import DinoProbeResult, dino_linear_probe
 from phis_lab.evals.knn import knn_predict
-from phis_lab.evals.linear_probe import ProbeResult, linear_probe
+from phis_lab.evals.linear_probe import ProbeResult, linear_probe, linear_probe_path
+from phis_lab.evals.logistic import LogisticFit, fit_logistic
 from phis_lab.evals.matching import teacher_matching
-from phis_lab.evals.probes import KNN, Embeddings, LinearProbe, Probe
+from phis_lab.evals.nearest import nearest_neighbours
+from phis_lab.evals.probes import KNN, DinoProbe, Embeddings, LinearProbe, Probe
 
 __all__ = [
     "KNN",
+    "DinoProbe",
+    "DinoProbeResult",
     "Embeddings",
     "LinearProbe",
+    "LogisticFit",
     "Probe",
     "ProbeResult",
+    "dino_linear_probe",
+    "fit_logistic",
     "knn_predict",
     "linear_probe",
+    "linear_probe_path",
+    "nearest_neighbours",
     "teacher_matching",
 ]

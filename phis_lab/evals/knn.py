@@ -4,8 +4,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
+from phis_lab.evals.nearest import nearest_neighbours
 from phis_lab.shapes import Float, Int64
 
 _CHUNK_ELEMENTS = 2**24
@@ -28,7 +28,7 @@ def knn_predict(
 
     Ties are broken by rule: similarities are summed in float64 and rounded to float32, so duplicates are
     equally near wherever they stand; of equally near images the first in `train_x` count, and of equal votes
-    the smallest label wins. The test set is walked in chunks, so the memory for similarities is constant.
+    the smallest label wins. The memory for similarities and votes is constant (see `nearest_neighbours`).
 
     Args:
         train_x: features, in any scale.
@@ -44,26 +44,16 @@ def knn_predict(
     """
     if protocol not in {"radio", "dino"}:
         raise ValueError(f"protocol must be radio or dino, got {protocol!r}")
-    _check(train_x, train_y, test_x, k, temperature)
+    _check(train_x, train_y, temperature)
+    similarity, index = nearest_neighbours(train_x, test_x, k)
     classes, train_class = train_y.unique(return_inverse=True)
-    train = normalize(train_x.double(), dim=1)
-    rows = max(1, _CHUNK_ELEMENTS // len(train))
-    predicted = []
-    for test in test_x.split(rows):
-        similarity, index = _nearest(normalize(test.double(), dim=1) @ train.T, k)
-        predicted.append(_vote(similarity, train_class[index], len(classes), temperature, protocol))
+    rows = max(1, _CHUNK_ELEMENTS // len(classes))
+    predicted = [
+        _vote(near.double(), train_class[where], len(classes), temperature, protocol)
+        for near, where in zip(similarity.split(rows), index.split(rows), strict=True)
+    ]
     labels: Tensor = classes[torch.cat(predicted)]
     return labels
-
-
-def _nearest(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Returns the k largest of each row and where they stand, the first ones where the last is shared."""
-    similarity = similarity.float()
-    value, index = similarity.topk(k, dim=1)
-    shared = (similarity >= value[:, -1:]).sum(dim=1) > k
-    if shared.any():
-        index[shared] = similarity[shared].argsort(dim=1, descending=True, stable=True)[:, :k]
-    return value.double(), index
 
 
 def _vote(similarity: Tensor, neighbours: Tensor, classes: int, temperature: float, protocol: str) -> Tensor:
@@ -75,16 +65,8 @@ def _vote(similarity: Tensor, neighbours: Tensor, classes: int, temperature: flo
     return votes.argmax(dim=1)
 
 
-def _check(train_x: Tensor, train_y: Tensor, test_x: Tensor, k: int, temperature: float) -> None:
-    if not 1 <= k <= len(train_x):
-        raise ValueError(f"k must lie between 1 and the {len(train_x)} training images, got {k}")
+def _check(train_x: Tensor, train_y: Tensor, temperature: float) -> None:
     if not temperature >= _SMALLEST_TEMPERATURE:
         raise ValueError(f"temperature must be at least 1/700, got {temperature}")
-    if len(train_x) != len(train_y) or train_x.shape[1] != test_x.shape[1]:
-        raise ValueError(
-            f"sizes do not agree: train_x {tuple(train_x.shape)}, train_y {tuple(train_y.shape)}, "
-            f"test_x {tuple(test_x.shape)}"
-        )
-    for name, x in (("train_x", train_x), ("test_x", test_x)):
-        if not x.isfinite().all():
-            raise ValueError(f"{name} holds NaN or infinity; look at the features before they are classified")
+    if len(train_x) != len(train_y):
+        raise ValueError(f"sizes do not agree: train_x {tuple(train_x.shape)}, train_y {tuple(train_y.shape)}")

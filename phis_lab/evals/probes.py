@@ -2,18 +2,22 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 from torch import Tensor
 
+from phis_lab.evals.dino_probe import DINOV2_RATES, dino_linear_probe
+from phis_lab.evals.held_out import hold_out
 from phis_lab.evals.knn import knn_predict
-from phis_lab.evals.linear_probe import linear_probe
+from phis_lab.evals.linear_probe import linear_probe, linear_probe_path
 from phis_lab.shapes import Float, Int64
 
 _log = logging.getLogger(__name__)
 
 When = Literal["always", "end"]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Embeddings(NamedTuple):
@@ -67,29 +71,87 @@ class KNN(Probe):
 
 
 class LinearProbe(Probe):
-    """Top-1 accuracy of multinomial logistic regression on frozen features (see `linear_probe`).
+    """Top-1 accuracy of multinomial logistic regression on frozen features (see `linear_probe_path`).
 
     Args:
-        c: inverse strength of the L2 penalty, as in scikit-learn.
+        c: inverse strength of the L2 penalty, as in scikit-learn; or several, all fitted at once on four fifths of
+            every class: the best on the last fifth (of equals the smallest) is fitted again on all, then tested.
         max_iterations: limit of L-BFGS; a probe that reaches it unconverged says so in the log.
         when: during training too, or only at the end.
     """
 
     def __init__(
         self,
-        c: Annotated[float, Field(gt=0)] = 1.0,
-        max_iterations: Annotated[int, Field(ge=1)] = 1000,
+        c: Positive | Annotated[Sequence[Positive], Field(min_length=1)] = 1.0,
+        max_iterations: Annotated[int, Field(ge=1)] = 5000,
         when: When = "end",
     ) -> None:
-        self.c, self.max_iterations, self.when = c, max_iterations, when
+        self.cs = sorted(c) if isinstance(c, Sequence) else [c]
+        self.max_iterations, self.when = max_iterations, when
 
     def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
         """Top-1 accuracy on the test images."""
-        result = linear_probe(*train, *test, c=self.c, max_iterations=self.max_iterations)
+        c = self.cs[0] if len(self.cs) == 1 else self._chosen(train)
+        result = linear_probe(*train, *test, c=c, max_iterations=self.max_iterations)
         if not result.converged:
             _log.warning(
                 "the linear probe did not converge: objective %.6g after %d iterations; raise max_iterations",
                 result.objective,
                 result.iterations,
             )
+        return {"accuracy": result.accuracy}
+
+    def _chosen(self, train: Embeddings) -> float:
+        kept, held = hold_out(train.labels)
+        parts = (part[rows] for rows in (kept, held) for part in train)
+        results = linear_probe_path(*parts, cs=self.cs, max_iterations=self.max_iterations)
+        best = max(range(len(results)), key=lambda i: results[i].accuracy)
+        _log.info(
+            "the linear probe chose c = %g of %g to %g: %.4f on the held-out fifth",
+            self.cs[best],
+            self.cs[0],
+            self.cs[-1],
+            results[best].accuracy,
+        )
+        return self.cs[best]
+
+
+class DinoProbe(Probe):
+    """Top-1 accuracy of DINOv2's linear evaluation: SGD with a grid of learning rates (see `dino_linear_probe`).
+
+    Args:
+        rates: learning rates for batches of 256, trained together; DINOv2's 13 by default.
+        epochs: passes over the training images.
+        batch_size: of a step.
+        choose_on: `held_out`, a fifth of every class of the training images; or `test`, as DINOv2, whose accuracy
+            is then too high.
+        seed: of the split, the starting weights and the shuffling.
+        when: during training too, or only at the end.
+    """
+
+    def __init__(
+        self,
+        rates: Annotated[Sequence[Positive], Field(min_length=1)] = DINOV2_RATES,
+        epochs: Annotated[int, Field(ge=1)] = 10,
+        batch_size: Annotated[int, Field(ge=1)] = 128,
+        choose_on: Literal["held_out", "test"] = "held_out",
+        seed: int = 0,
+        when: When = "end",
+    ) -> None:
+        self.rates, self.epochs, self.batch_size = list(rates), epochs, batch_size
+        self.choose_on: Literal["held_out", "test"] = choose_on
+        self.seed, self.when = seed, when
+
+    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
+        """Top-1 accuracy on the test images."""
+        result = dino_linear_probe(
+            *train,
+            *test,
+            rates=self.rates,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            choose_on=self.choose_on,
+            seed=self.seed,
+        )
+        _log.info("the DINOv2 probe chose the learning rate %g of %d", result.rate, len(self.rates))
         return {"accuracy": result.accuracy}

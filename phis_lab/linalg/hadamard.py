@@ -30,8 +30,9 @@ def hadamard_matrix(order: int, dtype: torch.dtype = torch.int8) -> Tensor:
     plan = _plan(order)
     if plan is None:
         raise ValueError(_unknown(order))
-    sylvester, paleys = plan
-    return reduce(torch.kron, map(_paley, paleys), _sylvester(sylvester)).to(dtype)
+    _, paleys = plan
+    core = reduce(torch.kron, map(_paley, paleys), torch.ones(1, 1, dtype=torch.int8))
+    return _doubled(core, order).to(dtype)
 
 
 def is_hadamard_order(order: int) -> bool:
@@ -77,10 +78,16 @@ def _is_second_kind(order: int) -> bool:
     return order % 4 == 0 and (order // 2 - 1) % 4 == 1 and prime_power(order // 2 - 1) is not None
 
 
-def _sylvester(order: int) -> Int8[Tensor, "order order"]:
-    matrix = torch.ones(1, 1, dtype=torch.int8)
-    while len(matrix) < order:
-        matrix = torch.cat((torch.cat((matrix, matrix), 1), torch.cat((matrix, -matrix), 1)))
+def _doubled(core: Int8[Tensor, "core core"], order: int) -> Int8[Tensor, "order order"]:
+    """Sylvester's matrix x core: M becomes [[M, M], [M, -M]] until the order is reached, all in one memory."""
+    matrix = core.new_empty(order, order)
+    size = len(core)
+    matrix[:size, :size] = core
+    while size < order:
+        corner, beyond = matrix[:size, :size], slice(size, 2 * size)
+        matrix[:size, beyond] = matrix[beyond, :size] = corner
+        torch.neg(corner, out=matrix[beyond, beyond])
+        size *= 2
     return matrix
 
 

@@ -1,6 +1,7 @@
 """Streaming mean and covariance of features, exact under splitting, merging and several processes."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from os import PathLike
 
@@ -8,8 +9,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from phis_lab.linalg.gram import mirrored, one_torch_thread
 from phis_lab.linalg.rotations import positive_diagonal
-from phis_lab.linalg.sums import Sums, add_outer, combine, no_rows, one_torch_thread, sums_of
+from phis_lab.linalg.spectra import symmetric_eigh
+from phis_lab.linalg.sums import Sums, add_outer, combine, is_bulk, no_rows, sums_of
 from phis_lab.shapes import Bool, Float, Float64
 
 
@@ -64,7 +67,7 @@ class Moments:
         if self.diagonal:
             raise ValueError("Moments(diagonal=True) keeps variances only; use Moments(dim) for the covariance")
         self._require(2)
-        return self._sums.scatter / (self.count - 1)
+        return mirrored(self._sums.scatter).div_(self.count - 1)
 
     @torch.inference_mode(False)
     def update(self, x: Float[Tensor, "*rows dim"], mask: Bool[Tensor, "..."] | None = None) -> "Moments":
@@ -83,8 +86,9 @@ class Moments:
             raise ValueError(f"mask must have shape {tuple(x.shape[:-1])}, got {tuple(mask.shape)}")
         rows = x.detach().reshape(-1, self.dim)
         index = None if mask is None else mask.reshape(-1).nonzero().squeeze(1)
-        if len(rows if index is None else index):
-            with one_torch_thread():
+        count = len(rows if index is None else index)
+        if count:
+            with one_torch_thread() if is_bulk(rows, count, self.diagonal) else nullcontext():
                 sums = sums_of(rows, index, self.diagonal)
                 self._set(combine(sums.to(self._sums.mean.device) if self.count else sums, self._sums))
         return self
@@ -129,7 +133,7 @@ class Moments:
         positive (PHI-S, caption of figure 4), so the same moments always give the same basis.
         """
         if self._eigen is None:
-            values, vectors = torch.linalg.eigh(self.covariance.cpu())
+            values, vectors = symmetric_eigh(self.covariance)
             basis = positive_diagonal(vectors.flip(1).T).T
             device = self._sums.mean.device
             self._eigen = values.flip(0).clamp_min(0).to(device), basis.to(device)
@@ -137,7 +141,8 @@ class Moments:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything but the provenance, as tensors."""
-        return {"count": torch.tensor(self.count), "mean": self._sums.mean, "scatter": self._sums.scatter}
+        scatter = self._sums.scatter if self.diagonal else mirrored(self._sums.scatter)
+        return {"count": torch.tensor(self.count), "mean": self._sums.mean, "scatter": scatter}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Replaces the moments by those of a state.
@@ -145,7 +150,8 @@ class Moments:
         Raises:
             ValueError: the state belongs to another dim or another `diagonal`, or is not one of moments.
         """
-        expected = {"count": (), **{k: tuple(v.shape) for k, v in self.state_dict().items()}}
+        sums = {"mean": self._sums.mean, "scatter": self._sums.scatter}
+        expected = {"count": (), **{name: tuple(value.shape) for name, value in sums.items()}}
         received = {name: tuple(value.shape) for name, value in state.items()}
         if received != expected:
             raise ValueError(f"a state of these moments has the shapes {expected}, got {received}")

@@ -1,24 +1,26 @@
 """Count, mean and scatter of rows: of one batch, and of two sets of rows taken together."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from phis_lab.linalg.gram import add_gram, numpy_gram
+from phis_lab.linalg.optional_numpy import numpy
 from phis_lab.shapes import Float, Float64, Int64
 
-BLOCK_ROWS = 2048
-BULK_ROWS = 8192
+BLOCK_BYTES = 2**25
+PIECE_ROWS = 128
 BULK_ROWS = 8192
 SAMPLE_ROWS = 256
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What a set of rows adds up to; the scatter is sum (x - mean)(x - mean)^T, or only its diagonal."""
+    """What a set of rows adds up to: the scatter is sum (x - mean)(x - mean)^T, or only its diagonal.
+
+    Of a full scatter the upper triangle counts; what lies below is not kept up.
+    """
 
     count: int
     mean: Float64[Tensor, "dim"]
@@ -53,21 +55,44 @@ def sums_of(rows: Float[Tensor, "rows dim"], index: Int64[Tensor, "chosen"] | No
     count = len(rows) if index is None else len(index)
     spread = slice(None, None, 1 + count // SAMPLE_ROWS)
     shift = _typical_row(rows[spread] if index is None else rows[index[spread]])
-    if diagonal or count < BULK_ROWS or not rows.is_cpu:
-        shift = shift.double()
-    blocks = torch.split(rows, BLOCK_ROWS) if index is None else (rows[some] for some in index.split(BLOCK_ROWS))
+    bulk = is_bulk(rows, count, diagonal)
+    shift = shift if bulk else shift.double()
+    size = min(count, _rows_per_block(shift))
+    blocks = torch.split(rows, size) if index is None else (rows[some] for some in index.split(size))
     sums = no_rows(rows.shape[1], diagonal, rows.device)
-    total, scatter = _array(sums.mean), _array(sums.scatter)
-    buffer = shift.new_empty(min(count, BLOCK_ROWS), rows.shape[1])
-    with _no_numpy_warnings():
-        for block in blocks:
-            centred = _array(torch.sub(block, shift, out=buffer[: len(block)]))
-            total += centred.sum(0, dtype=total.dtype)
-            scatter += (centred * centred).sum(0) if diagonal else centred.T @ centred
-    if not (sums.mean.isfinite().all() and sums.scatter.isfinite().all()):
+    buffer = shift.new_empty(size, rows.shape[1])
+    for block in blocks:
+        centred = buffer[: len(block)]
+        _centre(block, shift, centred, sums)
+        if bulk:
+            sums.scatter.add_(numpy_gram(centred))
+        elif not diagonal:
+            add_gram(sums.scatter, centred)
+    squares = sums.scatter if diagonal else sums.scatter.diagonal()
+    if not (sums.mean.isfinite().all() and squares.isfinite().all()):
         raise ValueError("the rows hold NaN or inf; find their source, or leave them out with `mask`")
     offset = sums.mean / count
     return Sums(count, shift.double() + offset, add_outer(sums.scatter, offset, -float(count)))
+
+
+def is_bulk(rows: Float[Tensor, "rows dim"], count: int, diagonal: bool) -> bool:
+    """Whether so many rows are multiplied by numpy, in their own precision."""
+    return not diagonal and count >= BULK_ROWS and rows.is_cpu and numpy() is not None
+
+
+def _centre(
+    block: Float[Tensor, "rows dim"], shift: Float[Tensor, "dim"], centred: Float[Tensor, "rows dim"], sums: Sums
+) -> None:
+    """Subtracts the shift and adds the rest, or its squares where only they are kept.
+
+    A CPU does so in pieces that stay in its cache and are short enough for a sum in float32.
+    """
+    size = PIECE_ROWS if block.is_cpu else len(block)
+    for rows, piece in zip(block.split(size), centred.split(size), strict=True):
+        torch.sub(rows, shift, out=piece)
+        sums.mean.add_(piece.sum(0))
+        if sums.scatter.ndim == 1:
+            sums.scatter.add_(piece.square().sum(0))
 
 
 def combine(a: Sums, b: Sums) -> Sums:
@@ -95,40 +120,20 @@ def add_outer(scatter: Float64[Tensor, "..."], step: Float64[Tensor, "dim"], wei
     return scatter.addr_(root, root, alpha=sign)
 
 
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Numpy's threads keep their cores busy for a while after a product; torch's would wait for them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _typical_row(sample: Float[Tensor, "rows dim"]) -> Float[Tensor, "dim"]:
-    """The mean of a few rows, taken around the first one so that a constant column gives its own value."""
-    sample = sample if sample.dtype == torch.float64 else sample.float()
-    return sample[0] + (sample - sample[0]).mean(0)
+    """About the mean of a few rows, or the value itself of a constant column.
 
-
-def _array(tensor: Tensor) -> Any:
-    """The numpy array that shares a CPU tensor's memory, float32 at least; elsewhere a float64 tensor.
-
-    numpy's X^T X knows that it is symmetric, which takes a third of torch's time on a CPU. A float64 product on
-    an accelerator is out of the reach of autocast and TF32.
+    It is rounded to a part of each column's deviation, so that subtracting it from float32 rows is exact for
+    most of them, and biases no mean.
     """
-    tensor = tensor if tensor.dtype == torch.float64 else tensor.float()
-    try:
-        return tensor.numpy()
-    except (RuntimeError, TypeError):  # numpy is not installed; the tensor is not on a CPU
-        return tensor.double()
+    sample = sample if sample.dtype == torch.float64 else sample.float()
+    around_first = sample - sample[0]
+    mean = sample[0] + around_first.mean(0)
+    deviation = (around_first - around_first.mean(0)).abs().mean(0)
+    step = deviation.log2().floor().exp2() / 8
+    return torch.where(step > 0, (mean / step).round() * step, mean)
 
 
-def _no_numpy_warnings() -> AbstractContextManager[Any]:
-    """NaN and inf are reported once, by an error."""
-    try:
-        import numpy as np  # noqa: PLC0415  optional
-    except ImportError:
-        return nullcontext()
-    return np.errstate(invalid="ignore", over="ignore")
+def _rows_per_block(row: Float[Tensor, "dim"]) -> int:
+    """As many rows as fit into BLOCK_BYTES, but no more than float32 may add up; at least one."""
+    return min(BULK_ROWS, max(1, BLOCK_BYTES // (row.numel() * row.element_size())))

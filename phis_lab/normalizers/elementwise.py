@@ -18,13 +18,13 @@ class ElementwiseNormalizer(Normalizer):
 
     def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """Normalises teacher features."""
-        x, (scale, offset, _, _) = self.prepare(x)
-        return torch.addcmul(offset, x, scale)
+        cast, (scale, offset, _, _) = self.prepare(x)
+        return _multiply_add(offset, cast, scale, in_place=cast is not x)
 
     def inverse(self, y: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """Maps predictions of normalised features back to the teacher's own space."""
-        y, (_, _, inverse_scale, shift) = self.prepare(y)
-        return torch.addcmul(shift, y, inverse_scale)
+        cast, (_, _, inverse_scale, shift) = self.prepare(y)
+        return _multiply_add(shift, cast, inverse_scale, in_place=cast is not y)
 
     def unscale(self, y: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """The inverse without its shift, in float64."""
@@ -39,3 +39,8 @@ class ElementwiseNormalizer(Normalizer):
         """Scale, offset and their inverses at a precision."""
         terms = (self.scale, -self.scale * self.shift, 1 / self.scale, self.shift)
         return tuple(term.to(dtype) for term in terms)
+
+
+def _multiply_add(offset: Tensor, x: Tensor, scale: Tensor, in_place: bool) -> Tensor:
+    """Gives x * scale + offset in one pass, over a copy of the input if there is one already."""
+    return torch.addcmul(offset, x, scale, out=x if in_place and not x.requires_grad else None)

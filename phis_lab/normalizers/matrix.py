@@ -1,12 +1,10 @@
 """Normalisers that mix channels by a full matrix."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from phis_lab.linalg.gram import float64_gram
+from phis_lab.linalg.products import float64_product, precise_linear
 from phis_lab.normalizers.base import Normalizer
 from phis_lab.shapes import Float, Float64
 
@@ -23,11 +21,17 @@ def spectral_map(
         shift: what is subtracted from features first.
         gains: g, one per column of the basis or one for all.
         basis: U, whose columns are the directions that the gains belong to.
-        mixing: Q, the rotation after the gains; none if left out.
+        mixing: Q, the rotation after the gains; none if left out. Where it is the basis itself, W is symmetric and
+            half of it is computed.
     """
-    weight, inverse_weight = (basis * gains).T, basis / gains
-    if mixing is not None:
-        weight, inverse_weight = mixing @ weight, inverse_weight @ mixing.T
+    if mixing is basis:
+        weight, inverse_weight = (float64_gram((basis * root).T) for root in (gains.sqrt(), gains.rsqrt()))
+    elif mixing is None:
+        weight, inverse_weight = (basis * gains).T, basis / gains
+    else:
+        weight = float64_product(mixing, (basis * gains).T)
+        single = gains.numel() == 1
+        inverse_weight = weight.T / gains.square() if single else float64_product(basis / gains, mixing.T)
     return {"shift": shift, "weight": weight, "inverse_weight": inverse_weight}
 
 
@@ -49,12 +53,12 @@ class MatrixNormalizer(Normalizer):
     def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """Normalises teacher features."""
         x, (weight, rest, _, shift) = self.prepare(x)
-        return _linear(x - shift, weight, rest)
+        return precise_linear(x, weight, rest, shift)
 
     def inverse(self, y: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """Maps predictions of normalised features back to the teacher's own space."""
         y, (_, _, inverse_weight, shift) = self.prepare(y)
-        return _linear(y, inverse_weight, shift)
+        return precise_linear(y, inverse_weight, shift)
 
     def unscale(self, y: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """The inverse without its shift, in float64."""
@@ -69,23 +73,3 @@ class MatrixNormalizer(Normalizer):
         """Both maps at a precision, and W (cast shift - shift), which the cast would lose."""
         lost = self.weight @ (self.shift.to(dtype).double() - self.shift)
         return tuple(term.to(dtype) for term in (self.weight, lost, self.inverse_weight, self.shift))
-
-
-def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear layer at the precision of its input, under autocast and where TF32 is allowed too."""
-    with torch.autocast(x.device.type, enabled=False), _without_tf32(x):
-        return functional.linear(x, weight, bias)
-
-
-@contextmanager
-def _without_tf32(x: Tensor) -> Iterator[None]:
-    """Keeps CUDA from rounding float32 factors to TF32's 10 bits, whatever the process allows elsewhere."""
-    if not (x.is_cuda and x.dtype == torch.float32):
-        yield
-        return
-    allowed = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(allowed)

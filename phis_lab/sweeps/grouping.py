@@ -27,6 +27,8 @@ def shared_part(job: Job) -> dict[str, Any]:
     shared = {key: copy.deepcopy(value) for key, value in job.config.items() if key not in PRIVATE_KEYS}
     for key in PRIVATE_TRAINER_KEYS:
         shared["trainer"].pop(key, None)
+    if shared["teachers"].get("smallest"):
+        shared["student"] = copy.deepcopy(job.config["student"])  # its grid decides what the teachers see
     return shared
 
 

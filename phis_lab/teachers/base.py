@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -76,6 +76,19 @@ class Teacher(nn.Module, ABC):
         Called for a whole set before anything is loaded, so it must be quick; `name` is for the message.
         """
 
+    @classmethod
+    def stride(cls, option: Mapping[str, Any]) -> int | None:
+        """Pixels from one cell of the spatial features to the next, for the arguments in `option`; None if unknown.
+
+        Called before anything is loaded. Side of the grid = image size / stride.
+        """
+        return None
+
+    @classmethod
+    def size_step(cls, option: Mapping[str, Any]) -> int | None:
+        """Image sizes are multiples of this many pixels, and at least it; None if unknown."""
+        return cls.stride(option)
+
     @property
     def image_size(self) -> int:
         """Side in pixels of the square that the network sees."""
@@ -92,17 +105,27 @@ class Teacher(nn.Module, ABC):
             ValueError: if `images` is not `[b, 3, h, w]` in [0, 1].
         """
         check_images(images)
-        return self.run(images)
+        return Features(*(None if tensor is None else tensor.float() for tensor in self.run(images)))
 
     @torch.no_grad()
     def run(self, images: Float[Tensor, "b 3 h w"]) -> Features:
-        """Does what `forward` does with images that are known to lie in [0, 1]: a check makes a GPU wait."""
-        summary, spatial = self.features(self.pixels(images))
-        return Features(
-            summary=None if summary is None else summary.float(),
-            spatial=None if spatial is None else spatial.float(),
-        )
+        """Returns features in the precision of the network; the images are known to lie in [0, 1].
+
+        `forward` checks that, and a check makes a GPU wait.
+        """
+        return self.features(self.pixels(images))
 
     def train(self, mode: bool = True) -> "Teacher":
         """Stays in evaluation mode whatever `mode` says."""
         return super().train(False)
+
+
+def image_by_image(head: Callable[[Tensor], Tensor], tokens: Float[Tensor, "b *rest"]) -> Float[Tensor, "b d"]:
+    """Applies a pooling head; on a CPU to one image at a time.
+
+    Attention pooling multiplies one query by a matrix, and on a CPU the last bit of such a product depends on where
+    in memory it lies, hence on the image's place in the batch.
+    """
+    if tokens.device.type != "cpu":
+        return head(tokens)
+    return torch.cat([head(one) for one in tokens.split(1)])

@@ -7,8 +7,11 @@ import onnx
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
+from torch.nn.utils import skip_init
 
+from phis_lab.teachers.convolution import FrozenConv
 from phis_lab.teachers.onnx import needed_nodes
+from phis_lab.teachers.onnx_fusing import fuse
 
 Value = fx.Node | Tensor | float
 
@@ -16,9 +19,7 @@ Value = fx.Node | Tensor | float
 def to_torch(model: onnx.ModelProto, layer: str) -> fx.GraphModule:
     """Translates the part of `model` that the tensor `layer` depends on, and fuses what it can.
 
-    Constants with one element become numbers, so that they never raise the precision of a bfloat16 map. Then
-    x * clip(x + 3, 0, 6) / 6 becomes `hardswish`, and a scale or shift after a convolution goes into its
-    weights.
+    Constants with one element become numbers, so that they never raise the precision of a bfloat16 map.
 
     Raises:
         ValueError: for an operator outside those of small convolutional networks; `OnnxTeacher` runs every
@@ -31,14 +32,7 @@ def to_torch(model: onnx.ModelProto, layer: str) -> fx.GraphModule:
     for node in needed_nodes(model.graph, layer):
         translation.add(node)
     translation.graph.output(translation.values[layer])
-    module = fx.GraphModule(translation.root, translation.graph)
-    fx.replace_pattern(
-        module,
-        lambda x: torch.div(torch.mul(x, torch.clamp(torch.add(x, 3.0), 0.0, 6.0)), 6.0),
-        lambda x: functional.hardswish(x, inplace=False),
-    )
-    _fold_scalars(module)
-    return module
+    return fuse(fx.GraphModule(translation.root, translation.graph))
 
 
 class _Translation:
@@ -63,10 +57,7 @@ class _Translation:
             case "Conv":
                 return self._convolution(inputs, attributes)
             case "BatchNormalization":
-                x, weight, bias, mean, variance = inputs
-                return self._call(
-                    functional.batch_norm, x, mean, variance, weight, bias, False, 0.0, attributes["epsilon"]
-                )
+                return self._batch_norm(inputs, attributes["epsilon"])
             case "Resize":
                 return self._upsample(inputs, attributes)
             case "HardSigmoid":
@@ -83,15 +74,30 @@ class _Translation:
         top, left, bottom, right = attributes["pads"]
         if (top, left) != (bottom, right):
             raise ValueError(f"only symmetric padding has a translation to torch, received {attributes['pads']}")
-        bias = torch.zeros(len(weight)) if bias is None else bias
-        strides, dilations = attributes["strides"], attributes["dilations"]
-        return self._call(functional.conv2d, x, weight, bias, strides, [top, left], dilations, attributes["group"])
+        groups = attributes["group"]
+        widths = weight.shape[1] * groups, weight.shape[0]
+        geometry = weight.shape[2:], attributes["strides"], (top, left), attributes["dilations"], groups
+        conv = skip_init(nn.Conv2d, *widths, *geometry)
+        conv.load_state_dict({"weight": weight, "bias": torch.zeros(len(weight)) if bias is None else bias})
+        return self._module(FrozenConv(conv), x)
+
+    def _batch_norm(self, inputs: list[Any], epsilon: float) -> fx.Node:
+        x, weight, bias, mean, variance = inputs
+        norm = nn.BatchNorm2d(len(weight), epsilon)
+        state = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": variance}
+        norm.load_state_dict(state, strict=False)
+        return self._module(norm, x)
 
     def _upsample(self, inputs: list[Any], attributes: dict[str, Any]) -> fx.Node:
         how = (attributes["mode"], attributes["coordinate_transformation_mode"], attributes["nearest_mode"])
         if how != (b"nearest", b"asymmetric", b"floor"):
             raise ValueError(f"only nearest, asymmetric, floor resizing has a translation to torch, received {how}")
         return self._call(functional.interpolate, inputs[0], None, tuple(inputs[2].tolist()[2:]), "nearest")
+
+    def _module(self, module: nn.Module, x: fx.Node) -> fx.Node:
+        name = f"module_{len(list(self.root.children()))}"
+        self.root.add_module(name, module.eval().requires_grad_(False))
+        return self.graph.call_module(name, (x,))
 
     def _call(self, function: Callable[..., Tensor], *arguments: Any) -> fx.Node:
         return self.graph.call_function(function, tuple(self._buffer(argument) for argument in arguments))
@@ -125,31 +131,3 @@ _WITHOUT_ATTRIBUTES: dict[str, Callable[..., Tensor]] = {
 def _constant(tensor: onnx.TensorProto) -> float | Tensor:
     value = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
     return float(value) if value.numel() == 1 else value
-
-
-def _fold_scalars(module: fx.GraphModule) -> None:
-    """Moves the numbers that multiply or shift a convolution's output into its weight and bias."""
-    for node in list(module.graph.nodes):
-        if node.target is not functional.conv2d:
-            continue
-        weight, bias = (module.get_buffer(argument.target) for argument in node.args[1:3])
-        while (step := _scalar_step(node)) is not None:
-            user, number = step
-            if user.target is torch.mul:
-                weight.mul_(number)
-                bias.mul_(number)
-            else:
-                bias.add_(number)
-            user.replace_all_uses_with(node)
-            module.graph.erase_node(user)
-    module.recompile()
-
-
-def _scalar_step(node: fx.Node) -> tuple[fx.Node, float] | None:
-    if len(node.users) != 1:
-        return None
-    (user,) = node.users
-    numbers = [argument for argument in user.args if isinstance(argument, float)]
-    if user.target not in {torch.mul, torch.add} or len(numbers) != 1:
-        return None
-    return user, numbers[0]

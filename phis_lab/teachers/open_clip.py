@@ -12,9 +12,10 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features, Teacher
+from phis_lab.teachers.base import Features, Teacher, image_by_image
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.random_init import fixed_seed
+from phis_lab.teachers.timm import timm_stride
 from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, read_state
 
 HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -71,6 +72,14 @@ class OpenClipTeacher(Teacher):
         """Raises MissingWeightsError if the weights cannot be reached."""
         weights = option.get("weights", HUB)
         check_weights(name, weights, hub_file(option["model"], option["pretrained"], weights))
+
+    @classmethod
+    def stride(cls, option: Mapping[str, Any]) -> int:
+        """The side of a patch."""
+        vision, architecture = open_clip.get_model_config(option["model"])["vision_cfg"], option.get("architecture")
+        if "timm_model_name" in vision:
+            return timm_stride(vision["timm_model_name"], architecture or {})
+        return int({**vision, **(architecture or {})}["patch_size"])
 
     def features(self, x: Float[Tensor, "b 3 size size"]) -> Features:
         """Runs the tower and lays its patch tokens out as a grid."""
@@ -153,7 +162,7 @@ class TrunkTower(Tower):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the attention-pooled tokens and the tokens."""
         tokens = self.network.forward_features(x)
-        return self.network.attn_pool(tokens), tokens
+        return image_by_image(self.network.attn_pool, tokens), tokens
 
 
 def build_tower(config: Mapping[str, Any], image_size: int, architecture: Mapping[str, int]) -> Tower:

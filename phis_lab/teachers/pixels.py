@@ -47,12 +47,14 @@ class Pixels(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 size size"]:
         """Prepares images in [0, 1]."""
-        x = self._resize(images.float())
+        x = self.resize(images)
         if self.bgr:
             x = x.flip(1)
         return (x - self.mean) / self.std
 
-    def _resize(self, images: Tensor) -> Tensor:
+    def resize(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 size size"]:
+        """Does the first part of `forward`; images of the right size pass through."""
+        images = images.float()
         size = (self.image_size, self.image_size)
         if images.shape[-2:] == size:
             return images

@@ -1,6 +1,6 @@
 """All teachers of a run, as one function of the images."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Literal
 
@@ -22,7 +22,10 @@ class TeacherPool(nn.Module):
     `state_dict`, no optimiser and no gradient exchange, so a checkpoint holds the student only and loads
     without the teachers' files.
 
-    On a CPU the batch goes through in chunks of 16 images, whose activations stay in the cache.
+    On a CPU the batch goes through in chunks of exactly 16 images, whose activations stay in the cache. Copies of the
+    last image fill the last chunk, so every image meets the same kernels, and its features are the same bit for bit
+    whatever its neighbours, its place and the size of the batch. Teachers with the same image size and interpolation
+    share the resized images.
 
     Args:
         teachers: by name.
@@ -48,7 +51,12 @@ class TeacherPool(nn.Module):
             ValueError: if `images` is not `[b, 3, h, w]` in [0, 1].
         """
         check_images(images)
-        return {name: self._run(teacher, images) for name, teacher in self.teachers.items()}
+        features: dict[str, Features] = {}
+        for names in self._by_resizing():
+            resize = self.teachers[names[0]].pixels.resize
+            parts = [resize(part) for part in whole_chunks(images)]
+            features |= {name: self._run(self.teachers[name], parts, len(images)) for name in names}
+        return {name: features[name] for name in self.teachers}
 
     def describe(self, device: str = "cpu") -> dict[str, dict[str, str | int | None]]:
         """What identifies each teacher's features, for the record of a run.
@@ -69,14 +77,20 @@ class TeacherPool(nn.Module):
             for name, teacher in self.teachers.items()
         }
 
-    def _run(self, teacher: Teacher, images: Tensor) -> Features:
-        device = images.device.type
-        chunk = CPU_CHUNK if device == "cpu" else max(len(images), 1)
+    def _by_resizing(self) -> list[list[str]]:
+        """The teachers' names, those together that see the same pixels before normalisation."""
+        groups: dict[tuple[int, str], list[str]] = {}
+        for name, teacher in self.teachers.items():
+            groups.setdefault((teacher.pixels.image_size, teacher.pixels.interpolation), []).append(name)
+        return list(groups.values())
+
+    def _run(self, teacher: Teacher, parts: Sequence[Tensor], count: int) -> Features:
+        device = parts[0].device.type
         low = self._precision(teacher, device) == "bfloat16"
         exact = without_tf32() if device == "cuda" and not low else nullcontext()
         with exact, torch.autocast(device, torch.bfloat16, enabled=low):
-            parts = [teacher.run(part) for part in torch.split(images, chunk)]
-        return Features(*(None if values[0] is None else torch.cat(values) for values in zip(*parts, strict=True)))
+            features = [teacher.run(part) for part in parts]
+        return Features(*(joined(tensors, count) for tensors in zip(*features, strict=True)))
 
     def _precision(self, teacher: Teacher, device: str) -> str:
         if teacher.computes_in is not None:
@@ -90,6 +104,26 @@ class TeacherPool(nn.Module):
             teacher._apply(fn, recurse)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+def whole_chunks(images: Float[Tensor, "b 3 h w"]) -> Sequence[Float[Tensor, "n 3 h w"]]:
+    """Splits a batch on the CPU into chunks of 16 images, the last one filled with its last image; elsewhere one."""
+    if images.device.type != "cpu" or len(images) == 0:
+        return [images]
+    missing = -len(images) % CPU_CHUNK
+    filled = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
+    return torch.split(filled, CPU_CHUNK)
+
+
+def joined(tensors: Sequence[Tensor | None], count: int) -> Float[Tensor, "count *rest"] | None:
+    """Returns the first `count` rows of the tensors' concatenation in float32, converted while they are copied."""
+    parts = [tensor for tensor in tensors if tensor is not None]
+    if not parts:
+        return None
+    whole = parts[0].new_empty((count, *parts[0].shape[1:]), dtype=torch.float32)
+    for rows, part in zip(whole.split(len(parts[0]) or 1), parts, strict=True):
+        rows.copy_(part[: len(rows)])
+    return whole
 
 
 @contextmanager

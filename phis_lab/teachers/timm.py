@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import timm
+import torch
 from torch import Tensor
 
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features, Teacher
+from phis_lab.teachers.base import Features, Teacher, image_by_image
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.random_init import fixed_seed
 from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, read_state
@@ -74,6 +75,11 @@ class TimmTeacher(Teacher):
         weights = option.get("weights", HUB)
         check_weights(name, weights, hub_file(option["model"], weights))
 
+    @classmethod
+    def stride(cls, option: Mapping[str, Any]) -> int:
+        """The side of a patch, or a CNN's total stride."""
+        return timm_stride(option["model"], option.get("architecture") or {})
+
     def features(self, x: Float[Tensor, "b 3 size size"]) -> Features:
         """Runs the network once and picks its tensors."""
         final, (maps,) = self.network.forward_intermediates(x, indices=1, norm=self.spatial_kind == "final")
@@ -86,8 +92,7 @@ class TimmTeacher(Teacher):
             return None
         if self.summary_kind == "class_token":
             return final[:, 0]
-        pooled: Tensor = self.network.forward_head(final, pre_logits=True)
-        return pooled
+        return image_by_image(lambda x: self.network.forward_head(x, pre_logits=True), final)
 
 
 def hub_file(model: str, weights: str | None = HUB) -> HubFile | None:
@@ -105,6 +110,13 @@ def hub_file(model: str, weights: str | None = HUB) -> HubFile | None:
     if config is None or not config.hf_hub_id:
         return None
     return HubFile(config.hf_hub_id, (config.hf_hub_filename,) if config.hf_hub_filename else HUB_NAMES)
+
+
+def timm_stride(model: str, architecture: Mapping[str, int]) -> int:
+    """Returns how many pixels lie between the last features of a timm model; no parameter is allocated."""
+    with torch.device("meta"):
+        network = timm.create_model(model, pretrained=False, **architecture)
+    return int(network.feature_info[-1]["reduction"])
 
 
 def build_timm(model: str, image_size: int, file: Path | None, architecture: Mapping[str, int]) -> Any:

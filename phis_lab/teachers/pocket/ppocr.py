@@ -21,6 +21,7 @@ class PPOcr(PocketTeacher):
         image_size: side in pixels, a multiple of 32.
     """
 
+    cell = 4
     layer_name = "p2o.Concat.1"
     file = PackageFile(
         requirement="rapidocr-onnxruntime",

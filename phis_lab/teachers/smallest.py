@@ -1,0 +1,54 @@
+"""Teachers at the smallest image size that still gives every student token a feature of its own."""
+
+import logging
+import pkgutil
+from collections.abc import Iterable, Mapping
+from math import ceil
+from typing import Any
+
+from phis_lab.teachers.grid import Grid
+
+log = logging.getLogger(__name__)
+
+
+def at_smallest_sizes(options: Mapping[str, Mapping[str, Any]], grids: Iterable[Grid]) -> dict[str, dict[str, Any]]:
+    """Returns the options of a set with each `image_size` lowered as far as the students' grids allow, and says so.
+
+    A teacher's grid stays at least as fine as the finest student grid wherever it was; no size is raised. The
+    features are those of a smaller image, so runs with and without this are not comparable.
+
+    Args:
+        options: by name, the set's options as plain dicts: `_target_` and the constructor's arguments.
+        grids: token grids of the students.
+    """
+    side = max(max(grid) for grid in grids)
+    return {name: _at_smallest_size(name, option, side) for name, option in options.items()}
+
+
+def _at_smallest_size(name: str, option: Mapping[str, Any], side: int) -> dict[str, Any]:
+    teacher = pkgutil.resolve_name(option["_target_"])
+    before, stride, step = option["image_size"], teacher.stride(option), teacher.size_step(option)
+    if stride is None or step is None:
+        log.info("teacher %s stays at %d px: the stride of its features is not known beforehand", name, before)
+        return dict(option)
+    size = smallest_size(side, stride, step)
+    if size >= before:
+        return dict(option)
+    fine, coarse = size // stride, before // stride
+    log.info(
+        "teacher %s sees %d px instead of %d (grid %d x %d instead of %d x %d): its features are those of a smaller "
+        "image; not comparable with runs at %d",
+        *(name, size, before, fine, fine, coarse, coarse, before),
+    )
+    return {**option, "image_size": size}
+
+
+def smallest_size(side: int, stride: int, step: int) -> int:
+    """Returns the smallest multiple of `step` at which a grid of cells `stride` apart has `side` rows.
+
+    >>> smallest_size(side=4, stride=8, step=32)
+    32
+    >>> smallest_size(side=5, stride=14, step=14)
+    70
+    """
+    return step * max(1, ceil(side * stride / step))

@@ -1,0 +1,92 @@
+"""An image's features do not depend, bit for bit on a CPU, on which images it is computed with."""
+
+import pytest
+import torch
+from test_teacher_sets import build, options
+from torch import Tensor
+from torch.nn.functional import interpolate
+from toy_teacher import Toy, images
+
+from phis_lab.teachers import Features, Teacher, TeacherPool
+from phis_lab.teachers.pocket import EfficientNetLite0, Hed, MobileNetV2, OpenNsfw, PPOcr, XFeat
+from phis_lab.teachers.pool import CPU_CHUNK, whole_chunks
+
+SIZES = {EfficientNetLite0: 128, MobileNetV2: 128, PPOcr: 64, XFeat: 96, OpenNsfw: 64, Hed: 32}
+TEACHERS = {
+    **{teacher.__name__: lambda teacher=teacher, size=size: teacher("t", size) for teacher, size in SIZES.items()},
+    **{option["name"]: lambda option=option: build(option) for option in options("tiny_set").values()},
+}
+COUNT = 2 * CPU_CHUNK + 5
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Tensor:
+    """Noise and smooth images, 37 of them."""
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.rand(COUNT // 2, 3, 64, 64, generator=generator)
+    smooth = torch.rand(COUNT - len(noise), 3, 5, 5, generator=generator)
+    return torch.cat([interpolate(smooth, (64, 64), mode="bilinear"), noise])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", TEACHERS)
+def test_features_are_those_of_the_image_alone(name: str, precision: str, mixed: Tensor) -> None:
+    pool = TeacherPool({"t": TEACHERS[name]()}, precision)
+    whole = pool(mixed)["t"]
+    order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(2))
+    expect_equal(pool(mixed[order])["t"], whole, order)
+    for part in (torch.arange(10), torch.arange(10, COUNT), torch.tensor([0]), torch.tensor([21])):
+        expect_equal(pool(mixed[part])["t"], whole, part)
+
+
+def expect_equal(found: Features, whole: Features, rows: Tensor) -> None:
+    for one, all_of_them in zip(found, whole, strict=True):
+        assert (one is None) == (all_of_them is None)
+        if one is not None:
+            assert torch.equal(one, all_of_them[rows])
+
+
+class Watching(Toy):
+    """Remembers the sizes of the batches that its network saw."""
+
+    def features(self, x: Tensor) -> Features:
+        self.seen = [*getattr(self, "seen", []), len(x)]
+        return super().features(x)
+
+
+@pytest.mark.parametrize(("count", "chunks"), [(1, 1), (15, 1), (16, 1), (17, 2), (32, 2), (37, 3)])
+def test_every_chunk_on_a_cpu_is_whole_and_the_filling_is_dropped(count: int, chunks: int) -> None:
+    teacher = Watching()
+    summary, spatial = TeacherPool({"toy": teacher}, "float32")(images(count))["toy"]
+    assert teacher.seen == [CPU_CHUNK] * chunks
+    assert len(summary) == len(spatial) == count
+
+
+def test_a_chunk_is_filled_with_the_last_image_and_an_empty_batch_with_none() -> None:
+    x = images(3)
+    (chunk,) = whole_chunks(x)
+    assert torch.equal(chunk, x[[0, 1, *([2] * (CPU_CHUNK - 2))]])
+    assert TeacherPool({"toy": Toy()})(images(0))["toy"].spatial.shape == (0, 4, 4, 5)
+
+
+def test_on_other_devices_the_batch_goes_through_at_once() -> None:
+    (whole,) = whole_chunks(images(37).to("meta"))
+    assert len(whole) == 37
+
+
+def test_teachers_of_one_image_size_and_interpolation_share_the_resizing(monkeypatch: pytest.MonkeyPatch) -> None:
+    teachers: dict[str, Teacher] = {"first": Toy(), "second": Toy(with_summary=False), "third": Toy()}
+    teachers["second"].pixels.interpolation = "bicubic"
+    expected = {name: teacher(images(4, size=11)).spatial for name, teacher in teachers.items()}
+    resized = []
+
+    def counting(*arguments: object, **options: object) -> Tensor:
+        resized.append(options["mode"])
+        return interpolate(*arguments, **options)
+
+    monkeypatch.setattr("phis_lab.teachers.pixels.functional.interpolate", counting)
+    pooled = TeacherPool(teachers, "float32")(images(4, size=11))
+    assert sorted(resized) == ["bicubic", "bilinear"]
+    assert list(pooled) == list(teachers)
+    for name, features in pooled.items():
+        assert torch.allclose(features.spatial, expected[name], atol=1e-6)
