@@ -40,8 +40,12 @@ check: install  ## Lint, types and import directions
 smoke: install  ## Real commands in seconds: a run, its resume, a sweep, a report
 	PYTHON=$(BIN)/python PHIS_LAB=$(BIN)/phis-lab bash .ci/smoke
 
-bench: install  ## Measure against peers, in turns
+bench: $(VENV)/.peers  ## Measure against peers, in turns (under 25 minutes on two cores)
 	$(BIN)/python -m benchmarks
+
+$(VENV)/.peers: $(STAMP)
+	@echo "Installing the peers of the benchmarks ..." && $(BIN)/pip install -qq --no-warn-conflicts -e '.[bench]'
+	@touch $@
 
 clean:  ## Remove caches and outputs; keeps .venv
 	rm -rf outputs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

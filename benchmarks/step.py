@@ -1,146 +1,89 @@
-"""One training step of the pocket recipe, against a bare loop over the same parts, and PHI-S against no normaliser."""
+"""One training step of the pocket recipe: against a bare loop over the same parts, and PHI-S against no normaliser.
 
-import functools
-import logging
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+Then one step with a single teacher against the tools that a user could take instead, each in its own file.
+"""
 
-import lightning as L
+import time
+from collections.abc import Iterator
+
 import torch
-from hydra import compose, initialize_config_dir
-from rich.console import Console
 
-from benchmarks.harness import Comparison, in_turns
-from phis_lab.config.assemble import assemble
-from phis_lab.config.job import create_job
-from phis_lab.config.resolvers import register_resolvers
-from phis_lab.distill import Distiller, Group, ProgressLine
-from phis_lab.distill.estimation import GridFeatures, refuse_non_finite
+from benchmarks import step_lightly_train, step_torchdistill
+from benchmarks.harness import Comparison, Seconds, in_turns
+from benchmarks.limits import matrix_limit
+from benchmarks.pocket import Training, pocket_group, restart, schedule, snapshot, steady
+from phis_lab.distill import Arm, Group
 from phis_lab.teachers import match_grid
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
-STEPS, BATCH = 10, 64
+STEPS = 8
 
 
 def run() -> Iterator[Comparison]:
     """Time a few steps of each, data loading included."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        ours, bare = _trained_by_us("phis"), _trained_by_hand("phis")
-        difference = max(abs(a - b) for a, b in zip(ours(), bare(), strict=True))
-        assert difference < 1e-4, difference
-        check = f"losses of {STEPS} steps agree to {difference:.0e}"
-        row = Comparison(
-            "step", "`Distiller` under Lightning", "a bare loop over the same parts", "at most 1.05", check
-        )
-        yield in_turns(row, ours, bare)
-        row = Comparison(
-            "step",
-            "`normalizer=phis`",
-            "`normalizer=identity`",
-            "at most 1.02",
-            "same teachers, data and student",
-        )
-        yield in_turns(row, _trained_by_us("phis"), _trained_by_us("identity"))
+    group = pocket_group([["normalizer=phis"]], STEPS)
+    ours, bare = Training.of(group), BareLoop(group)
+    ours()
+    bare()
+    difference = max(abs(a - b) for a, b in zip(next(iter(ours.losses.values())), bare.losses, strict=True))
+    assert difference < 1e-5, f"losses differ by {difference}"
+    check = f"losses of {STEPS} steps agree to {difference:.0e}"
+    row = Comparison("step", "`Distiller` under Lightning", "a bare loop over the same parts", "at most 1.05", check)
+    in_turns(row, ours, bare)
+    row.limit = matrix_limit(bare, STEPS, row.fastest / (STEPS - 1), group.options.low_precision)
+    yield row
+    group = pocket_group([["normalizer=phis"], ["normalizer=identity"]], STEPS)
+    phis, identity = (Training.of(group, [key]) for key in group.arms)
+    check = "same teachers, batches and initial student"
+    row = Comparison("step", "`normalizer=phis`", "`normalizer=identity`", "at most 1.02", check)
+    yield in_turns(row, phis, identity)
+    yield from step_torchdistill.compare()
+    yield from step_lightly_train.compare()
 
 
-def _group(normalizer: str) -> Group:
-    overrides = [
-        f"normalizer={normalizer}",
-        "logger=none",
-        "estimation.steps=2",
-        "estimation.refresh_every=1",
-    ]
-    overrides += [
-        "estimation.warmup_steps=1",
-        f"data.batch_size={BATCH}",
-        f"trainer.max_steps={STEPS}",
-        "data.train_images=2000",
-    ]
-    job = create_job(compose("config", overrides, return_hydra_config=True), tempfile.gettempdir())
-    return assemble([job], {job.folder: normalizer})
+class BareLoop:
+    """What one would write by hand for one arm with MSE and cosine: no trainer, no check of anything.
 
+    Args:
+        group: its only arm, teachers and data are used.
+    """
 
-def _frozen(group: Group) -> None:
-    """Gather the statistics on the first batches, so that the timed steps are steady ones."""
-    arm = next(iter(group.arms.values()))
-    for step, batch in zip(range(2), group.data.train_dataloader(), strict=False):
-        group.estimation.observe(group.provider(batch.images), step)
-    for name, moments in group.estimation.moments[arm.grid].items():
-        arm.normalizers[name].fit(moments)
-    group.estimation.observe = _check_only  # type: ignore[method-assign]
-    group.estimation.first_step = 0
+    def __init__(self, group: Group) -> None:
+        (self.arm,) = group.arms.values()
+        self.group, self.start = group, snapshot(self.arm)
+        self.losses: list[float] = []
 
-
-def _check_only(features: GridFeatures, step: int) -> bool:
-    """What a frozen estimation does at every step."""
-    for by_teacher in features.values():
-        refuse_non_finite(by_teacher, step)
-    return False
-
-
-def _trained_by_us(normalizer: str) -> Callable[[], list[float]]:
-    group = _group(normalizer)
-    _frozen(group)
-    key, arm = next(iter(group.arms.items()))
-    start = arm.training_state() | {"modules": {k: v.clone() for k, v in arm.state_dict().items()}}
-
-    def train() -> list[float]:
-        losses: list[float] = []
-        arm.optimizer = arm.recipe.build(arm.student)
-        arm.load_state_dict(start["modules"])
-        module = Distiller({key: arm}, group.provider, group.estimation, STEPS)
-        step = arm.step
-        arm.step = functools.partial(_recorded, step, losses)  # type: ignore[method-assign]
-        trainer = L.Trainer(
-            accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, use_distributed_sampler=False, callbacks=[ProgressLine(Console())],
-        )  # fmt: skip
-        trainer.fit(module, group.data.train_dataloader())
-        arm.step = step  # type: ignore[method-assign]
-        return losses
-
-    return train
-
-
-def _recorded(step: Callable[..., object], losses: list[float], *arguments: object) -> object:
-    result = step(*arguments)
-    losses.append(result.loss)  # type: ignore[attr-defined]
-    return result
-
-
-def _trained_by_hand(normalizer: str) -> Callable[[], list[float]]:
-    group = _group(normalizer)
-    _frozen(group)
-    arm = next(iter(group.arms.values()))
-    start = {name: tensor.clone() for name, tensor in arm.state_dict().items()}
-    student, pool, dtype = arm.student, group.provider.pool, group.options.low_precision
-
-    def train() -> list[float]:
-        arm.load_state_dict(start)
-        optimizer = torch.optim.AdamW(student.parameters(), betas=(0.9, 0.99), fused=True)
-        losses = []
-        for step, batch in enumerate(group.data.train_dataloader()):
+    def __call__(self) -> Seconds:
+        """Train once; the seconds from the end of the first step to the end of the last."""
+        restart(self.arm, self.start)
+        arm, pool, dtype = self.arm, self.group.provider.pool, self.group.options.low_precision
+        optimizer = torch.optim.AdamW(_decayed_apart(arm), betas=(0.9, 0.99), fused=True)
+        self.losses, ends = [], []
+        for step, batch in enumerate(self.group.data.train_dataloader()):
             features = pool(batch.images)
             with torch.autocast("cpu", dtype, enabled=dtype is not None):
-                predictions = student(batch.images)[1]
-            loss = torch.zeros(())
+                predictions = arm.student(batch.images)[1]
+            terms = []
             for name, target in features.items():
-                assert target.spatial is not None
                 goal = arm.normalizers[name](match_grid(target.spatial, arm.grid))
-                loss = loss + (predictions[name].spatial.float() - goal).square().mean()
+                terms.append((predictions[name].spatial.float() - goal).square().mean())
                 if target.summary is not None:
-                    cosine = torch.nn.functional.cosine_similarity(
-                        predictions[name].summary.float(), target.summary, dim=-1
-                    )
-                    loss = loss + (1 - cosine).mean()
-            arm.recipe.set_rate(optimizer, step, STEPS)
-            optimizer.zero_grad(set_to_none=True)
+                    said = predictions[name].summary.float()
+                    terms.append((1 - torch.nn.functional.cosine_similarity(said, target.summary, dim=-1)).mean())
+            loss = torch.stack(terms).sum()
+            arm.recipe.set_rate(optimizer, step, schedule(STEPS))
             loss.backward()
             optimizer.step()
-            losses.append(loss.item())
-        return losses
+            optimizer.zero_grad(set_to_none=True)
+            self.losses.append(loss.item())
+            ends.append(time.perf_counter())
+        return steady(ends)
 
-    return train
+
+def _decayed_apart(arm: Arm) -> list[dict[str, object]]:
+    """Weight decay on matrices only, as in the recipe."""
+    plain = {name for name, p in arm.student.named_parameters() if p.ndim <= 1 or name.endswith(("_token", "_embed"))}
+    named = dict(arm.student.named_parameters())
+    return [
+        {"params": [p for name, p in named.items() if name not in plain], "weight_decay": arm.recipe.weight_decay},
+        {"params": [named[name] for name in plain], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,80 @@
+"""Parts for benchmarks whose subject is not the pocket recipe: random teachers, arms by hand, frozen statistics."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from phis_lab.distill import Arm, Estimation, OptimizerRecipe, RandomStream
+from phis_lab.distill.estimation import GridFeatures, refuse_non_finite
+from phis_lab.linalg import Moments
+from phis_lab.losses import MSE, Uniform
+from phis_lab.normalizers import Normalizer, PhiS
+from phis_lab.students import MLPHead, Student, ViT
+from phis_lab.teachers import Features, Teacher, TeacherPool, Weights
+from phis_lab.teachers.pixels import Pixels
+
+
+class PatchTeacher(Teacher):
+    """A random linear map of square patches: a teacher that costs next to nothing.
+
+    Args:
+        name: key of the teacher in its set.
+        dim: channels.
+        image_size: side in pixels.
+        patch_size: side of a patch in pixels.
+    """
+
+    def __init__(self, name: str, dim: int, image_size: int = 16, patch_size: int = 8) -> None:
+        super().__init__(
+            name=name,
+            network=nn.Conv2d(3, dim, patch_size, patch_size),
+            pixels=Pixels(image_size),
+            weights=Weights("random", "0"),
+            layer="convolution",
+            spatial_dim=dim,
+        )
+
+    def features(self, x: Tensor) -> Features:
+        """Spatial features alone."""
+        return Features(None, self.network(x).permute(0, 2, 3, 1))
+
+
+class FrozenEstimation(Estimation):
+    """Statistics that are complete: a step does what it does once nothing is gathered any more."""
+
+    def __init__(self) -> None:
+        self.moments = {}
+
+    def start(self, provenance: Mapping[str, Mapping[str, str]], grids: set[tuple[int, int]]) -> None:
+        """Nothing to prepare."""
+
+    def observe(self, features: GridFeatures, step: int) -> bool:
+        """Check the features, never fit."""
+        for by_teacher in features.values():
+            refuse_non_finite(by_teacher, step)
+        return False
+
+
+def arm_of(
+    pool: TeacherPool,
+    backbone: ViT,
+    normalizer: type[Normalizer] = PhiS,
+    head: Callable[..., nn.Module] = MLPHead,
+    low_precision: torch.dtype | None = None,
+) -> Arm:
+    """An arm with mean squared error and AdamW at a constant rate; its normalisers are fitted on random features."""
+    dims = {name: (teacher.summary_dim, teacher.spatial_dim) for name, teacher in pool.teachers.items()}
+    student = Student(backbone, head, dims)
+    normalizers = {name: _fitted(normalizer(dim)) for name, (_, dim) in dims.items() if dim is not None}
+    recipe = OptimizerRecipe(_adamw, lr=1e-3, warmup=0.0, final=1.0)
+    return Arm(student, normalizers, MSE(), Uniform(), recipe, RandomStream(0), low_precision)
+
+
+def _adamw(parameters: Any, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, lr=lr, fused=True)
+
+
+def _fitted(normalizer: Normalizer) -> Normalizer:
+    return normalizer.fit(Moments(normalizer.dim).update(torch.randn(2 * normalizer.dim, normalizer.dim)))
