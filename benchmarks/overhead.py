@@ -6,9 +6,6 @@ Student and teacher are so small that computing takes next to nothing; the same 
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
 
 from benchmarks.harness import PAIRS, Comparison, Measurement, Seconds, in_turns, measured
 from benchmarks.parts import FrozenEstimation, PatchTeacher, arm_of
@@ -16,6 +13,7 @@ from benchmarks.pocket import Training, pocket_group, restart, schedule, steady
 from phis_lab.data import Augmentation, Batch, DataModule
 from phis_lab.data.digits import Digits
 from phis_lab.distill import FeatureProvider
+from phis_lab.linalg.gram import one_torch_thread
 from phis_lab.students import ViT
 from phis_lab.teachers import TeacherPool
 
@@ -27,7 +25,7 @@ def run() -> Iterator[Comparison | Measurement]:
     pocket = Training.of(pocket_group([[]], POCKET_STEPS))
     pocket()
     pocket_step = min(pocket() / (POCKET_STEPS - 1) for _ in range(3))
-    with _one_thread():
+    with one_torch_thread():
         row = _against_bare_calls()
     yield row
     per_step = [(ours - peer) / (STEPS - 1) for ours, peer in row.seconds]
@@ -56,17 +54,6 @@ def _against_bare_calls() -> Comparison:
         limit="all of the difference is the framework's; one thread",
     )
     return in_turns(row, tiny, bare, PAIRS)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Nothing here is worth sharing between threads, and waiting for them would be counted."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _tiny() -> Training:

@@ -1,14 +1,13 @@
 """Every option of every group composes, and is accepted by what it configures."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 
 from phis_lab.config.check import check
-from phis_lab.config.resolvers import content_hash, register_resolvers, to_plain
+from phis_lab.config.resolvers import content_hash, to_plain
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NEEDED = {
@@ -19,13 +18,6 @@ NEEDED = {
 }
 FILES = sorted(file.relative_to(CONF) for file in CONF.glob("*/**/*.yaml"))
 GROUPS = ["{}={}".format(*file.with_suffix("").as_posix().split("/", 1)) for file in FILES]
-
-
-@pytest.fixture(autouse=True)
-def hydra() -> Iterator[None]:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
 
 
 def composed(*overrides: str) -> DictConfig:

@@ -4,29 +4,20 @@
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
+from hydra import compose
 
-from phis_lab.config.resolvers import register_resolvers, to_plain
+from phis_lab.config.resolvers import to_plain
 
 GOLDEN = Path(__file__).parent / "golden"
-CONF = Path(__file__).resolve().parents[2] / "conf"
 COMMANDS = {
     "default": [],
     "demo_phis": ["sweep=demo", "scale=pocket", "normalizer=phis", "evaluation.probes.knn.when=end"],
     "radio_set": ["normalizer=phis", "teachers=radio_set", "student=vit_base"],
 }
-
-
-@pytest.fixture(autouse=True)
-def hydra() -> Iterator[None]:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
 
 
 @pytest.mark.parametrize("name", COMMANDS)

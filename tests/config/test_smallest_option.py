@@ -1,26 +1,14 @@
 """`teachers.smallest`: what a run with it builds, says and records, and with which runs it shares teachers."""
 
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import compose
 
 from phis_lab.config.assemble import assemble
 from phis_lab.config.job import create_job
-from phis_lab.config.resolvers import register_resolvers
 from phis_lab.sweeps import group_jobs
 from phis_lab.tracking.job import Job
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
-
-
-@pytest.fixture(autouse=True)
-def hydra() -> Iterator[None]:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
 
 
 def job(*overrides: str) -> Job:

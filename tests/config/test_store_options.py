@@ -1,26 +1,14 @@
 """`teachers.store` and `teachers.store_dtype`: read in one place, refused by name, and content only by their effect."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from omegaconf import DictConfig
 
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
 from phis_lab.config.job import create_job
-from phis_lab.config.resolvers import content_hash, register_resolvers, to_plain
+from phis_lab.config.resolvers import content_hash, to_plain
 from phis_lab.config.teachers import split
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
-
-
-@pytest.fixture(autouse=True)
-def hydra() -> Iterator[None]:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
 
 
 def composed(*overrides: str) -> DictConfig:
