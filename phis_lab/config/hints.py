@@ -3,12 +3,12 @@
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import yaml
 
+from phis_lab.config.globs import CONF
+
 OPEN_GROUPS = ("teachers", "logger")  # keyed by names that the user chooses
-CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 def explain(arguments: Sequence[str]) -> Iterator[str]:

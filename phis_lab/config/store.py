@@ -10,7 +10,8 @@ from hydra.errors import HydraException
 
 from phis_lab.config.build import build
 from phis_lab.config.check import check
-from phis_lab.config.hints import CONF, explain
+from phis_lab.config.globs import CONF
+from phis_lab.config.hints import explain
 from phis_lab.config.pool import build_pool
 from phis_lab.config.resolvers import register_resolvers, to_plain
 from phis_lab.config.teachers import TeacherOptions, split
