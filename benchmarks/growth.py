@@ -15,7 +15,8 @@ import torch
 
 from benchmarks.harness import Measurement, measured
 from benchmarks.parts import FrozenEstimation, PatchTeacher, arm_of
-from phis_lab.distill import FeatureProvider
+from benchmarks.pocket import PARTITION
+from phis_lab.distill import FeatureProvider, View
 from phis_lab.students import ViT
 from phis_lab.teachers import TeacherPool
 
@@ -80,7 +81,7 @@ def step_of(size: Size) -> Callable[[], None]:
     names = [f"teacher{number}" for number in range(size.teachers)]
     pool = TeacherPool({name: PatchTeacher(name, size.channels, pixels, 16) for name in names}, precision="float32")
     arms = [arm_of(pool, ViT(pixels)) for _ in range(size.arms)]
-    provider = FeatureProvider(pool, [arm.grid for arm in arms], 1, None, 0.0)
+    provider = FeatureProvider(pool, [arm.grid_at() for arm in arms], 1, None, 0.0)
     estimation = FrozenEstimation()
     images = torch.rand(size.batch, 3, pixels, pixels)
     counter = itertools.count()
@@ -88,9 +89,9 @@ def step_of(size: Size) -> Callable[[], None]:
     def step() -> None:
         features = provider(images)
         number = next(counter)
-        estimation.observe(features, number)
+        estimation.observe({PARTITION: features}, number)
         for arm in arms:
-            arm.step(images, features[arm.grid], number, 1000)
+            arm.step({PARTITION: View(images, features[arm.grid_at()])}, number, 1000)
 
     step()
     return step

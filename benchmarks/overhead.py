@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from benchmarks.harness import PAIRS, Comparison, Measurement, Seconds, in_turns, measured
 from benchmarks.parts import FrozenEstimation, PatchTeacher, arm_of
-from benchmarks.pocket import Training, pocket_group, restart, schedule, steady
+from benchmarks.pocket import PARTITION, Training, pocket_group, restart, schedule, steady
 from phis_lab.data import Augmentation, Batch, DataModule
 from phis_lab.data.digits import Digits
-from phis_lab.distill import FeatureProvider
+from phis_lab.distill import FeatureProvider, View
 from phis_lab.linalg.gram import one_torch_thread
 from phis_lab.students import ViT
 from phis_lab.teachers import TeacherPool
@@ -62,17 +62,17 @@ def _tiny() -> Training:
     arm = arm_of(pool, ViT(SIDE, 8, width=8, depth=1, heads=1))
     data = DataModule(Digits(batch_size=4, train_images=200, test_images=20), Augmentation(SIDE), STEPS)
     batches = list(data.train_dataloader())  # rendering is no part of the framework
-    provider = FeatureProvider(pool, [arm.grid], 200, None, 0.0)
+    provider = FeatureProvider(pool, [arm.grid_at()], 200, None, 0.0)
     return Training({"arm": arm}, lambda: _Batches(batches), provider, FrozenEstimation(), STEPS)
 
 
 class _Batches:
     """Ready batches, without a length, as the training loader has none."""
 
-    def __init__(self, batches: list[Batch]) -> None:
+    def __init__(self, batches: list[dict[str, Batch]]) -> None:
         self._batches = batches
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[dict[str, Batch]]:
         return iter(self._batches)
 
 
@@ -94,8 +94,10 @@ class BareCalls:
         restart(arm, training.starts[key])
         self.losses, ends = [], []
         for step, batch in enumerate(training.batches()):
-            features = training.provider(batch.images, batch.keys)
-            training.estimation.observe(features, step)
-            self.losses.append(arm.step(batch.images, features[arm.grid], step, schedule(training.steps)).loss)
+            images, keys, _ = batch[PARTITION]
+            features = training.provider(images, keys)
+            training.estimation.observe({PARTITION: features}, step)
+            view = View(images, features[arm.grid_at()])
+            self.losses.append(arm.step({PARTITION: view}, step, schedule(training.steps)).loss)
             ends.append(time.perf_counter())
         return steady(ends)

@@ -1,13 +1,13 @@
 """Parts for benchmarks whose subject is not the pocket recipe: random teachers, arms by hand, frozen statistics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from phis_lab.distill import Arm, Estimation, OptimizerRecipe, RandomStream
-from phis_lab.distill.estimation import GridFeatures, refuse_non_finite
+from phis_lab.distill.estimation import Place, PlacedFeatures, Provenance, refuse_non_finite
 from phis_lab.linalg import Moments
 from phis_lab.losses import MSE, Uniform
 from phis_lab.normalizers import Normalizer, PhiS
@@ -47,13 +47,12 @@ class FrozenEstimation(Estimation):
     def __init__(self) -> None:
         self.moments = {}
 
-    def start(self, provenance: Mapping[str, Mapping[str, str]], grids: set[tuple[int, int]]) -> None:
+    def start(self, provenance: Provenance, places: set[Place]) -> None:
         """Nothing to prepare."""
 
-    def observe(self, features: GridFeatures, step: int) -> bool:
+    def observe(self, features: PlacedFeatures, step: int) -> bool:
         """Check the features, never fit."""
-        for by_teacher in features.values():
-            refuse_non_finite(by_teacher, step)
+        refuse_non_finite(features, step)
         return False
 
 

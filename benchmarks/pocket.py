@@ -15,11 +15,13 @@ from benchmarks.harness import Seconds
 from phis_lab.config.assemble import assemble
 from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import register_resolvers
-from phis_lab.distill import Arm, Distiller, FeatureProvider, Group, OnlineEstimation, ProgressLine
+from phis_lab.data import EvalLoader, Partition
+from phis_lab.distill import Arm, Distiller, FeatureProvider, Group, OnlineEstimation, ProgressLine, Share, Stage
 from phis_lab.distill.estimation import Estimation
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 BATCH = 64
+PARTITION = "all"
 GATHERED = 4
 
 
@@ -54,10 +56,12 @@ def pocket_group(arms: Sequence[Sequence[str]], steps: int, shared: Sequence[str
 
 def freeze(group: Group) -> None:
     """Gather the statistics on the first batches and fit all arms, so that timed steps are those of a long run."""
+    stage = group.stages[0]
+    group.estimation.start(stage.provenance, {(PARTITION, arm.grid_at()) for arm in group.arms.values()})
     for step, batch in zip(range(GATHERED), group.data.train_dataloader(), strict=False):
-        group.estimation.observe(group.provider(batch.images), step)
+        group.estimation.observe({PARTITION: group.stages[0].main.train(batch[PARTITION].images)}, step)
     for arm in group.arms.values():
-        arm.fit(group.estimation.moments[arm.grid], GATHERED)
+        arm.fit(group.estimation.gathered([(PARTITION, arm.grid_at())]), GATHERED)
     assert isinstance(group.estimation, OnlineEstimation)
     group.estimation.steps = 0  # every step is past the last one that gathers
     group.estimation.first_step = 0
@@ -106,7 +110,8 @@ class Training:
     def of(cls, group: Group, keys: Sequence[str] | None = None) -> "Training":
         """Some arms of a group, or all."""
         chosen = {key: group.arms[key] for key in keys or group.arms}
-        return cls(chosen, group.data.train_dataloader, group.provider, group.estimation, group.options.max_steps)
+        provider, steps = group.stages[0].main.train, group.options.max_steps
+        return cls(chosen, group.data.train_dataloader, provider, group.estimation, steps)
 
     def __call__(self) -> Seconds:
         """Train once; the seconds from the end of the first step to the end of the last."""
@@ -126,7 +131,7 @@ def fit(
     for them too often, so the schedule ends a step later than the batches; the first step is not timed.
     """
     kept = Steps()
-    module = Distiller(arms, provider, estimation, schedule(steps))
+    module = Distiller(arms, [stage_of(provider, schedule(steps))], estimation)
     trainer = L.Trainer(
         accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, use_distributed_sampler=False, callbacks=[ProgressLine(Console()), kept],
@@ -134,6 +139,16 @@ def fit(
     trainer.fit(module, batches())
     assert module.steps_done == steps, f"{module.steps_done} of {steps} steps: {module.failures}"
     return kept
+
+
+def stage_of(provider: FeatureProvider, steps: int) -> Stage:
+    """A stage of one partition that is never evaluated."""
+    share = Share(Partition(), 1, 1, 0, train=provider, test=provider, loader=_no_images)
+    return Stage(PARTITION, 0, steps, {PARTITION: share}, {PARTITION: {}})
+
+
+def _no_images(*_: Any) -> EvalLoader:
+    raise AssertionError("a benchmark of the step evaluates nothing")
 
 
 def schedule(steps: int) -> int:

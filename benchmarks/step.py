@@ -11,7 +11,7 @@ import torch
 from benchmarks import step_lightly_train, step_torchdistill
 from benchmarks.harness import Comparison, Seconds, in_turns
 from benchmarks.limits import matrix_limit
-from benchmarks.pocket import Training, pocket_group, restart, schedule, snapshot, steady
+from benchmarks.pocket import PARTITION, Training, pocket_group, restart, schedule, snapshot, steady
 from phis_lab.distill import Arm, Group
 from phis_lab.teachers import match_grid
 
@@ -55,16 +55,17 @@ class BareLoop:
     def __call__(self) -> Seconds:
         """Train once; the seconds from the end of the first step to the end of the last."""
         restart(self.arm, self.start)
-        arm, pool, dtype = self.arm, self.group.provider.pool, self.group.options.low_precision
+        arm, pool, dtype = self.arm, self.group.stages[0].main.train.pool, self.group.options.low_precision
         optimizer = torch.optim.AdamW(_decayed_apart(arm), betas=(0.9, 0.99), fused=True)
         self.losses, ends = [], []
-        for step, batch in enumerate(self.group.data.train_dataloader()):
+        for step, batches in enumerate(self.group.data.train_dataloader()):
+            batch = batches[PARTITION]
             features = pool(batch.images)
             with torch.autocast("cpu", dtype, enabled=dtype is not None):
                 predictions = arm.student(batch.images)[1]
             terms = []
             for name, target in features.items():
-                goal = arm.normalizers[name](match_grid(target.spatial, arm.grid))
+                goal = arm.normalizers[name](match_grid(target.spatial, arm.grid_at()))
                 terms.append((predictions[name].spatial.float() - goal).square().mean())
                 if target.summary is not None:
                     said = predictions[name].summary.float()

@@ -43,7 +43,7 @@ def compare() -> Iterator[Comparison]:
         peer = LightlyTrain(Path(folder))
         ours = _ours(Path(folder))
         peer()
-        teacher = sum(p.numel() for p in ours.provider.pool.teachers["vits14"].parameters())
+        teacher = sum(p.numel() for p in ours.stages[0].main.train.pool.teachers["vits14"].parameters())
         student = sum(p.numel() for p in ours.arms["arm"].student.backbone.parameters())
         assert student == sum(p.numel() for p in peer.student.parameters())
         assert peer.has_learned(), "the peer's student did not change, or is not finite"
@@ -64,9 +64,8 @@ def _ours(folder: Path) -> Training:
     teacher = TimmTeacher("vits14", model=OURS, image_size=SIDE, weights=None, architecture={"img_size": SIDE})
     pool = TeacherPool({"vits14": teacher}, precision="float32")
     arm = arm_of(pool, ViT(SIDE, PATCH), Identity, _linear)
-    return Training(
-        {"arm": arm}, data.train_dataloader, FeatureProvider(pool, [arm.grid], 1, None, 0.0), FrozenEstimation(), STEPS
-    )
+    provider = FeatureProvider(pool, [arm.grid_at()], 1, None, 0.0)
+    return Training({"arm": arm}, data.train_dataloader, provider, FrozenEstimation(), STEPS)
 
 
 def _linear(in_dim: int, out_dim: int, *, widest: int) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from benchmarks.harness import Comparison, Seconds, in_turns, peer_module
 from benchmarks.limits import matrix_limit
 from benchmarks.parts import FrozenEstimation, arm_of
-from benchmarks.pocket import Training, pocket_group, restart, snapshot, steady
+from benchmarks.pocket import PARTITION, Training, pocket_group, restart, snapshot, steady
 from phis_lab.distill import Arm, FeatureProvider
 from phis_lab.normalizers import Identity
 from phis_lab.students import ViT
@@ -24,9 +24,9 @@ def compare() -> Iterator[Comparison]:
     """Time a few steps in float32, the precision that both know on a CPU."""
     peer_module("torchdistill")
     group = pocket_group([[]], STEPS, ["trainer.precision=float32", "trainer.teacher_precision=float32"])
-    pool = TeacherPool({TEACHER: group.provider.pool.teachers[TEACHER]}, precision="float32")
+    pool = TeacherPool({TEACHER: group.stages[0].main.train.pool.teachers[TEACHER]}, precision="float32")
     arm = arm_of(pool, ViT(), Identity)
-    provider = FeatureProvider(pool, [arm.grid], 1, None, 0.0)
+    provider = FeatureProvider(pool, [arm.grid_at()], 1, None, 0.0)
     batches = group.data.train_dataloader
     ours = Training({"arm": arm}, batches, provider, FrozenEstimation(), STEPS)
     peer = Box(arm, pool.teachers[TEACHER], batches)
@@ -60,7 +60,7 @@ class Box:
         """Train once; the seconds from the end of the first step to the end of the last."""
         restart(self.arm, self.start)
         box = peer_module("torchdistill.core.distillation").get_distillation_box(
-            _OnGrid(self.teacher, self.arm.grid),
+            _OnGrid(self.teacher, self.arm.grid_at()),
             self.arm.student,
             {},
             _configuration(self.arm.recipe.lr),
@@ -71,7 +71,8 @@ class Box:
         )
         losses, ends = [], []
         box.pre_epoch_process(epoch=0)
-        for batch in self.batches():
+        for batches in self.batches():
+            batch = batches[PARTITION]
             box.pre_forward_process()
             loss = box.forward_process(batch.images, None, None)
             box.post_forward_process(loss=loss)

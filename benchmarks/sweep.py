@@ -13,8 +13,8 @@ from statistics import mean, median
 
 from benchmarks.harness import PAIRS, Comparison, Seconds, timed
 from benchmarks.memory_use import PeakMemory, release_freed_memory
-from benchmarks.pocket import BATCH, Training, pocket_group, snapshot, steady
-from phis_lab.distill import Arm, FeatureProvider, Group
+from benchmarks.pocket import BATCH, PARTITION, Training, pocket_group, snapshot, steady
+from phis_lab.distill import Arm, FeatureProvider, Group, View
 
 STEPS, SOLO, COMPARED = 4, 4, 2
 COUNTS = (1, 4, 12)
@@ -79,7 +79,8 @@ class Trials:
     def __init__(self, group: Group) -> None:
         self.group = group
         keys = list(group.arms)
-        without = FeatureProvider(group.provider.pool, group.provider.grids, 1, None, 0.0)
+        provider = group.stages[0].main.train
+        without = FeatureProvider(provider.pool, provider.grids, 1, None, 0.0)
 
         starts = {key: snapshot(arm) for key, arm in group.arms.items()}
 
@@ -89,12 +90,12 @@ class Trials:
 
         self.alone = [training([key], without) for key in keys[:SOLO]]
         self.together = {count: training(keys[:count], without) for count in COUNTS}
-        self.from_store = training(keys, group.provider)
+        self.from_store = training(keys, provider)
         self.solo = [Action(one) for one in self.alone]
         self.shared = {count: Action(several) for count, several in self.together.items()}
         self.stored = Action(self.from_store)
         self.teachers = Action(lambda: self._pass(without))
-        self.reading = Action(lambda: self._pass(group.provider))
+        self.reading = Action(lambda: self._pass(provider))
         self.student = Action(self._step_of_all)
 
     def check(self) -> float:
@@ -155,10 +156,10 @@ class Trials:
     def _pass(self, provider: FeatureProvider) -> Seconds:
         """Data, features and their check, without a student."""
         ends = []
-        for step, batch in enumerate(self.group.data.train_dataloader()):
-            self.features = provider(batch.images, batch.keys)
-            self.images = batch.images
-            self.group.estimation.observe(self.features, step)
+        for step, batches in enumerate(self.group.data.train_dataloader()):
+            self.images, keys, _ = batches[PARTITION]
+            self.features = provider(self.images, keys)
+            self.group.estimation.observe({PARTITION: self.features}, step)
             ends.append(time.perf_counter())
         return steady(ends)
 
@@ -168,5 +169,5 @@ class Trials:
 
     def _step(self, arm: Arm) -> float:
         started = time.perf_counter()
-        arm.step(self.images, self.features[arm.grid], 1, STEPS)
+        arm.step({PARTITION: View(self.images, self.features[arm.grid_at()])}, 1, STEPS)
         return time.perf_counter() - started

@@ -1,14 +1,16 @@
 """A group of arms small enough for a test: real parts, random teachers, the bundled digits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from phis_lab.data import Augmentation, DataModule
+from phis_lab.data import ONE_STAGE, Augmentation, DataModule, Partition, StagePlan
 from phis_lab.data.digits import Digits
+from phis_lab.data.stages import boundaries
 from phis_lab.distill import (
     Arm,
     Evaluation,
@@ -17,6 +19,8 @@ from phis_lab.distill import (
     OnlineEstimation,
     OptimizerRecipe,
     RandomStream,
+    Share,
+    Stage,
     TrainerOptions,
 )
 from phis_lab.evals import KNN, LinearProbe
@@ -86,7 +90,12 @@ def make_arm(
 
 
 def make_group(
-    folder: Path, arms: dict[str, Callable[[TeacherPool], Arm]], views: int | None = None, **options: Any
+    folder: Path,
+    arms: dict[str, Callable[[TeacherPool], Arm]],
+    views: int | None = None,
+    stages: Mapping[str, StagePlan] = ONE_STAGE,
+    shift: int = 0,
+    **options: Any,
 ) -> Group:
     pool = patch_pool()
     built = {key: make(pool) for key, make in arms.items()}
@@ -94,10 +103,8 @@ def make_group(
         **{"max_steps": 12, "precision": "float32", "checkpoint_every": 5, "log_every": 4} | options
     )
     source = Digits(batch_size=16, train_images=64, test_images=40)
-    data = DataModule(source, Augmentation(16, views=views), settings.max_steps)
-    grids = {arm.grid for arm in built.values()}
+    data = DataModule(source, Augmentation(16, views=views, shift=shift), settings.max_steps, stages)
     estimation = OnlineEstimation(steps=6, refresh_every=2, warmup_steps=2)
-    estimation.start({name: {"sha256": "x"} for name in pool.teachers}, grids)
     evaluation = Evaluation(
         {"knn": KNN(k=3), "linear_probe": LinearProbe()},
         every=8,
@@ -105,7 +112,6 @@ def make_group(
         test_images=20,
         matching_images=20,
     )
-    evaluation.prepare(pool, grids, settings.memory_gb)
     return Group(
         jobs={key: make_job(folder / key) for key in arms},
         labels={key: key for key in arms},
@@ -114,9 +120,35 @@ def make_group(
         options=settings,
         strategy=Single(),
         data=data,
-        provider=FeatureProvider(pool, grids, len(source.train), views, settings.memory_gb),
+        stages=make_stages(data, pool, list(built.values()), settings),
         estimation=estimation,
         evaluation=evaluation,
+    )
+
+
+def make_stages(data: DataModule, pool: TeacherPool, arms: list[Arm], settings: TrainerOptions) -> list[Stage]:
+    """The stages of the data module, all of whose partitions every teacher sees."""
+    facts = {name: {"teacher": name, "sha256": "x", "image_size": "32"} for name in pool.teachers}
+    stages = []
+    for (name, plan), (first, end) in zip(data.stages.items(), boundaries(data.stages, data.steps), strict=True):
+        shares = {key: make_share(data, part, pool, arms, settings) for key, part in plan.partitions.items()}
+        stages.append(Stage(name, first, end, shares, dict.fromkeys(shares, facts)))
+    return stages
+
+
+def make_share(
+    data: DataModule, plan: Partition, pool: TeacherPool, arms: list[Arm], settings: TrainerOptions
+) -> Share:
+    grids = {arm.grid_at(plan.size) for arm in arms}
+    augmentation = data.augmentation.resized(plan.size)
+    return Share(
+        plan=plan,
+        batch_size=plan.batch_size(data.source.batch_size),
+        image_size=augmentation.image_size,
+        shift=augmentation.shift,
+        train=FeatureProvider(pool, grids, len(data.source.train), augmentation.views, settings.memory_gb),
+        test=FeatureProvider(pool, grids, 20, 1, settings.memory_gb),
+        loader=partial(data.eval_loader, partition=plan),
     )
 
 

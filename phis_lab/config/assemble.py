@@ -4,21 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from phis_lab.config.build import build
-from phis_lab.config.pool import build_pool
-from phis_lab.config.store import open_stores, refuse_fresh_views
+from phis_lab.config.plan import read_stages
+from phis_lab.config.pool import Catalogue
+from phis_lab.config.stages import build_stages
+from phis_lab.config.store import refuse_unstorable
 from phis_lab.config.teachers import split
 from phis_lab.data import DataModule
-from phis_lab.distill import (
-    Arm,
-    FeatureProvider,
-    Group,
-    OptimizerRecipe,
-    RandomStream,
-    TrainerOptions,
-)
+from phis_lab.data.stages import boundaries, check_batches
+from phis_lab.distill import Arm, Group, OptimizerRecipe, RandomStream, TrainerOptions
+from phis_lab.distill.stages import refuse_shift
 from phis_lab.losses import Balancer, Loss
 from phis_lab.students import Backbone, HeadFactory, Student
-from phis_lab.teachers import TeacherPool, check_available
+from phis_lab.teachers import check_available
 from phis_lab.tracking import LoggerSet
 from phis_lab.tracking.job import Job
 
@@ -45,21 +42,24 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
     estimation = build(shared["estimation"], "estimation")
     evaluation = build(shared["evaluation"], "evaluation")
     augmentation = build(shared["augmentation"], "augmentation")
-    refuse_fresh_views(chosen, augmentation)
+    refuse_unstorable(chosen, augmentation)
     source = build(shared["data"], "data")
-    data = DataModule(source, augmentation, options.max_steps)
-    estimation.check(options.max_steps)
+    plans = read_stages(shared["stages"], members)
+    data = DataModule(source, augmentation, options.max_steps, plans)
+    check_batches(plans, source.batch_size, len(source.train), strategy.processes)
+    for first, end in boundaries(plans, options.max_steps):
+        estimation.check(end - first)
     evaluation.check(data.eval_loader)
-    if source.batch_size % strategy.processes:
-        raise ValueError(f"data.batch_size={source.batch_size} does not divide among {strategy.processes} processes")
-    grids = {part.backbone.grid for part in parts.values()}
-    pool = build_pool(members, chosen, options.teacher_precision, grids)
-    dims = {name: (teacher.summary_dim, teacher.spatial_dim) for name, teacher in pool.teachers.items()}
+    refuse_shift(augmentation.shift, {part.backbone.patch_size for part in parts.values()})
+    catalogue = Catalogue(members, chosen, options.teacher_precision)
+    backbones = [part.backbone for part in parts.values()]
+    stages = build_stages(data, backbones, catalogue, chosen, options, evaluation)
+    dims = catalogue.dims()
+    for part in parts.values():
+        part.loss.check({name: summary for name, (summary, _) in dims.items()})
     arms = {key: part.arm(dims) for key, part in parts.items()}
-    stores = open_stores(chosen, pool, grids, data, evaluation)
-    provider = FeatureProvider(pool, grids, len(source.train), augmentation.views, options.memory_gb, stores.train)
-    estimation.start(_provenance(pool, options.device, source.train.fingerprint), grids)
-    evaluation.prepare(pool, grids, options.memory_gb, stores.test)
+    for arm in arms.values():
+        arm.enter(stages[0].name, stages[0].shares)
     return Group(
         jobs=named,
         labels={key: labels[job.folder] for key, job in named.items()},
@@ -68,7 +68,7 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
         options=options,
         strategy=strategy,
         data=data,
-        provider=provider,
+        stages=stages,
         estimation=estimation,
         evaluation=evaluation,
     )
@@ -106,15 +106,6 @@ class _ArmParts:
         }
         low, compiled = self.options.low_precision, self.options.compile
         return Arm(student, normalizers, self.loss, self.balancer, self.recipe, self.stream, low, compiled)
-
-
-def _provenance(pool: TeacherPool, device: str, data: str) -> dict[str, dict[str, str]]:
-    """What identifies the spatial features of each teacher that has any, wherever its weights lie."""
-    return {
-        name: {"teacher": name, "data": data} | {key: str(value) for key, value in facts.items() if key != "source"}
-        for name, facts in pool.describe(device).items()
-        if facts["spatial_dim"] is not None
-    }
 
 
 def _key(job: Job, labels: Mapping[Path, str]) -> str:

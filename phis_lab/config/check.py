@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 from hydra.utils import get_object
 from pydantic import ConfigDict, PydanticUndefinedAnnotation, TypeAdapter, ValidationError
 
+from phis_lab.config.plan import read_stages
 from phis_lab.config.teachers import split
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
@@ -23,7 +24,8 @@ def check(config: Mapping[str, Any]) -> None:
     """
     problems = list(_problems(config, ""))
     try:
-        split(config.get("teachers", {}))
+        members, _ = split(config.get("teachers", {}))
+        read_stages(config.get("stages"), members)
     except ValueError as refused:
         problems.append(str(refused))
     if problems:

@@ -1,28 +1,55 @@
-"""The teachers of a configuration as one pool."""
+"""The teachers of a configuration as pools."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from phis_lab.config.build import build
 from phis_lab.config.teachers import TeacherOptions
-from phis_lab.teachers import Grid, TeacherPool, at_smallest_sizes
+from phis_lab.data import Partition
+from phis_lab.teachers import Grid, Teacher, TeacherPool, at_image_size, at_smallest_sizes, share_parameters
 from phis_lab.teachers.pool import Precision
 
 
-def build_pool(
-    members: Mapping[str, Any], options: TeacherOptions, precision: Precision, grids: Iterable[Grid]
-) -> TeacherPool:
-    """Load every teacher.
+class Catalogue:
+    """Every teacher, built once for each image size that is asked for; sizes share the weights that do not differ.
 
     Args:
         members: the teachers' nodes by name.
         options: of the set.
         precision: of their forward passes.
-        grids: token grids of the students, which set the image sizes where `options.smallest` asks for it.
-
-    Raises:
-        ValueError: a teacher refused an option, or its weights cannot be reached.
     """
-    if options.smallest:
-        members = at_smallest_sizes(members, grids)
-    return TeacherPool({name: build(node, f"teachers.{name}") for name, node in members.items()}, precision=precision)
+
+    def __init__(self, members: Mapping[str, Any], options: TeacherOptions, precision: Precision) -> None:
+        self.members, self.options, self.precision = members, options, precision
+        self._built: dict[str, dict[int, Teacher]] = {}
+
+    def pool(self, partition: Partition, grids: Iterable[Grid]) -> TeacherPool:
+        """The teachers that see a partition.
+
+        Args:
+            partition: says who, and at which size.
+            grids: token grids of the students, which set the image sizes where `options.smallest` asks for it.
+
+        Raises:
+            ValueError: a teacher refused an option, or its weights cannot be reached.
+        """
+        factors = partition.teachers or dict.fromkeys(self.members, 1.0)
+        nodes = {name: at_image_size(self.members[name], factor) for name, factor in factors.items()}
+        if self.options.smallest:
+            nodes = at_smallest_sizes(nodes, grids)
+        return TeacherPool({name: self._teacher(name, node) for name, node in nodes.items()}, self.precision)
+
+    def dims(self) -> dict[str, tuple[int | None, int | None]]:
+        """Channels (summary, spatial) of every teacher that some partition sees, in the order of the set."""
+        found = {name: next(iter(self._built[name].values())) for name in self.members if name in self._built}
+        return {name: (teacher.summary_dim, teacher.spatial_dim) for name, teacher in found.items()}
+
+    def _teacher(self, name: str, node: Mapping[str, Any]) -> Teacher:
+        sizes = self._built.setdefault(name, {})
+        size = node["image_size"]
+        if size not in sizes:
+            teacher: Teacher = build(node, f"teachers.{name}")
+            if sizes:
+                share_parameters(next(iter(sizes.values())), teacher)
+            sizes[size] = teacher
+        return sizes[size]

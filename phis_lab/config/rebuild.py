@@ -55,6 +55,8 @@ def restore(group: Group, key: str) -> None:
     state = load_checkpoint(job.folder, job.sha256)
     if state is None:
         raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
+    last = group.stages[-1]
+    arm.enter(last.name, last.shares)
     try:
         arm.load_state_dict(state["arm"]["modules"])
     except RuntimeError as error:

@@ -2,20 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 
 from phis_lab.config.build import build
 from phis_lab.config.check import check
-from phis_lab.config.globs import CONF
-from phis_lab.config.hints import explain
-from phis_lab.config.pool import build_pool
-from phis_lab.config.resolvers import register_resolvers, to_plain
+from phis_lab.config.compose import composed
+from phis_lab.config.plan import read_stages
+from phis_lab.config.pool import Catalogue
 from phis_lab.config.teachers import TeacherOptions, split
-from phis_lab.data import Augmentation, DataModule
+from phis_lab.data import Augmentation, DataModule, Partition
+from phis_lab.data.stages import WHOLE
 from phis_lab.distill import Evaluation
 from phis_lab.students import Backbone
 from phis_lab.teachers import Grid, TeacherPool, check_available
@@ -29,8 +27,10 @@ class Stores(NamedTuple):
     test: FeatureStore | None = None
 
 
-def refuse_fresh_views(options: TeacherOptions, augmentation: Augmentation) -> None:
-    """Raise ValueError where features would be stored of views that nobody sees again."""
+def refuse_unstorable(options: TeacherOptions, augmentation: Augmentation) -> None:
+    """Raise ValueError where features would be stored of views that nobody sees again, or on no student's grid."""
+    if options.store is not None and options.match != "student":
+        raise ValueError("teachers.store keeps features on the students' grids; set teachers.match=student")
     if options.store is not None and augmentation.views is None:
         raise ValueError(
             "teachers.store keeps features of fixed views, and augmentation.views=null draws fresh ones in every "
@@ -44,6 +44,7 @@ def open_stores(
     grids: Iterable[Grid],
     data: DataModule,
     evaluation: Evaluation,
+    partition: Partition = WHOLE,
     every_view: bool = False,
 ) -> Stores:
     """The stores that a run reads; nothing is verified or filled yet.
@@ -54,12 +55,16 @@ def open_stores(
         grids: token grids of the students.
         data: gives the images.
         evaluation: says how many test images it needs.
+        partition: whose images they are.
         every_view: also the views that a run of this length does not reach.
     """
     if options.store is None:
         return Stores()
     root, wanted = Path(options.store).expanduser(), set(grids)
-    images = data.fixed_train_views(every_view), data.central_test_views(evaluation.matching_images)
+    images = (
+        data.fixed_train_views(partition, every_view),
+        data.central_test_views(evaluation.matching_images, partition),
+    )
     return Stores(*(FeatureStore(root, options.store_dtype, pool, wanted, of) for of in images))
 
 
@@ -72,32 +77,27 @@ def fill_stores(overrides: Sequence[str]) -> list[TableReport]:
     Raises:
         ValueError: an option is refused, or the disk is too small.
     """
-    config = _composed(overrides)
+    config = composed(overrides)
     check(config)
     members, chosen = split(config["teachers"])
     if chosen.store is None:
         raise ValueError("there is no store to fill: say teachers.store=PATH")
     check_available(members)
     augmentation = build(config["augmentation"], "augmentation")
-    refuse_fresh_views(chosen, augmentation)
+    refuse_unstorable(chosen, augmentation)
     options = build(config["trainer"], "trainer")
-    data = DataModule(build(config["data"], "data"), augmentation, options.max_steps)
+    stages = read_stages(config["stages"], members)
+    data = DataModule(build(config["data"], "data"), augmentation, options.max_steps, stages)
     student: Backbone = build(config["student"], "student")
     evaluation = build(config["evaluation"], "evaluation")
     device = torch.device(options.device)
-    pool = build_pool(members, chosen, options.teacher_precision, {student.grid}).to(device)
-    reports: list[TableReport] = []
-    for store in open_stores(chosen, pool, {student.grid}, data, evaluation, every_view=True):
-        assert store is not None
-        store.prepare(device)
-        reports += store.reports()
-    return reports
-
-
-def _composed(overrides: Sequence[str]) -> dict[str, Any]:
-    register_resolvers()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return to_plain(compose("config", list(overrides), return_hydra_config=True))
-    except HydraException as error:
-        raise ValueError("\n".join([str(error), *explain(overrides)])) from error
+    catalogue = Catalogue(members, chosen, options.teacher_precision)
+    reports: dict[Path, TableReport] = {}
+    for partition in (partition for stage in stages.values() for partition in stage.partitions.values()):
+        grids = {student.grid_at(partition.size)}
+        pool = catalogue.pool(partition, grids).to(device)
+        for store in open_stores(chosen, pool, grids, data, evaluation, partition, every_view=True):
+            assert store is not None
+            store.prepare(device)
+            reports |= {report.folder: report for report in store.reports()}
+    return list(reports.values())

@@ -15,11 +15,14 @@ class TeacherOptions:
         store: folder of the feature store; None computes features as they are needed.
         store_dtype: how the store keeps a value; int8 has a scale per channel.
         smallest: every teacher sees the smallest images whose features are not coarser than the student's tokens.
+        match: the grid on which spatial features are compared: the "student"'s, to which the teachers' are resampled
+            (PHI-S), or the "larger" of both (AM-RADIO).
     """
 
     store: str | None = None
     store_dtype: Literal["float32", "bfloat16", "float16", "int8"] = "bfloat16"
     smallest: bool = False
+    match: Literal["student", "larger"] = "student"
 
 
 RESERVED = tuple(field.name for field in fields(TeacherOptions))

@@ -13,10 +13,12 @@ from phis_lab.data.loading import Batch, BatchLoader, EvalLoader
 from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
 from phis_lab.data.source import ImageSource, TensorImages
+from phis_lab.data.stages import ONE_STAGE, Partition, StagePlan
 from phis_lab.data.subset import Subset
 from phis_lab.data.transforms import Augmentation
 
 __all__ = [
+    "ONE_STAGE",
     "Augmentation",
     "Batch",
     "BatchLoader",
@@ -27,6 +29,8 @@ __all__ = [
     "EvalLoader",
     "FixedViews",
     "ImageSource",
+    "Partition",
+    "StagePlan",
     "StepSampler",
     "Subset",
     "TensorImages",

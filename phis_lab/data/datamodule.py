@@ -1,14 +1,18 @@
 """The data of one run, as Lightning asks for it."""
 
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Literal
 
 from lightning import LightningDataModule
 
 from phis_lab.data.fixed_views import FixedViews
-from phis_lab.data.loading import BatchLoader, CentralViews, EvalLoader, TrainViews
+from phis_lab.data.loading import Batch, BatchLoader, CentralViews, EvalLoader, TrainViews
 from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
+from phis_lab.data.seeds import named_seed
 from phis_lab.data.source import UNLABELLED, ImageSource
+from phis_lab.data.stages import ONE_STAGE, WHOLE, Partition, StagePlan, boundaries
 from phis_lab.data.subset import Subset
 from phis_lab.data.transforms import Augmentation
 
@@ -16,38 +20,68 @@ from phis_lab.data.transforms import Augmentation
 class DataModule(LightningDataModule):
     """Training batches for steps `start_step` to `steps`, and loaders for evaluations.
 
-    The training loader already gives each process its part of the batch, so the trainer needs
-    `use_distributed_sampler=False`. One pass over it is the whole run.
+    A step is a dict with one batch per partition of its stage. The loader already gives each process its part of
+    every batch, so the trainer needs `use_distributed_sampler=False`. One pass over it is the whole run.
 
     Args:
         source: the data set.
         augmentation: how training images are rendered, and the size of all images.
         steps: steps of the whole run.
+        stages: what the steps are divided into.
+
+    Raises:
+        ValueError: a stage has less than one step.
     """
 
-    def __init__(self, source: DataSource, augmentation: Augmentation, steps: int) -> None:
+    def __init__(
+        self,
+        source: DataSource,
+        augmentation: Augmentation,
+        steps: int,
+        stages: Mapping[str, StagePlan] = ONE_STAGE,
+    ) -> None:
         super().__init__()
-        self.source = source
-        self.augmentation = augmentation
-        self.steps = steps
+        self.source, self.augmentation = source, augmentation
+        self.steps, self.stages = steps, dict(stages)
         self.start_step = 0
+        self._spans = dict(zip(stages, boundaries(stages, steps), strict=True))
 
-    def train_dataloader(self) -> BatchLoader:
-        """Returns the loader of the steps that remain, for this process of the attached trainer."""
-        images = self.source.train
-        sampler = StepSampler(
-            len(images),
-            self.source.batch_size,
-            self.steps,
-            self.source.seed,
-            start=self.start_step,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world=self.trainer.world_size if self.trainer else 1,
-            views=self.augmentation.views,
-        )
-        return BatchLoader(self._train_views(), sampler, self.source.workers)
+    def train_dataloader(self) -> Iterator[dict[str, Batch]]:
+        """Yields the steps that remain, for this process of the attached trainer."""
+        for name, (_, end) in self._spans.items():
+            if self.start_step < end:
+                loaders = self._loaders(name)
+                for batches in zip(*loaders.values(), strict=True):
+                    yield dict(zip(loaders, batches, strict=True))
 
-    def fixed_train_views(self, every: bool = False) -> FixedViews:
+    def _loaders(self, stage: str) -> dict[str, BatchLoader]:
+        """One loader per partition; the partitions of a step are different images."""
+        partitions = self.stages[stage].partitions
+        sizes = {name: partition.batch_size(self.source.batch_size) for name, partition in partitions.items()}
+        ends = dict(zip(sizes, accumulate(sizes.values()), strict=True))
+        first, end = self._spans[stage]
+        number = list(self.stages).index(stage)
+        seed = self.source.seed if number == 0 else named_seed("stage", self.source.seed, number)
+        return {
+            name: BatchLoader(
+                self._train_views(partition, seed),
+                StepSampler(
+                    len(self.source.train),
+                    sum(sizes.values()),
+                    end - first,
+                    seed,
+                    start=max(0, self.start_step - first),
+                    rank=self.trainer.global_rank if self.trainer else 0,
+                    world=self.trainer.world_size if self.trainer else 1,
+                    views=self.augmentation.views,
+                    part=slice(ends[name] - sizes[name], ends[name]),
+                ),
+                self.source.workers,
+            )
+            for name, partition in partitions.items()
+        }
+
+    def fixed_train_views(self, partition: Partition = WHOLE, every: bool = False) -> FixedViews:
         """Returns the training images in their fixed views: those that the run visits, or every one.
 
         Raises:
@@ -58,15 +92,20 @@ class DataModule(LightningDataModule):
         steps_per_epoch = max(1, len(self.source.train) // self.source.batch_size)
         epochs = -(-self.steps // steps_per_epoch)
         views = self.augmentation.views if every else min(self.augmentation.views, epochs)
-        return FixedViews(self._train_views(), "train", self.augmentation.fixed_recipe(), views, self.source.workers)
+        rendered = self._train_views(partition, self.source.seed)
+        return FixedViews(rendered, "train", rendered.augmentation.fixed_recipe(), views, self.source.workers)
 
-    def central_test_views(self, count: int) -> FixedViews:
+    def central_test_views(self, count: int, partition: Partition = WHOLE) -> FixedViews:
         """Returns the test images as `eval_loader("test", count)` renders them."""
-        views = CentralViews(self._images("test", count), self.augmentation)
-        return FixedViews(views, "test", self.augmentation.central_recipe(), 1, self.source.workers)
+        views = CentralViews(self._images("test", count), self.augmentation.resized(partition.size))
+        return FixedViews(views, "test", views.augmentation.central_recipe(), 1, self.source.workers)
 
     def eval_loader(
-        self, split: Literal["train", "test"], count: int | None = None, labelled: bool = True
+        self,
+        split: Literal["train", "test"],
+        count: int | None = None,
+        labelled: bool = True,
+        partition: Partition = WHOLE,
     ) -> EvalLoader:
         """Returns a loader of (images, labels) with the central views, the same in every process.
 
@@ -74,6 +113,7 @@ class DataModule(LightningDataModule):
             split: which images.
             count: size of a class-balanced subset; None or more than there are takes all.
             labelled: the labels will be used; otherwise an image may have none and gives -1.
+            partition: whose image size they have.
 
         Raises:
             ValueError: `labelled`, and some of the images have no label.
@@ -88,12 +128,12 @@ class DataModule(LightningDataModule):
         keys = [(index, 0) for index in range(len(images))]
         size = self.source.batch_size
         batches = [keys[at : at + size] for at in range(0, len(keys), size)]
-        views = CentralViews(images, self.augmentation)
+        views = CentralViews(images, self.augmentation.resized(partition.size))
         return EvalLoader(BatchLoader(views, batches, self.source.workers), images.labels)
 
-    def _train_views(self) -> TrainViews:
-        fixed = self.augmentation.views is not None
-        return TrainViews(self.source.train, self.augmentation, self.augmentation.seed if fixed else self.source.seed)
+    def _train_views(self, partition: Partition, seed: int) -> TrainViews:
+        augmentation = self.augmentation.resized(partition.size)
+        return TrainViews(self.source.train, augmentation, seed if augmentation.views is None else augmentation.seed)
 
     def _images(self, split: Literal["train", "test"], count: int | None) -> ImageSource:
         images = self.source.train if split == "train" else self.source.test

@@ -27,6 +27,7 @@ class StepSampler(Sampler[list[Key]]):
         rank: this process.
         world: number of processes.
         views: fixed views per image, taken in turn over the epochs; None gives every epoch its own.
+        part: the images of a batch that are wanted; None for all. The processes share these.
 
     Raises:
         ValueError: the batch does not divide among the processes, or is larger than the data set.
@@ -43,14 +44,16 @@ class StepSampler(Sampler[list[Key]]):
         rank: int = 0,
         world: int = 1,
         views: int | None = None,
+        part: slice | None = None,
     ) -> None:
         if not 1 <= batch_size <= num_images:
             raise ValueError(
                 f"batch_size is between 1 and the {num_images} training images, got {batch_size}; lower data.batch_size"
             )
-        if batch_size % world:
+        low, high, _ = (part or slice(batch_size)).indices(batch_size)
+        if (high - low) % world:
             raise ValueError(
-                f"batch_size counts all processes and must divide by their number {world}, got {batch_size}"
+                f"batch_size counts all processes and must divide by their number {world}, got {high - low}"
             )
         if not 0 <= rank < world:
             raise ValueError(f"rank is between 0 and world - 1 = {world - 1}, got {rank}")
@@ -64,8 +67,8 @@ class StepSampler(Sampler[list[Key]]):
         self.seed = seed
         self.start = start
         self.views = views
-        share = batch_size // world
-        self._part = slice(rank * share, (rank + 1) * share)
+        share = (high - low) // world
+        self._part = slice(low + rank * share, low + (rank + 1) * share)
 
     def __len__(self) -> int:
         return self.steps - self.start

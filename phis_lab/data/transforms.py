@@ -1,5 +1,6 @@
 """The one augmentation pipeline, whose pixels depend on (seed, image, view) and on nothing else."""
 
+from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -28,6 +29,9 @@ class Augmentation:
             epoch.
         seed: of the fixed views, which belong to the data: runs of every seed share them and their teacher
             features. Fresh views follow the seed of the data instead.
+        shift: pixels, whole patches of the student, by which a training view is larger than `image_size`; student
+            and teachers see crops of it at places of their own, and the spatial loss compares the tokens that both
+            see (the shift-equivariant loss of C-RADIOv4, arXiv 2601.17237). 0 shows both the same image.
 
     Raises:
         ValueError: one of them is out of its range.
@@ -41,6 +45,7 @@ class Augmentation:
         flip: bool = True,
         views: Annotated[int, Field(ge=1)] | None = None,
         seed: Annotated[int, Field(ge=0)] = 0,
+        shift: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(f"scale is a range of area shares within (0, 1], got {scale}")
@@ -50,17 +55,24 @@ class Augmentation:
             raise ValueError(f"image_size is a positive number of pixels, got {image_size}")
         if views is not None and views < 1:
             raise ValueError(f"views is a positive number or null for fresh ones every epoch, got {views}")
-        self.image_size, self.views, self.seed = image_size, views, seed
+        if shift and views is not None:
+            raise ValueError("shift moves the crops in every step, which fixed views do not; set views to null")
+        self.image_size, self.views, self.seed, self.shift = image_size, views, seed, shift
+        self._resized = partial(Augmentation, scale=scale, ratio=ratio, flip=flip, views=views, seed=seed, shift=shift)
         self._crop = {"scale": list(scale), "ratio": list(ratio), "flip": flip}
         to_float = v2.ToDtype(torch.float32, scale=True)
         self._random = v2.Compose(
             [
-                v2.RandomResizedCrop(image_size, scale=scale, ratio=ratio, antialias=True),
+                v2.RandomResizedCrop(image_size + shift, scale=scale, ratio=ratio, antialias=True),
                 v2.RandomHorizontalFlip(0.5 if flip else 0.0),
                 to_float,
             ]
         )
         self._central = v2.Compose([v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size), to_float])
+
+    def resized(self, factor: float) -> "Augmentation":
+        """The same with images `factor` times as large."""
+        return self._resized(max(1, round(self.image_size * factor)))
 
     def fixed_recipe(self) -> dict[str, Any]:
         """What the pixels of a fixed view depend on besides the image, its index and the view."""
@@ -70,8 +82,8 @@ class Augmentation:
         """What the pixels of the central view depend on besides the image."""
         return {"crop": "centre", "image_size": self.image_size, "torchvision": version("torchvision")}
 
-    def random_view(self, image: Tensor, seed: int, index: int, view: int) -> Float[Tensor, "3 image_size image_size"]:
-        """Renders view `view` of the uint8 image `index`, in [0, 1]."""
+    def random_view(self, image: Tensor, seed: int, index: int, view: int) -> Float[Tensor, "3 side side"]:
+        """Renders view `view` of the uint8 image `index`, in [0, 1], `image_size + shift` pixels wide."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(named_seed("view", seed, index, view))
             rendered: Tensor = self._random(image)

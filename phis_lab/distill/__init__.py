@@ -12,9 +12,11 @@ from phis_lab.distill.offline import OfflineEstimation
 from phis_lab.distill.online import OnlineEstimation
 from phis_lab.distill.optimizer import OptimizerRecipe
 from phis_lab.distill.options import TrainerOptions
+from phis_lab.distill.pairs import View
 from phis_lab.distill.progress import ProgressLine
 from phis_lab.distill.provider import FeatureProvider
 from phis_lab.distill.session import Group, is_first_process, train_group
+from phis_lab.distill.stages import Share, Stage
 from phis_lab.distill.streams import RandomStream
 
 __all__ = [
@@ -33,10 +35,13 @@ __all__ = [
     "ProgressLine",
     "RandomStream",
     "Scores",
+    "Share",
+    "Stage",
     "Start",
     "StepResult",
     "StopRequest",
     "TrainerOptions",
+    "View",
     "is_first_process",
     "load_checkpoint",
     "save_checkpoint",

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from phis_lab.distill.compiled import Forward, compile_forward
 from phis_lab.distill.gradients import average_gradients
 from phis_lab.distill.optimizer import OptimizerRecipe
+from phis_lab.distill.pairs import Pair, View, common
 from phis_lab.distill.streams import RandomStream
 from phis_lab.linalg import Moments
 from phis_lab.linalg.processes import average
@@ -18,7 +19,7 @@ from phis_lab.losses import Balancer, Loss
 from phis_lab.normalizers import Normalizer
 from phis_lab.shapes import Float
 from phis_lab.students import Student
-from phis_lab.teachers import Features
+from phis_lab.teachers import Features, Grid
 
 
 class StepResult(NamedTuple):
@@ -27,7 +28,7 @@ class StepResult(NamedTuple):
     loss: float
     rows: dict[str, float]  # "<teacher>/<term>" -> mean over images, in the normalised space
     lr: float
-    predictions: dict[str, Features]  # in the normalised space, from which the loss was computed
+    pairs: list[Pair]  # predictions in the normalised space and targets, from which the loss was computed
 
 
 class ArmFailedError(ValueError):
@@ -40,8 +41,8 @@ class Arm(nn.Module):
     Args:
         student: backbone with one head per teacher and kind of token.
         normalizers: one per teacher, for its spatial features; summaries are never normalised.
-        loss: gives one row per teacher and kind; every teacher has its own copy.
-        balancer: weighs the rows.
+        loss: gives one row per teacher and kind; every teacher has its own copy, and a fresh one in every stage.
+        balancer: weighs the rows of a partition, likewise.
         recipe: optimiser and schedule.
         stream: random numbers of this arm alone.
         low_precision: dtype of the student's matrix products; None for float32.
@@ -62,39 +63,79 @@ class Arm(nn.Module):
         super().__init__()
         self.student = student
         self.normalizers = nn.ModuleDict(normalizers)
-        self.losses = nn.ModuleDict({teacher: copy.deepcopy(loss) for teacher in student.teachers})
-        self.balancer = balancer
         self.recipe, self.stream, self.low_precision = recipe, stream, low_precision
-        self.optimizer = recipe.build(student)
+        self._fresh = (loss, balancer)
+        self.enter("all", ["all"])
         self._forward: Forward = compile_forward(student) if compiled else student.__call__
 
+    def enter(self, stage: str, partitions: Collection[str]) -> None:
+        """Begin a stage: the student goes on; loss, balancer and optimiser begin anew.
+
+        Args:
+            stage: its name.
+            partitions: whose losses are balanced each for itself.
+        """
+        loss, balancer = self._fresh
+        self.stage = stage
+        self.losses = nn.ModuleDict({teacher: copy.deepcopy(loss) for teacher in self.student.teachers})
+        self.balancers = nn.ModuleDict({name: copy.deepcopy(balancer) for name in partitions})
+        for module in (self.losses, self.balancers):
+            module.to(next(self.student.parameters()).device)
+        self.student.backbone.requires_grad_(True)
+        self.optimizer = self.recipe.build(self.student)
+
     @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the student's tokens."""
-        return self.student.backbone.grid
+    def patch_size(self) -> int:
+        """Side of the student's patches in pixels."""
+        return self.student.backbone.patch_size
 
-    def predict(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Features, dict[str, Features]]:
-        """Student tokens, and per teacher what the heads say in the normalised space, in float32."""
-        return self._predict(self.student, images)
+    def grid_at(self, size: float = 1.0) -> Grid:
+        """Rows and columns of the student's tokens on images `size` times as large as its own."""
+        return self.student.backbone.grid_at(size)
 
-    def _predict(self, forward: Forward, images: Tensor) -> tuple[Features, dict[str, Features]]:
+    def predict(
+        self, images: Float[Tensor, "b 3 h w"], size: float = 1.0, teachers: Collection[str] | None = None
+    ) -> tuple[Features, dict[str, Features]]:
+        """Student tokens, and per teacher what the heads say in the normalised space, in float32.
+
+        Args:
+            images: in [0, 1].
+            size: at which the student sees them, over its own image size.
+            teachers: of whom predictions are wanted; None for all.
+        """
+        return self._predict(self.student, images, size, teachers)
+
+    def _predict(
+        self, forward: Forward, images: Tensor, size: float, teachers: Collection[str] | None
+    ) -> tuple[Features, dict[str, Features]]:
+        side = self.student.backbone.image_size_at(size)
         with torch.autocast(images.device.type, self.low_precision, enabled=self.low_precision is not None):
-            tokens, predictions = forward(images)
+            tokens, predictions = forward(images, side, teachers)
         return _float(tokens), {name: _float(prediction) for name, prediction in predictions.items()}
 
-    def step(
-        self, images: Float[Tensor, "b 3 h w"], features: Mapping[str, Features], step: int, max_steps: int
-    ) -> StepResult:
-        """One optimisation step.
+    def step(self, views: Mapping[str, View], step: int, max_steps: int) -> StepResult:
+        """One optimisation step on the mean of the partitions' losses.
+
+        Args:
+            views: what the arm sees of each partition.
+            step: of the stage, counted from the first in which students learn.
+            max_steps: of the stage.
 
         Raises:
             ArmFailedError: the loss is not finite; the student is left as it was.
         """
         self.student.backbone.requires_grad_(step >= self.recipe.frozen_body_steps)
+        pairs: list[Pair] = []
+        losses: list[Tensor] = []
+        rows: dict[str, Tensor] = {}
         with self.stream.active():
-            predictions = self._predict(self._forward, images)[1]
-            rows = self._rows(predictions, features)
-            loss = self.balancer(torch.stack(list(rows.values())))
+            for name, view in views.items():
+                predictions = self._predict(self._forward, view.images, view.size, tuple(view.features))[1]
+                pairs.append(common(predictions, view))
+                of_view = self._rows(pairs[-1])
+                losses.append(self.balancers[name](torch.stack(list(of_view.values()))))
+                rows |= of_view if len(views) == 1 else {f"{row}/{name}": value for row, value in of_view.items()}
+        loss = torch.stack(losses).mean()
         means = average(torch.stack([loss.detach(), *(row.detach().mean() for row in rows.values())])).tolist()
         if not all(map(math.isfinite, means)):
             named = {name: round(value, 4) for name, value in zip(rows, means[1:], strict=True)}
@@ -106,13 +147,13 @@ class Arm(nn.Module):
         lr = self.recipe.set_rate(self.optimizer, step, max_steps)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # so that the gradients of one arm at a time take memory
-        return StepResult(means[0], dict(zip(rows, means[1:], strict=True)), lr, predictions)
+        return StepResult(means[0], dict(zip(rows, means[1:], strict=True)), lr, pairs)
 
-    def _rows(self, predictions: Mapping[str, Features], features: Mapping[str, Features]) -> dict[str, Tensor]:
+    def _rows(self, pair: Pair) -> dict[str, Tensor]:
         rows: dict[str, Tensor] = {}
-        for teacher, target in features.items():
+        for teacher, target in pair.targets.items():
             spatial = None if target.spatial is None else self.normalizers[teacher](target.spatial)
-            answer, loss = predictions[teacher], self.losses[teacher]
+            answer, loss = pair.predictions[teacher], self.losses[teacher]
             terms = loss(answer.summary, answer.spatial, target.summary, spatial)
             rows |= {f"{teacher}/{kind}": term for kind, term in terms.items()}
         return rows
@@ -123,9 +164,9 @@ class Arm(nn.Module):
         Raises:
             ArmFailedError: statistics that the method cannot use, with the teacher and the step.
         """
-        for teacher, normalizer in self.normalizers.items():
+        for teacher, of_teacher in moments.items():
             try:
-                normalizer.fit(moments[teacher])  # type: ignore[operator]
+                self.normalizers[teacher].fit(of_teacher)  # type: ignore[operator]
             except ValueError as error:
                 raise ArmFailedError(f"teacher '{teacher}', spatial features, step {step}: {error}") from error
 
@@ -135,21 +176,23 @@ class Arm(nn.Module):
         self.optimizer.state.clear()
 
     @torch.no_grad()
-    def is_finite(self, images: Float[Tensor, "b 3 h w"]) -> bool:
+    def is_finite(self, images: Float[Tensor, "b 3 h w"], size: float = 1.0) -> bool:
         """Whether all that the student says of some images is finite; a last step may have broken it."""
-        tokens, predictions = self.predict(images)
+        tokens, predictions = self.predict(images, size)
         said = [tensor for features in (tokens, *predictions.values()) for tensor in features if tensor is not None]
         return all(bool(tensor.isfinite().all()) for tensor in said)
 
     @torch.no_grad()
-    def teacher_errors(self, predictions: Mapping[str, Features], targets: Mapping[str, Features]) -> dict[str, float]:
-        """Mean squared error of spatial predictions in each teacher's own space."""
-        errors: dict[str, Tensor] = {}
-        for teacher, target in targets.items():
-            spatial = self.in_teacher_space(teacher, predictions[teacher]).spatial
-            if spatial is not None and target.spatial is not None:
-                errors[teacher] = (spatial - target.spatial).square().mean()
-        return dict(zip(errors, average(torch.stack(list(errors.values()))).tolist(), strict=True)) if errors else {}
+    def teacher_errors(self, pairs: Iterable[Pair]) -> dict[str, float]:
+        """Mean squared error of spatial predictions in each teacher's own space; of several partitions their mean."""
+        errors: dict[str, list[Tensor]] = {}
+        for pair in pairs:
+            for teacher, target in pair.targets.items():
+                spatial = self.in_teacher_space(teacher, pair.predictions[teacher]).spatial
+                if spatial is not None and target.spatial is not None:
+                    errors.setdefault(teacher, []).append((spatial - target.spatial).square().mean())
+        means = [torch.stack(values).mean() for values in errors.values()]
+        return dict(zip(errors, average(torch.stack(means)).tolist(), strict=True)) if errors else {}
 
     def in_teacher_space(self, teacher: str, prediction: Features) -> Features:
         """A prediction with the normaliser undone: comparable between methods."""

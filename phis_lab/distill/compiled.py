@@ -1,6 +1,6 @@
 """The student's forward pass through torch.compile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 import torch._dynamo
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from phis_lab.teachers import Features
 
-Forward = Callable[[Tensor], tuple[Features, dict[str, Features]]]
+Forward = Callable[[Tensor, int, Collection[str] | None], tuple[Features, dict[str, Features]]]
+"""(images, image size, teachers) -> tokens and predictions."""
 
 MOST_VARIANTS = 256
 

@@ -1,7 +1,8 @@
 """What every way of gathering the teachers' statistics has in common."""
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from phis_lab.linalg import Moments
@@ -9,32 +10,38 @@ from phis_lab.linalg.processes import any_process
 from phis_lab.teachers import Features, Grid
 
 GridFeatures = Mapping[Grid, Mapping[str, Features]]
-MomentsTable = dict[Grid, dict[str, Moments]]
+Place = tuple[str, Grid]
+"""A partition and a student grid in it."""
+PlacedFeatures = Mapping[str, GridFeatures]
+"""Features by partition."""
+Provenance = Mapping[str, Mapping[str, Mapping[str, str]]]
+"""What identifies each teacher's spatial features, by partition."""
 
 
 class Estimation(ABC):
-    """Gathers moments of spatial features per teacher and student grid; every normaliser is fitted from these.
+    """Gathers moments of spatial features per partition, student grid and teacher; normalisers are fitted from these.
 
-    Tokens are counted as the student is asked to match them, that is, after the resize to its grid.
+    Tokens are counted as the student is asked to match them, that is, after the resize to its grid. Steps are those of
+    a stage; every stage starts anew.
     """
 
-    moments: MomentsTable
+    moments: dict[Place, dict[str, Moments]]
 
     @abstractmethod
-    def start(self, provenance: Mapping[str, Mapping[str, str]], grids: set[Grid]) -> None:
-        """Prepare for these teachers (name -> what identifies its features) on these student grids."""
+    def start(self, provenance: Provenance, places: set[Place]) -> None:
+        """Prepare for the teachers of a stage's partitions on the students' grids."""
 
     @abstractmethod
-    def observe(self, features: GridFeatures, step: int) -> bool:
+    def observe(self, features: PlacedFeatures, step: int) -> bool:
         """Take in a step's features; True where the normalisers have to be fitted anew."""
 
     first_step: int = 0
-    """Students are optimised from this step on."""
+    """Students are optimised from this step of a stage on."""
 
-    def check(self, max_steps: int) -> None:
-        """Raise ValueError where a run of this length makes no sense."""
-        if max_steps <= self.first_step:
-            raise ValueError(f"nobody would train: max_steps is {max_steps}, warmup_steps {self.first_step}")
+    def check(self, steps: int) -> None:
+        """Raise ValueError where a stage of this length makes no sense."""
+        if steps <= self.first_step:
+            raise ValueError(f"nobody would train: there are {steps} steps, warmup_steps is {self.first_step}")
 
     def resume_at(self, step: int) -> None:
         """Go on from a step: of the steps before it only what is loaded from then on is known."""
@@ -44,16 +51,26 @@ class Estimation(ABC):
         """State that a resumed run needs; empty once frozen."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Any], grid: Grid) -> None:
-        """Take in what `state_dict` knew of one grid at the step that comes next."""
+    def load_state_dict(self, state: Mapping[str, Any], places: Collection[Place]) -> None:
+        """Take in what `state_dict` knew of some places at the step that comes next."""
         assert not state, f"{type(self).__name__} has no state to load"
 
+    def gathered(self, places: Collection[Place]) -> dict[str, Moments]:
+        """The moments of an arm: per teacher those of every partition in which it sees one, together."""
+        merged: dict[str, Moments] = {}
+        for place in places:
+            for teacher, moments in self.moments[place].items():
+                merged[teacher] = moments if teacher not in merged else copy.deepcopy(merged[teacher]).merge(moments)
+        return merged
 
-def refuse_non_finite(features: Mapping[str, Features], step: int) -> None:
+
+def refuse_non_finite(features: PlacedFeatures, step: int) -> None:
     """Raise ValueError naming teacher, kind of token and step where features hold NaN or infinity, on every process."""
     problems = [
         f"teacher '{teacher}': {int((~tensor.isfinite()).sum())} NaN or infinite values in its {kind} features"
-        for teacher, feature in features.items()
+        for by_grid in features.values()
+        for by_teacher in by_grid.values()
+        for teacher, feature in by_teacher.items()
         for kind, tensor in feature._asdict().items()
         if tensor is not None and not tensor.isfinite().all()
     ]

@@ -1,26 +1,22 @@
 """What every arm is measured by, during training and at its end."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from phis_lab.data import Batch, EvalLoader
 from phis_lab.distill.arm import Arm
-from phis_lab.distill.provider import FeatureProvider
+from phis_lab.distill.pairs import View, common
+from phis_lab.distill.stages import Loader, Share, Stage
 from phis_lab.evals import Embeddings, Probe
 from phis_lab.metrics import TeacherMatching
-from phis_lab.teachers import Features, TeacherPool
-from phis_lab.teachers.store import FeatureStore
+from phis_lab.teachers import Features
 from phis_lab.tracking import TeacherMetrics
 from phis_lab.tracking.record import Kind
 
 Positive = Annotated[int, Field(ge=1)]
-Split = Literal["train", "test"]
-Loader = Callable[[Split, int, bool], EvalLoader]
-"""(split, images, whether labels are needed) -> batches of images and labels."""
 
 
 class Scores(NamedTuple):
@@ -54,31 +50,6 @@ class Evaluation:
         self.probes, self.every = dict(probes), every
         self.train_images, self.test_images, self.matching_images = train_images, test_images, matching_images
         self.tokens: Literal["summary", "spatial", "both"] = tokens
-        self._provider: FeatureProvider | None = None
-
-    def prepare(
-        self,
-        pool: TeacherPool,
-        grids: Iterable[tuple[int, int]],
-        memory_gb: float,
-        store: FeatureStore | None = None,
-    ) -> None:
-        """Set the teachers, and what keeps their features of the test images.
-
-        Args:
-            pool: the frozen teachers.
-            grids: token grids of the students.
-            memory_gb: features are remembered where they fit into this.
-            store: features of the `matching_images` on disk.
-        """
-        memory = memory_gb if self.every else 0.0
-        self._provider = FeatureProvider(pool, grids, self.matching_images, 1, memory, store)
-
-    @property
-    def provider(self) -> FeatureProvider:
-        """Teacher features of the test images."""
-        assert self._provider is not None, "prepare() comes first"
-        return self._provider
 
     def check(self, loader: Loader) -> None:
         """Refuse what would only fail at the end: images without labels, or fewer than a probe needs.
@@ -98,36 +69,40 @@ class Evaluation:
         return self.every is not None and step > 0 and step % self.every == 0
 
     @torch.no_grad()
-    def __call__(self, arms: Mapping[str, Arm], loader: Loader, device: torch.device, final: bool) -> dict[str, Scores]:
-        """Scores of every arm; one pass over the images and one teacher pass serve all of them."""
+    def __call__(self, arms: Mapping[str, Arm], stage: Stage, device: torch.device, final: bool) -> dict[str, Scores]:
+        """Scores of every arm at a stage's image sizes; one pass over the images and the teachers serves all of them.
+
+        A teacher is matched on the first partition that it sees; the probes see the images of the first one.
+        """
         was_training = {label: arm.training for label, arm in arms.items()}
         for arm in arms.values():
             arm.eval()
         try:
-            matching = self._match(arms, loader("test", self.matching_images, False).batches, device)
+            matching = self._match(arms, stage, device)
             probes = {name: probe for name, probe in self.probes.items() if final or probe.when == "always"}
-            scores = self._probe(arms, probes, loader, device) if probes else {label: {} for label in arms}
+            scores = self._probe(arms, probes, stage.main, device) if probes else {label: {} for label in arms}
         finally:
             for label, arm in arms.items():
                 arm.train(was_training[label])
         return {label: Scores(scores[label], matching[label]) for label in arms}
 
-    def _match(
-        self, arms: Mapping[str, Arm], batches: Iterable[Batch], device: torch.device
-    ) -> dict[str, TeacherMetrics]:
+    def _match(self, arms: Mapping[str, Arm], stage: Stage, device: torch.device) -> dict[str, TeacherMetrics]:
         metrics: dict[str, dict[tuple[str, Kind], TeacherMatching]] = {label: {} for label in arms}
-        for batch in batches:
-            on_device = batch.images.to(device)
-            features = self.provider(on_device, batch.keys)
-            for label, arm in arms.items():
-                _update(metrics[label], arm, on_device, features[arm.grid])
+        for name, teachers in stage.matched().items():
+            share = stage.shares[name]
+            for batch in share.loader("test", self.matching_images, False).batches if teachers else ():
+                images = batch.images.to(device)
+                features = share.test(images, batch.keys)
+                for label, arm in arms.items():
+                    seen = {teacher: features[arm.grid_at(share.plan.size)][teacher] for teacher in teachers}
+                    _update(metrics[label], arm, View(images, seen, share.plan.size))
         return {label: _nested(by_kind) for label, by_kind in metrics.items()}
 
     def _probe(
-        self, arms: Mapping[str, Arm], probes: Mapping[str, Probe], loader: Loader, device: torch.device
+        self, arms: Mapping[str, Arm], probes: Mapping[str, Probe], share: Share, device: torch.device
     ) -> dict[str, dict[str, float]]:
-        train = self._embed(arms, loader("train", self.train_images, True), device)
-        test = self._embed(arms, loader("test", self.test_images, True), device)
+        train = self._embed(arms, share, share.loader("train", self.train_images, True), device)
+        test = self._embed(arms, share, share.loader("test", self.test_images, True), device)
         return {
             label: {
                 f"{name}/{metric}": value
@@ -138,7 +113,7 @@ class Evaluation:
         }
 
     def _embed(
-        self, arms: Mapping[str, Arm], batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+        self, arms: Mapping[str, Arm], share: Share, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
     ) -> dict[str, Embeddings]:
         features: dict[str, list[Tensor]] = {label: [] for label in arms}
         labels: list[Tensor] = []
@@ -146,28 +121,24 @@ class Evaluation:
             labels.append(targets)
             on_device = images.to(device)
             for label, arm in arms.items():
-                features[label].append(_select(arm.predict(on_device)[0], self.tokens))
+                tokens = arm.predict(on_device, share.plan.size, teachers=())[0]
+                features[label].append(_select(tokens, self.tokens))
         truth = torch.cat(labels).to(device)
         return {label: Embeddings(torch.cat(parts), truth) for label, parts in features.items()}
 
 
-def _update(
-    metrics: dict[tuple[str, Kind], TeacherMatching],
-    arm: Arm,
-    images: Tensor,
-    features: Mapping[str, Features],
-) -> None:
-    predictions = arm.predict(images)[1]
-    for teacher, target in features.items():
+def _update(metrics: dict[tuple[str, Kind], TeacherMatching], arm: Arm, view: View) -> None:
+    predictions, targets = common(arm.predict(view.images, view.size, tuple(view.features))[1], view)
+    for teacher, target in targets.items():
         answer = arm.in_teacher_space(teacher, predictions[teacher])
         if target.summary is not None and answer.summary is not None:
             metric = metrics.setdefault(
-                (teacher, "summary"), TeacherMatching(target.summary.shape[-1]).to(images.device)
+                (teacher, "summary"), TeacherMatching(target.summary.shape[-1]).to(view.images.device)
             )
             metric.update(answer.summary, target.summary)
         if target.spatial is not None and answer.spatial is not None:
             metric = metrics.setdefault(
-                (teacher, "spatial"), TeacherMatching(target.spatial.shape[-1]).to(images.device)
+                (teacher, "spatial"), TeacherMatching(target.spatial.shape[-1]).to(view.images.device)
             )
             normalized = arm.normalizers[teacher](target.spatial)
             metric.update(answer.spatial, target.spatial, predictions[teacher].spatial, normalized)

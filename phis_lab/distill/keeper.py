@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from phis_lab.data import Batch
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.checkpoint import save_checkpoint
-from phis_lab.distill.evaluation import Evaluation, Loader, Scores
+from phis_lab.distill.evaluation import Evaluation, Scores
 from phis_lab.distill.interrupt import StopRequest
 from phis_lab.distill.module import Distiller
 
@@ -66,8 +66,7 @@ class Keeper(L.Callback):
 
     Args:
         runs: the arms with their folders.
-        evaluation: called every so many steps, over `loader`.
-        loader: gives labelled batches of a split.
+        evaluation: called every so many steps.
         stop: looked at after each step.
         checkpoint_every: steps between checkpoints.
         on_scores: told of each evaluation (label, step, scores).
@@ -77,20 +76,21 @@ class Keeper(L.Callback):
         self,
         runs: Sequence[ArmRun],
         evaluation: Evaluation,
-        loader: Loader,
         stop: StopRequest,
         checkpoint_every: int,
         on_scores: Callable[[str, int, Scores], None],
     ) -> None:
-        self.runs, self.evaluation, self.loader = runs, evaluation, loader
+        self.runs, self.evaluation = runs, evaluation
         self.stop, self.checkpoint_every, self.on_scores = stop, checkpoint_every, on_scores
         self.final: dict[str, Scores] = {}
         self._since = time.perf_counter()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Fill the feature store of the test images."""
+        """Fill the feature stores of the test images."""
         assert isinstance(pl_module, Distiller)
-        self.evaluation.provider.prepare(pl_module.device)
+        for stage in pl_module.stages:
+            for share in stage.shares.values():
+                share.test.prepare(pl_module.device)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clocks."""
@@ -103,10 +103,10 @@ class Keeper(L.Callback):
     ) -> None:
         """Evaluate, save and stop where it is time."""
         assert isinstance(pl_module, Distiller)
-        self._count(pl_module, batch)
+        self._count(pl_module, batch.values())
         step = pl_module.steps_done
         unfinished = step < pl_module.max_steps
-        if unfinished and self.evaluation.due(step) and step > pl_module.estimation.first_step:
+        if unfinished and self.evaluation.due(step) and pl_module.has_trained():
             self.evaluate(pl_module, final=False)
         asked = trainer.strategy.reduce_boolean_decision(self.stop.requested, all=False)
         if asked or not unfinished or step % self.checkpoint_every == 0:
@@ -130,7 +130,8 @@ class Keeper(L.Callback):
         """Score the arms that took the last step, or at the end all, and add the scores to their histories."""
         self._stop_broken_arms(module)
         arms = {label: arm for label, arm in module.live_arms().items() if final or module.took_last_step(label)}
-        scores = self.evaluation(arms, self.loader, module.device, final) if arms else {}
+        assert module.stage is not None
+        scores = self.evaluation(arms, module.stage, module.device, final) if arms else {}
         for run in self.runs:
             if run.label in scores:
                 run.scored(module.steps_done, scores[run.label])
@@ -139,20 +140,23 @@ class Keeper(L.Callback):
 
     def _stop_broken_arms(self, module: Distiller) -> None:
         """An arm whose last step broke it has no scores, and must not keep the others from theirs."""
-        images, _ = next(iter(self.loader("test", 16, False)))
+        assert module.stage is not None
+        share = module.stage.main
+        images, _ = next(iter(share.loader("test", 16, False)))
         for label, arm in module.live_arms().items():
             arm.eval()
-            if not arm.is_finite(images.to(module.device)):
+            if not arm.is_finite(images.to(module.device), share.plan.size):
                 module.stop_arm(label, f"its features are not finite after step {module.steps_done}")
             arm.train()
 
-    def _count(self, module: Distiller, batch: Batch) -> None:
+    def _count(self, module: Distiller, batches: Collection[Batch]) -> None:
         """Give every arm that took the last step its share of the tallies."""
         moved = [run for run in self.runs if module.took_last_step(run.label)]
         for run in moved:
             run.train_seconds += module.seconds_of_step
-            run.images_seen += len(batch.images)
-            run.corrupt_names.update(batch.corrupt)
+            for batch in batches:
+                run.images_seen += len(batch.images)
+                run.corrupt_names.update(batch.corrupt)
         self._tick([run.label for run in moved])
 
     def _tick(self, labels: Collection[str]) -> None:

@@ -1,19 +1,23 @@
 """The LightningModule: one data pass and one teacher pass, trained on by every arm."""
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import lightning as L
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from phis_lab.data import Batch
 from phis_lab.distill.arm import Arm, ArmFailedError, StepResult
-from phis_lab.distill.estimation import Estimation
-from phis_lab.distill.provider import FeatureProvider
-from phis_lab.teachers import Features
+from phis_lab.distill.estimation import Estimation, GridFeatures, Place
+from phis_lab.distill.pairs import View
+from phis_lab.distill.stages import Share, Shifts, Stage, crop, places, stage_at
+from phis_lab.linalg import Moments
+from phis_lab.teachers import Grid
 
+log = logging.getLogger(__name__)
 Logged = Callable[[str, dict[str, float], int], None]
 
 
@@ -41,34 +45,36 @@ class Distiller(L.LightningModule):
 
     Args:
         arms: by label.
-        provider: teacher features of a batch.
+        stages: in their order, from step 0 to the end of the run; every stage has schedules of its own.
         estimation: gathers the statistics from which the normalisers are fitted.
-        max_steps: length of the whole run in optimisation steps; it sets the schedules.
         starts: where each arm goes on; one that is not named begins. States are loaded once the arms are on their
             device.
         log_every: steps between calls of `logged`.
         logged: receives an arm's label, its values and the step.
         failed: told of an arm that was stopped, by its label.
+        shift_seed: of the places of shifted crops.
     """
 
     def __init__(
         self,
         arms: Mapping[str, Arm],
-        provider: FeatureProvider,
+        stages: Sequence[Stage],
         estimation: Estimation,
-        max_steps: int,
         starts: Mapping[str, Start] | None = None,
         log_every: int = 25,
         logged: Logged = lambda label, values, step: None,
         failed: Callable[[str], None] = lambda label: None,
+        shift_seed: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.arms = nn.ModuleDict(arms)
-        self.pool = provider.pool
-        self.provider, self.estimation = provider, estimation
+        self.pools = nn.ModuleList([share.train.pool for stage in stages for share in stage.shares.values()])
+        self.stages, self.estimation = list(stages), estimation
         self.starts = {label: (starts or {}).get(label, Start()) for label in arms}
-        self.max_steps, self.steps_done = max_steps, min(start.step for start in self.starts.values())
+        self.max_steps, self.steps_done = stages[-1].end, min(start.step for start in self.starts.values())
+        self.stage: Stage | None = None
+        self.shift_seed = shift_seed
         self.log_every, self.logged, self.failed = log_every, logged, failed
         self.failures: dict[str, Failure] = {}
         self.losses: dict[str, float] = {}
@@ -80,14 +86,35 @@ class Distiller(L.LightningModule):
         return []
 
     def on_fit_start(self) -> None:
-        """Fill the feature store, and put the arms where their checkpoints stopped."""
-        if self.steps_done < self.max_steps:
-            self.provider.prepare(self.device)
-        self.estimation.resume_at(self.steps_done)
+        """Fill the feature stores, and put the arms where their checkpoints stopped."""
+        for stage in self.stages:
+            if self.steps_done < stage.end:
+                for share in stage.shares.values():
+                    share.train.prepare(self.device)
         for label, start in self.starts.items():
             if start.arm is not None:
+                self._enter_arm(label, stage_at(self.stages, max(0, start.step - 1)))
                 self.arms[label].load_training_state(start.arm)  # type: ignore[operator]
                 self.starts[label] = start._replace(arm=None)
+        self._enter(stage_at(self.stages, self.steps_done), self.steps_done)
+
+    def _enter(self, stage: Stage, step: int) -> None:
+        """Begin a stage, or go on with it at a later step of the run."""
+        if self.stage is not None:
+            for share in self.stage.shares.values():
+                share.train.forget()
+                share.test.forget()
+        if len(self.stages) > 1:
+            log.info("Stage %s, steps %d to %d: %s.", stage.name, stage.first, stage.end, stage.describe())
+        self.stage = stage
+        grids = {place for arm in self.arms.values() for place in places(stage, arm.grid_at).items()}  # type: ignore[arg-type]
+        self.estimation.start(stage.provenance, grids)
+        self.estimation.resume_at(step - stage.first)
+
+    def _enter_arm(self, label: str, stage: Stage) -> None:
+        arm: Arm = self.arms[label]  # type: ignore[assignment]
+        if arm.stage != stage.name or set(arm.balancers) != set(stage.shares):
+            arm.enter(stage.name, stage.shares)
 
     def has_joined(self, label: str) -> bool:
         """Whether the steps have reached the one where an arm goes on."""
@@ -101,6 +128,11 @@ class Distiller(L.LightningModule):
     def took_last_step(self, label: str) -> bool:
         """Whether the last step was one of this arm's, unlike that of an arm which failed or has just joined."""
         return self.starts[label].step < self.steps_done and label not in self.failures
+
+    def has_trained(self) -> bool:
+        """Whether the statistics of the stage of the last step let students learn in that step."""
+        stage = stage_at(self.stages, self.steps_done - 1)
+        return self.steps_done - stage.first > self.estimation.first_step
 
     def stop_arm(self, label: str, reason: str) -> None:
         """Take an arm out and free what only training needs; the others go on.
@@ -118,42 +150,75 @@ class Distiller(L.LightningModule):
         """Leave what was done between two steps out of the training time; waiting for data stays in."""
         self._since = time.perf_counter()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One step of every arm on one batch."""
+    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
+        """One step of every arm on one batch of every partition."""
         live = self.live_arms()
+        stage = stage_at(self.stages, self.steps_done)
+        if stage is not self.stage:
+            self._enter(stage, self.steps_done)
         if live:  # else the arms that still wait are all that is left
-            self._take_in_statistics()
-            features = self.provider(batch.images, batch.keys)
-            fit = self.estimation.observe(features, self.steps_done)
-            for label, arm in live.items():
-                try:
-                    if fit:
-                        arm.fit(self.estimation.moments[arm.grid], self.steps_done)
-                    if self.estimation.first_step <= self.steps_done:
-                        self._step_arm(label, arm, batch, features[arm.grid])
-                except ArmFailedError as reason:
-                    self.stop_arm(label, str(reason))
+            self._take_in_statistics(stage)
+            self._step_arms(live, stage, batch)
         self.steps_done += 1
         now = time.perf_counter()
         self.seconds_of_step = now - self._since
         self._since = now
 
-    def _take_in_statistics(self) -> None:
-        """Give the estimation what an arm that joins now had gathered for its grid."""
+    def _step_arms(self, live: Mapping[str, Arm], stage: Stage, batch: Mapping[str, Batch]) -> None:
+        step = self.steps_done - stage.first
+        seen = {name: self._seen(share, batch[name]) for name, share in stage.shares.items()}
+        fit = self.estimation.observe({name: part.features for name, part in seen.items()}, step)
+        moments: dict[tuple[Place, ...], dict[str, Moments]] = {}
+        for label, arm in live.items():
+            grids = places(stage, arm.grid_at)
+            try:
+                self._enter_arm(label, stage)
+                if fit:
+                    where = tuple(grids.items())
+                    moments.setdefault(where, self.estimation.gathered(where))
+                    arm.fit(moments[where], self.steps_done)
+                if self.estimation.first_step <= step:
+                    views = {name: part.view(grids[name], arm.patch_size) for name, part in seen.items()}
+                    self._step_arm(label, arm, views, stage)
+            except ArmFailedError as reason:
+                self.stop_arm(label, str(reason))
+
+    def _seen(self, share: Share, batch: Batch) -> "_Seen":
+        """What students and teachers see of one partition, with the teachers' features."""
+        if not share.shift:
+            return _Seen(batch.images, share.train(batch.images, batch.keys), share.plan.size)
+        patch = next(arm.patch_size for arm in self.arms.values())
+        shifts = Shifts.draw(self.shift_seed, self.steps_done, share.shift, patch)  # type: ignore[arg-type]
+        images, shown = (crop(batch.images, corner, share.image_size) for corner in shifts)
+        return _Seen(images, share.train(shown, batch.keys), share.plan.size, shifts)
+
+    def _take_in_statistics(self, stage: Stage) -> None:
+        """Give the estimation what an arm that joins within a stage had gathered for its grids."""
         for label, start in self.starts.items():
             if start.step == self.steps_done and start.estimation:
-                arm = self.arms[label]
-                self.estimation.load_state_dict(start.estimation, arm.grid)  # type: ignore[arg-type]
+                if start.step > stage.first:
+                    where = places(stage, self.arms[label].grid_at)  # type: ignore[arg-type]
+                    self.estimation.load_state_dict(start.estimation, where.items())
                 self.starts[label] = start._replace(estimation={})
 
-    def _step_arm(self, label: str, arm: Arm, batch: Batch, features: Mapping[str, Features]) -> None:
-        first, step = self.estimation.first_step, self.steps_done
-        result = arm.step(batch.images, features, step - first, self.max_steps - first)
+    def _step_arm(self, label: str, arm: Arm, views: Mapping[str, View], stage: Stage) -> None:
+        first, step = stage.first + self.estimation.first_step, self.steps_done
+        result = arm.step(views, step - first, stage.end - first)
         self.losses[label] = result.loss
         if step % self.log_every == 0 or step == self.max_steps - 1:
-            errors = arm.teacher_errors(result.predictions, features)
+            errors = arm.teacher_errors(result.pairs)
             named = {f"train/{teacher}/teacher_mse": value for teacher, value in errors.items()}
             self.logged(label, {**_named(result), **named}, step)
+
+
+class _Seen(NamedTuple):
+    images: Tensor
+    features: GridFeatures
+    size: float
+    shifts: Shifts = Shifts((0, 0), (0, 0))
+
+    def view(self, grid: Grid, patch: int) -> View:
+        return View(self.images, self.features[grid], self.size, self.shifts.tokens(patch))
 
 
 def _named(result: StepResult) -> dict[str, float]:

@@ -1,18 +1,17 @@
 """Statistics of the training stream itself."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 from torch import Tensor
 
-from phis_lab.distill.estimation import Estimation, GridFeatures, refuse_non_finite
+from phis_lab.distill.estimation import Estimation, Place, PlacedFeatures, Provenance, refuse_non_finite
 from phis_lab.distill.provenance import moments_file, provenance_of
 from phis_lab.linalg import Moments
 from phis_lab.linalg.processes import rank, world_size
-from phis_lab.teachers import Grid
 
 log = logging.getLogger(__name__)
 
@@ -39,60 +38,60 @@ class OnlineEstimation(Estimation):
             raise ValueError(f"warmup_steps ({warmup_steps}) must be below steps ({steps})")
         self.steps, self.refresh_every, self.first_step, self.save = steps, refresh_every, warmup_steps, save
         self.moments = {}
-        self._provenance: dict[str, dict[str, str]] = {}
-        self._counted: set[Grid] = set()
+        self._provenance: Provenance = {}
+        self._counted: set[Place] = set()
         self._frozen = False
 
-    def start(self, provenance: Mapping[str, Mapping[str, str]], grids: set[Grid]) -> None:  # noqa: D102
-        self._provenance = {name: dict(facts) for name, facts in provenance.items()}
-        self.moments = {grid: {} for grid in sorted(grids)}
-        self._counted = set(grids)
+    def start(self, provenance: Provenance, places: set[Place]) -> None:  # noqa: D102
+        self._provenance = provenance
+        self.moments = {place: {} for place in sorted(places)}
+        self._counted, self._frozen = set(places), False
 
     def resume_at(self, step: int) -> None:  # noqa: D102
         if step > 0:
             self._counted = set()
 
-    def check(self, max_steps: int) -> None:  # noqa: D102
-        super().check(max_steps)
-        if self.save is not None and max_steps < self.steps:
-            raise ValueError(
-                f"nothing would be saved: the moments are complete after {self.steps} of {max_steps} steps"
-            )
+    def check(self, steps: int) -> None:  # noqa: D102
+        super().check(steps)
+        if self.save is not None and steps < self.steps:
+            raise ValueError(f"nothing would be saved: the moments are complete after {self.steps} of {steps} steps")
 
-    def observe(self, features: GridFeatures, step: int) -> bool:  # noqa: D102
-        for by_teacher in features.values():
-            refuse_non_finite(by_teacher, step)
+    def observe(self, features: PlacedFeatures, step: int) -> bool:  # noqa: D102
+        refuse_non_finite(features, step)
         if step >= self.steps:
             return False
-        for grid in self._counted:
-            for teacher, feature in features[grid].items():
+        for partition, grid in sorted(self._counted):
+            for teacher, feature in features[partition][grid].items():
                 if feature.spatial is not None:
-                    self._add(grid, teacher, feature.spatial)
+                    self._add((partition, grid), teacher, feature.spatial)
         last = step == self.steps - 1
         if last:
             self._freeze()
         since = step - self.first_step
         return last or (since >= 0 and since % self.refresh_every == 0)
 
-    def _add(self, grid: Grid, teacher: str, spatial: Tensor) -> None:
-        dim = spatial.shape[-1]
-        batch = Moments(dim, provenance=provenance_of(self._provenance[teacher], grid))
+    def _add(self, place: Place, teacher: str, spatial: Tensor) -> None:
+        batch = self._empty(place, teacher, spatial.shape[-1])
         batch.update(spatial.double())  # so that the split over processes changes nothing above 1e-12
         if world_size() > 1:
             batch.all_reduce()
-        if teacher in self.moments[grid]:
-            self.moments[grid][teacher].merge(batch)
+        if teacher in self.moments[place]:
+            self.moments[place][teacher].merge(batch)
         else:
-            self.moments[grid][teacher] = batch
+            self.moments[place][teacher] = batch
+
+    def _empty(self, place: Place, teacher: str, dim: int) -> Moments:
+        partition, grid = place
+        return Moments(dim, provenance=provenance_of(self._provenance[partition][teacher], grid))
 
     def _freeze(self) -> None:
         self._frozen = True
         log.info("Teacher statistics are frozen after %d steps.", self.steps)
         if self.save is None or rank() > 0:
             return
-        for grid in self._counted:
-            for teacher, moments in self.moments[grid].items():
-                path = moments_file(Path(self.save), teacher, grid)
+        for place in sorted(self._counted):
+            for teacher, moments in self.moments[place].items():
+                path = moments_file(Path(self.save), moments.provenance, place[1])
                 path.parent.mkdir(parents=True, exist_ok=True)
                 moments.save(path.with_suffix(".part"))
                 path.with_suffix(".part").replace(path)
@@ -102,20 +101,22 @@ class OnlineEstimation(Estimation):
         if self._frozen:
             return {}
         return {
-            f"{_size(grid)}/{teacher}": moments.state_dict()
-            for grid in self._counted
-            for teacher, moments in self.moments[grid].items()
+            f"{_name(place)}/{teacher}": moments.state_dict()
+            for place in self._counted
+            for teacher, moments in self.moments[place].items()
         }
 
-    def load_state_dict(self, state: Mapping[str, Any], grid: Grid) -> None:  # noqa: D102
+    def load_state_dict(self, state: Mapping[str, Any], places: Collection[Place]) -> None:  # noqa: D102
+        named = {_name(place): place for place in places}
         for key, of_teacher in state.items():
-            size, _, teacher = key.partition("/")
-            if size == _size(grid):
-                moments = Moments(len(of_teacher["mean"]), provenance=provenance_of(self._provenance[teacher], grid))
+            name, _, teacher = key.rpartition("/")
+            if name in named:
+                moments = self._empty(named[name], teacher, len(of_teacher["mean"]))
                 moments.load_state_dict(of_teacher)
-                self.moments[grid][teacher] = moments
-                self._counted.add(grid)
+                self.moments[named[name]][teacher] = moments
+                self._counted.add(named[name])
 
 
-def _size(grid: Grid) -> str:
-    return f"{grid[0]}x{grid[1]}"
+def _name(place: Place) -> str:
+    partition, grid = place
+    return f"{partition}/{grid[0]}x{grid[1]}"

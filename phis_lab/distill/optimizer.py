@@ -61,6 +61,6 @@ def _groups(parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float)
     free: list[nn.Parameter] = []
     for name, parameter in parameters:
         if parameter.requires_grad:
-            plain = parameter.ndim <= 1 or name.endswith(("_token", "_embed"))
+            plain = parameter.ndim <= 1 or name.endswith(("_token", "positions.embedding"))
             (free if plain else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]

@@ -32,18 +32,35 @@ def compose_record(
         command=job.command,
         commit=git_commit(),
         data=_data(data),
-        teachers={name: _without_none(facts) for name, facts in module.pool.describe(device).items()},
+        teachers={name: _without_none(facts) for name, facts in _teachers(module, device).items()},
         normalizers={name: _describe(normalizer) for name, normalizer in run.arm.normalizers.items()},
         metrics={name: Metric(value=v, unit="fraction", higher_is_better=True) for name, v in probes.items()},
         teacher_metrics={} if scores is None else scores.matching,
         history=[HistoryPoint(**point) for point in run.history],
         steps=steps,
-        images=steps * data.source.batch_size,
+        images=_images(module, steps),
         wall_time_s=run.seconds,
         images_per_s=run.images_seen * world_size() / max(run.train_seconds, 1e-9),
         corrupt_images=len(run.corrupt_names),
         versions=facts.versions,
         device=facts.device | {"arms": len(module.arms)},
+    )
+
+
+def _teachers(module: Distiller, device: str) -> dict[str, dict[str, str | int | None]]:
+    """What identifies each teacher, where it was seen first."""
+    found: dict[str, dict[str, str | int | None]] = {}
+    for stage in module.stages:
+        for share in stage.shares.values():
+            found = share.train.pool.describe(device) | found
+    return found
+
+
+def _images(module: Distiller, steps: int) -> int:
+    """Images of the first `steps` steps, over all processes."""
+    return sum(
+        max(0, min(steps, stage.end) - stage.first) * sum(share.batch_size for share in stage.shares.values())
+        for stage in module.stages
     )
 
 

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from phis_lab.distill.keeper import ArmRun
 from phis_lab.distill.module import Distiller
+from phis_lab.distill.stages import images_of
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 30.0
@@ -62,7 +63,7 @@ class ProgressLine(L.Callback):
         """Move the bar, or speak."""
         assert isinstance(pl_module, Distiller)
         now = time.perf_counter()
-        self._images += len(batch.images)
+        self._images += images_of(batch)
         rate = self._images * trainer.world_size / (now - self._started)
         if self._live is not None:
             self._bar.update(self._task, completed=pl_module.steps_done, rate=f"{rate:,.0f} images/s")

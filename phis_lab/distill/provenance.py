@@ -9,9 +9,9 @@ from phis_lab.teachers import Grid
 log = logging.getLogger(__name__)
 
 
-def moments_file(folder: Path, teacher: str, grid: Grid) -> Path:
-    """Where the moments of a teacher on a grid are kept."""
-    return folder / f"{teacher}-{grid[0]}x{grid[1]}.safetensors"
+def moments_file(folder: Path, facts: Mapping[str, str], grid: Grid) -> Path:
+    """Where the moments of a teacher, at the image size that `facts` tells, on a grid are kept."""
+    return folder / f"{facts['teacher']}-{facts['image_size']}px-{grid[0]}x{grid[1]}.safetensors"
 
 
 def provenance_of(facts: Mapping[str, str], grid: Grid) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from phis_lab.shapes import Float, Int64
 from phis_lab.teachers import Features, Grid, TeacherPool, match_grid
 from phis_lab.teachers.store import FeatureStore, MemoryStore, bytes_per_image, gigabytes
 
+Match = Literal["student", "larger"]
 log = logging.getLogger(__name__)
 
 
@@ -23,6 +25,8 @@ class FeatureProvider:
         views: fixed augmented views per image; None when every epoch draws a fresh one, and nothing is remembered.
         memory_gb: features of fixed views are kept in memory when all of them fit into this many GB.
         store: features of these images on disk, which then are all that is ever given out.
+        match: "student" resamples spatial features to the student's grid (PHI-S, section 3); "larger" to the finer
+            of both grids, and the arms resample their predictions (AM-RADIO, section 3.4).
     """
 
     def __init__(
@@ -33,7 +37,9 @@ class FeatureProvider:
         views: int | None,
         memory_gb: float,
         store: FeatureStore | None = None,
+        match: Match = "student",
     ) -> None:
+        self.match: Match = match
         self.pool, self.grids, self.images, self.views = pool, sorted(set(grids)), images, views
         self.memory_gb, self.store = memory_gb, store
         self._memory: MemoryStore | None = None
@@ -65,10 +71,20 @@ class FeatureProvider:
             if kept is not None and kept.has(keys):
                 return kept.read(keys, images.device)
         native = self.pool(images)
-        matched = {grid: {name: _match(features, grid) for name, features in native.items()} for grid in self.grids}
+        matched = {grid: {name: self._matched(f, grid) for name, f in native.items()} for grid in self.grids}
         if keys is not None and self._remembers:
             self._remember(keys, matched)
         return matched
+
+    def _matched(self, features: Features, grid: Grid) -> Features:
+        if self.match == "larger" and features.spatial is not None:
+            rows, columns = features.spatial.shape[1:3]
+            grid = max(rows, grid[0]), max(columns, grid[1])
+        return _match(features, grid)
+
+    def forget(self) -> None:
+        """Free what is remembered."""
+        self._memory = None
 
     def _remember(self, keys: Int64[Tensor, "b 2"], matched: dict[Grid, dict[str, Features]]) -> None:
         if self._memory is None:

@@ -23,7 +23,7 @@ from phis_lab.distill.module import Distiller, Start
 from phis_lab.distill.options import TrainerOptions
 from phis_lab.distill.outcome import compose_record
 from phis_lab.distill.progress import ProgressLine
-from phis_lab.distill.provider import FeatureProvider
+from phis_lab.distill.stages import Stage
 from phis_lab.distill.status import StatusFiles
 from phis_lab.strategies import DataParallel, Single
 from phis_lab.tracking import LoggerSet, RunInfo, write_record
@@ -45,7 +45,7 @@ class Group:
     options: TrainerOptions
     strategy: Single | DataParallel
     data: DataModule
-    provider: FeatureProvider
+    stages: Sequence[Stage]
     estimation: Estimation
     evaluation: Evaluation
 
@@ -63,8 +63,7 @@ def train_group(group: Group) -> None:
     def on_scores(label: str, step: int, scores: Scores) -> None:
         group.loggers[label].log(_flat(scores), step)
 
-    loader, every = group.data.eval_loader, group.options.checkpoint_every
-    keeper = Keeper(runs, group.evaluation, loader, stop, every, on_scores)
+    keeper = Keeper(runs, group.evaluation, stop, group.options.checkpoint_every, on_scores)
     module.failed = lambda label: _record_failure(group, module, keeper, label)
     try:
         for run in runs:
@@ -109,12 +108,12 @@ def _resume(group: Group) -> tuple[list[ArmRun], Distiller]:
         runs.append(run)
     module = Distiller(
         group.arms,
-        group.provider,
+        group.stages,
         group.estimation,
-        group.options.max_steps,
         starts,
         log_every=group.options.log_every,
         logged=lambda key, values, step: group.loggers[key].log(values, step),
+        shift_seed=group.data.source.seed,
     )
     group.data.start_step = module.steps_done
     _say_where(runs, module)

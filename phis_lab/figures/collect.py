@@ -29,13 +29,15 @@ class TestFeatures:
     def __init__(self, group: Group, images: int) -> None:
         self.group, self.images = group, min(images, len(group.data.source.test))
         self.device = torch.device(group.options.device)
-        self.grids = sorted({arm.grid for arm in group.arms.values()})
-        pool = group.provider.pool.to(self.device)
+        self._share = group.stages[-1].main
+        self.size = self._share.plan.size
+        self.grids = sorted({arm.grid_at(self.size) for arm in group.arms.values()})
+        pool = self._share.train.pool.to(self.device)
         self._provider = FeatureProvider(pool, self.grids, self.images, 1, group.options.memory_gb)
 
     def __iter__(self) -> Iterator[tuple[Tensor, GridFeatures]]:
         batch: Batch
-        for batch in self.group.data.eval_loader("test", self.images, labelled=False).batches:
+        for batch in self._share.loader("test", self.images, False).batches:
             on_device = batch.images.to(self.device)
             yield on_device, self._provider(on_device, batch.keys)
 
@@ -78,8 +80,8 @@ def channel_losses(features: TestFeatures, keys: Sequence[str]) -> dict[str, dic
     parts: dict[str, dict[str, list[Tensor]]] = {key: {} for key in keys}
     for images, by_grid in features:
         for key, arm in arms.items():
-            predictions = arm.predict(images)[1]
-            for teacher, spatial in _spatial(by_grid[arm.grid]):
+            predictions = arm.predict(images, features.size)[1]
+            for teacher, spatial in _spatial(by_grid[arm.grid_at(features.size)]):
                 predicted, target = predictions[teacher].spatial, arm.normalizers[teacher](spatial)
                 assert predicted is not None, "a head predicts what its teacher has"
                 error = (predicted - target).square().mean(dim=(1, 2))

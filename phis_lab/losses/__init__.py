@@ -1,13 +1,19 @@
 """Losses between a student's prediction and a teacher's features, and how they are balanced."""
 
 from phis_lab.losses.angle import AngleSummary, angular_dispersion, squared_angle
-from phis_lab.losses.balance import AdaLoss, Balancer, Uniform
+from phis_lab.losses.balance import AdaLoss, Balancer, TeacherDropping, Uniform
 from phis_lab.losses.functional import cosine, dampened_mse, hybrid, mse, smooth_l1
 from phis_lab.losses.modules import MSE, Cosine, DampenedMSE, HybridMSE, HybridSmoothL1, Loss, SmoothL1
+from phis_lab.losses.proteus import Proteus
 from phis_lab.losses.specmatch import SpecMatch, specmatch
+from phis_lab.losses.tintem import TinTeM, flattened_cosine
+from phis_lab.losses.unic import UNIC, unic
+from phis_lab.losses.vmf_sne import TEMPERATURES, vmf_sne
 
 __all__ = [
     "MSE",
+    "TEMPERATURES",
+    "UNIC",
     "AdaLoss",
     "AngleSummary",
     "Balancer",
@@ -16,15 +22,21 @@ __all__ = [
     "HybridMSE",
     "HybridSmoothL1",
     "Loss",
+    "Proteus",
     "SmoothL1",
     "SpecMatch",
+    "TeacherDropping",
+    "TinTeM",
     "Uniform",
     "angular_dispersion",
     "cosine",
     "dampened_mse",
+    "flattened_cosine",
     "hybrid",
     "mse",
     "smooth_l1",
     "specmatch",
     "squared_angle",
+    "unic",
+    "vmf_sne",
 ]

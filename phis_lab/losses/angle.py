@@ -78,6 +78,8 @@ class AngleSummary(Loss):
     dispersion: Tensor
     steps: Tensor
 
+    wants_summary = "of some"
+
     def __init__(self, spatial_loss: Loss, momentum: float = 0.999) -> None:
         super().__init__()
         if not 0 <= momentum < 1:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, mse_loss, smooth_l1_loss
 
-from phis_lab.losses.reduction import aligned, per_image
+from phis_lab.losses.reduction import aligned, per_image, required
+from phis_lab.losses.vmf_sne import vmf_sne as vmf_sne
 from phis_lab.shapes import Float
 
 
@@ -95,3 +96,39 @@ def hybrid(
         ValueError: the shapes differ.
     """
     return cosine_weight * cosine(pred, target) + (1 - cosine_weight) * regression(pred, target)
+
+
+def unic(
+    pred_summary: Float[Tensor, "batch _"] | None,
+    pred_spatial: Float[Tensor, "batch *tokens _"] | None,
+    target_summary: Float[Tensor, "..."] | None,
+    target_spatial: Float[Tensor, "..."] | None,
+) -> Float[Tensor, " batch"]:
+    """Half direction and half value for each token: one number per image and teacher, for standardised targets.
+
+    Of a token (1 - cos(x, y)) / 2 + l(x - y) / 2, where l is the smooth L1 with beta = 1, element by element and
+    averaged over channels. Averaged over the patches, then over summary and patches, so that all patches together
+    weigh as much as the summary. A kind that the teacher lacks leaves the other alone.
+
+    Args:
+        pred_summary: what the student predicts.
+        pred_spatial: the same for the patches.
+        target_summary: the teacher's; None where it has none.
+        target_spatial: the same for the patches.
+
+    Raises:
+        ValueError: shapes differ, a prediction that the teacher calls for is missing, or it has neither kind.
+
+    Source:
+        UNIC (arXiv 2408.05088), eq. 1 and 2. Its eq. 6 has the smooth L1 of the norm of x - y; its numbers come from
+        the element-wise one.
+    """
+    kinds = {"summary": (pred_summary, target_summary), "spatial": (pred_spatial, target_spatial)}
+    losses = [
+        hybrid(required(pred, kind), target, smooth_l1, cosine_weight=0.5)
+        for kind, (pred, target) in kinds.items()
+        if target is not None
+    ]
+    if not losses:
+        raise ValueError("the teacher has neither a summary nor spatial features; leave it out of the set")
+    return torch.stack(losses).mean(dim=0)

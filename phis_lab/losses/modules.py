@@ -2,11 +2,14 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import partial
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from phis_lab.losses.functional import cosine, dampened_mse, hybrid, mse, smooth_l1
+from phis_lab.losses.reduction import required
 from phis_lab.shapes import Float
 
 
@@ -16,6 +19,23 @@ class Loss(nn.Module, ABC):
     A subclass says how spatial features are compared. Summaries are compared by cosine and never normalised
     (PHI-S, section 2), unless a subclass overrides `summary` too.
     """
+
+    wants_summary: ClassVar[Literal["of none", "of some", "of every"]] = "of none"
+    """Of which teachers it needs a summary."""
+
+    def check(self, summary_dims: Mapping[str, int | None]) -> None:
+        """Raise ValueError where teachers lack a summary that the loss wants.
+
+        Args:
+            summary_dims: width of each teacher's summary by name; None where there is none.
+        """
+        without = [name for name, dim in summary_dims.items() if dim is None]
+        enough = {"of none": True, "of some": len(without) < len(summary_dims), "of every": not without}
+        if not enough[self.wants_summary]:
+            raise ValueError(
+                f"{type(self).__name__} wants a summary {self.wants_summary} teacher, and there is none of "
+                f"{', '.join(without)}; choose another loss or other teachers"
+            )
 
     @abstractmethod
     def spatial(
@@ -41,9 +61,9 @@ class Loss(nn.Module, ABC):
         """
         rows = {}
         if target_spatial is not None:
-            rows["spatial"] = self.spatial(_required(pred_spatial, "spatial"), target_spatial)
+            rows["spatial"] = self.spatial(required(pred_spatial, "spatial"), target_spatial)
         if target_summary is not None:
-            rows["summary"] = self.summary(_required(pred_summary, "summary"), target_summary)
+            rows["summary"] = self.summary(required(pred_summary, "summary"), target_summary)
         return rows
 
 
@@ -119,12 +139,6 @@ class HybridSmoothL1(Loss):
     def spatial(self, pred: Tensor, target: Tensor) -> Tensor:
         """See `functional.hybrid`."""
         return hybrid(pred, target, partial(smooth_l1, beta=self.beta), self.cosine_weight)
-
-
-def _required(pred: Tensor | None, kind: str) -> Tensor:
-    if pred is None:
-        raise ValueError(f"the teacher has {kind} features but the prediction is None; give the student a {kind} head")
-    return pred
 
 
 def _share(cosine_weight: float) -> float:

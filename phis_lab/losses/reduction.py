@@ -26,3 +26,14 @@ def aligned(
 def per_image(values: Float[Tensor, "batch *rest"]) -> Float[Tensor, " batch"]:
     """Returns the mean over everything but the first axis."""
     return values.reshape(len(values), -1).mean(dim=1)
+
+
+def required(pred: Float[Tensor, "..."] | None, kind: str) -> Float[Tensor, "..."]:
+    """Returns a prediction that the teacher calls for.
+
+    Raises:
+        ValueError: it is missing.
+    """
+    if pred is None:
+        raise ValueError(f"the teacher has {kind} features but the prediction is None; give the student a {kind} head")
+    return pred

@@ -1,8 +1,10 @@
 """Invertible affine maps of teacher features; torch is their only requirement."""
 
 from phis_lab.normalizers.base import Normalizer, NotFittedError
+from phis_lab.normalizers.batch_standardize import BatchStandardize
 from phis_lab.normalizers.center_scale import CenterScale
 from phis_lab.normalizers.elementwise import ElementwiseNormalizer
+from phis_lab.normalizers.ema_standardize import EMAStandardize
 from phis_lab.normalizers.global_standardize import GlobalStandardize
 from phis_lab.normalizers.hadamard_whiten import HadamardWhiten
 from phis_lab.normalizers.identity import Identity
@@ -12,11 +14,14 @@ from phis_lab.normalizers.pca_scale import PCAScale
 from phis_lab.normalizers.pca_whiten import PCAWhiten
 from phis_lab.normalizers.phis import PhiS
 from phis_lab.normalizers.random_rotation_scale import RandomRotationScale
+from phis_lab.normalizers.running import RunningStandardize
 from phis_lab.normalizers.standardize import Standardize
 from phis_lab.normalizers.zca_whiten import ZCAWhiten
 
 __all__ = [
+    "BatchStandardize",
     "CenterScale",
+    "EMAStandardize",
     "ElementwiseNormalizer",
     "GlobalStandardize",
     "HadamardWhiten",
@@ -29,6 +34,7 @@ __all__ = [
     "PartialWhiten",
     "PhiS",
     "RandomRotationScale",
+    "RunningStandardize",
     "Standardize",
     "ZCAWhiten",
 ]

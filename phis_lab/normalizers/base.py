@@ -37,6 +37,9 @@ class Normalizer(nn.Module, ABC):
     needs_covariance: ClassVar[bool] = False
     """Whether `fit` needs full moments; if not, `Moments(dim, diagonal=True)` will do."""
 
+    normalizes_summary: ClassVar[bool] = False
+    """Whether a teacher's summary gets an instance of its own, or stays as it is as in PHI-S."""
+
     fitted: Tensor
     shift: Tensor
 
@@ -87,6 +90,9 @@ class Normalizer(nn.Module, ABC):
         self.fitted = torch.ones_like(self.fitted)
         _restart(self)
         return self
+
+    def schedule(self, progress: float) -> None:
+        """Tells how much of the run is done, from 0 to 1, before each training step; a fixed map does not change."""
 
     @torch.inference_mode(False)
     @torch.no_grad()

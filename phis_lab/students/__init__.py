@@ -2,8 +2,19 @@
 
 import phis_lab._torchvision  # noqa: F401
 from phis_lab.students.backbone import Backbone, ViT
-from phis_lab.students.heads import MLPHead
+from phis_lab.students.heads import IdentityHead, LinearHead, MLPHead
+from phis_lab.students.ladder import LadderHead
 from phis_lab.students.pretrained import TimmViT
 from phis_lab.students.student import HeadFactory, Student
 
-__all__ = ["Backbone", "HeadFactory", "MLPHead", "Student", "TimmViT", "ViT"]
+__all__ = [
+    "Backbone",
+    "HeadFactory",
+    "IdentityHead",
+    "LadderHead",
+    "LinearHead",
+    "MLPHead",
+    "Student",
+    "TimmViT",
+    "ViT",
+]

@@ -1,6 +1,7 @@
-"""The student's backbone: a timm vision transformer that returns its class token and its patch tokens."""
+"""The student's backbone: a timm vision transformer that returns its class tokens and its patch tokens."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -9,21 +10,30 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from phis_lab.shapes import Float
+from phis_lab.students.positions import CroppedPositions, LearnedPositions
+from phis_lab.students.spectral import reparametrize
 from phis_lab.teachers import Features
+
+ClassTokens = Literal["shared", "per_teacher"]
 
 
 class Backbone(nn.Module):
     """Images in [0, 1] to the tokens of a vision transformer, after its final norm.
 
     Args:
-        vit: transformer with a class token, built for one square image size.
+        vit: transformer with a class token, built for one square image size and with `dynamic_img_size`.
         mean: of each colour channel, subtracted from the images.
         std: of each colour channel, by which they are divided.
+        class_tokens: "per_teacher" gives every teacher with a summary a class token of its own (PHI-S, section 3);
+            `Student` then calls `grow_class_tokens`.
+        cpe_max_size: cropped position embeddings (CPE, AM-RADIO) for images up to so many pixels; None keeps learned
+            ones of `image_size`, resampled for other sizes.
+        spectral: spectral reparametrisation of the blocks' linear layers (PHI-S, appendix A.7).
 
     Attributes:
         width: channels of the tokens.
-        grid: rows and columns of patch tokens.
-        image_size: side of the images in pixels; others are resized to it.
+        patch_size: side of a patch in pixels.
+        image_size: side of the images in pixels unless `forward` is told another one.
 
     Raises:
         ValueError: the image cannot be cut into patches.
@@ -32,25 +42,91 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, vit: VisionTransformer, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        vit: VisionTransformer,
+        mean: Sequence[float],
+        std: Sequence[float],
+        class_tokens: ClassTokens = "shared",
+        cpe_max_size: int | None = None,
+        spectral: bool = False,
+    ) -> None:
         super().__init__()
         self.vit = vit
         self.width: int = vit.embed_dim
-        self.grid: tuple[int, int] = vit.patch_embed.grid_size
+        self.patch_size: int = vit.patch_embed.patch_size[0]
         self.image_size: int = vit.patch_embed.img_size[0]
-        patch_size = vit.patch_embed.patch_size[0]
-        if self.image_size % patch_size:
-            raise ValueError(f"image_size must be a multiple of the patch of {patch_size}, got {self.image_size}")
+        self.class_tokens: ClassTokens = class_tokens
+        self.cpe_max_size = cpe_max_size
+        for option, size in (("image_size", self.image_size), ("cpe_max_size", cpe_max_size)):
+            if size is not None and size % self.patch_size:
+                raise ValueError(f"{option} must be a multiple of the patch of {self.patch_size}, got {size}")
+        embedding = self._take_positions()
+        self.positions: nn.Module = (
+            LearnedPositions(embedding)
+            if cpe_max_size is None
+            else CroppedPositions(embedding, cpe_max_size // self.patch_size)
+        )
+        if spectral:
+            reparametrize(vit.blocks)
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
-    def forward(self, images: Float[Tensor, "batch 3 _ _"]) -> Features:
-        """Returns the class token [batch, width] and the patch tokens [batch, h, w, width]."""
-        size = (self.image_size, self.image_size)
-        if images.shape[-2:] != size:
-            images = interpolate(images, size, mode="bilinear", antialias=True)
-        tokens = self.vit.forward_features((images - self.mean) / self.std)
-        return Features(tokens[:, 0], tokens[:, self.vit.num_prefix_tokens :].unflatten(1, self.grid))
+    def _take_positions(self) -> Tensor:
+        """Position embeddings of the patches [h, w, width]; those of the prefix are added to its tokens for good."""
+        vit = self.vit
+        positions: Tensor = vit.pos_embed.detach()[0]
+        if not vit.no_embed_class:
+            positions, prefix = positions[vit.num_prefix_tokens :], positions[: vit.num_prefix_tokens]
+            vit.cls_token.data += prefix[:1]
+            if vit.reg_token is not None:
+                vit.reg_token.data += prefix[1:]
+        vit.pos_embed = None
+        return positions.unflatten(0, vit.patch_embed.grid_size)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patch tokens at `image_size`."""
+        return self.grid_at(1.0)
+
+    def image_size_at(self, factor: float) -> int:
+        """Side in pixels of images `factor` times as large as `image_size`, in whole patches.
+
+        Raises:
+            ValueError: the cropped position embeddings are made for smaller ones.
+        """
+        side = max(1, round(self.image_size * factor / self.patch_size)) * self.patch_size
+        if self.cpe_max_size is not None and side > self.cpe_max_size:
+            raise ValueError(f"images of {side} px exceed student.cpe_max_size={self.cpe_max_size}; raise that")
+        return side
+
+    def grid_at(self, factor: float) -> tuple[int, int]:
+        """Rows and columns of patch tokens of such images."""
+        side = self.image_size_at(factor) // self.patch_size
+        return side, side
+
+    def grow_class_tokens(self, count: int) -> None:
+        """Make `count` class tokens, at least one, that all begin as copies of the first."""
+        self.vit.cls_token = nn.Parameter(self.vit.cls_token.detach()[:, :1].repeat(1, max(count, 1), 1))
+
+    def forward(self, images: Float[Tensor, "batch 3 _ _"], image_size: int | None = None) -> Features:
+        """Returns the class tokens side by side [batch, tokens * width] and the patch tokens [batch, h, w, width].
+
+        Args:
+            images: resized to `image_size` where they have another size.
+            image_size: a multiple of the patch; None takes the backbone's own.
+        """
+        side = image_size or self.image_size
+        if images.shape[-2:] != (side, side):
+            images = interpolate(images, (side, side), mode="bilinear", antialias=True)
+        patches = self.vit.patch_embed((images - self.mean) / self.std)
+        grid = patches.shape[1:3]
+        patches = (patches + self.positions(grid, len(patches))).flatten(1, 2)
+        prefix = [token for token in (self.vit.cls_token, self.vit.reg_token) if token is not None]
+        tokens = torch.cat([*(token.expand(len(patches), -1, -1) for token in prefix), patches], dim=1)
+        tokens = self.vit.norm(self.vit.blocks(self.vit.norm_pre(self.vit.pos_drop(tokens))))
+        own, before = prefix[0].shape[1], sum(token.shape[1] for token in prefix)
+        return Features(tokens[:, :own].flatten(1), tokens[:, before:].unflatten(1, grid))
 
 
 class ViT(Backbone):
@@ -63,6 +139,9 @@ class ViT(Backbone):
         depth: number of blocks.
         heads: attention heads of each block.
         drop_path: rate of stochastic depth at the last block, from 0 at the first.
+        class_tokens: see `Backbone`.
+        cpe_max_size: see `Backbone`.
+        spectral: see `Backbone`.
 
     Raises:
         ValueError: the image cannot be cut into patches, or the width into heads.
@@ -77,6 +156,9 @@ class ViT(Backbone):
         depth: int = 6,
         heads: int = 3,
         drop_path: float = 0.0,
+        class_tokens: ClassTokens = "shared",
+        cpe_max_size: int | None = None,
+        spectral: bool = False,
     ) -> None:
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, got width {width} and {heads} heads")
@@ -88,5 +170,7 @@ class ViT(Backbone):
             num_heads=heads,
             drop_path_rate=drop_path,
             num_classes=0,
+            dynamic_img_size=True,
         )
-        super().__init__(vit, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+        super().__init__(vit, mean, std, class_tokens, cpe_max_size, spectral)

@@ -1,5 +1,8 @@
 """Heads: from the student's width to the channels of one teacher."""
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor, nn
 
 from phis_lab.shapes import Float
@@ -14,15 +17,33 @@ class MLPHead(nn.Module):
     Args:
         in_dim: width of the student.
         out_dim: channels of the teacher's feature.
-        hidden: width between the layers; None takes `widest`.
+        hidden: width between the layers; None takes `hidden_ratio`.
+        hidden_ratio: the same in units of `in_dim`; None takes `widest`.
+        norm: False leaves out the LayerNorm; with `hidden_ratio=4` that is UNIC's basic projector.
         widest: the widest feature of any teacher, which `Student` passes; None takes `out_dim`.
+
+    Raises:
+        ValueError: both `hidden` and `hidden_ratio` are given.
     """
 
-    def __init__(self, in_dim: int, out_dim: int, hidden: int | None = None, *, widest: int | None = None) -> None:
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        hidden: int | None = None,
+        hidden_ratio: Annotated[float | int, Field(gt=0)] | None = None,
+        norm: bool = True,
+        *,
+        widest: int | None = None,
+    ) -> None:
         super().__init__()
+        if hidden is not None and hidden_ratio is not None:
+            raise ValueError(f"hidden={hidden} and hidden_ratio={hidden_ratio} both set one width; give one of them")
+        if hidden_ratio is not None:
+            hidden = max(1, round(hidden_ratio * in_dim))
         hidden = hidden or widest or out_dim
         self.input = nn.Linear(in_dim, hidden)
-        self.norm = nn.LayerNorm(hidden)
+        self.norm = nn.LayerNorm(hidden) if norm else nn.Identity()
         self.activation = nn.GELU()
         self.output = nn.Linear(hidden, out_dim)
 
@@ -30,3 +51,51 @@ class MLPHead(nn.Module):
         """Returns the prediction for each token."""
         prediction: Tensor = self.output(self.activation(self.norm(self.input(tokens))))
         return prediction
+
+
+class LinearHead(nn.Module):
+    """LayerNorm and one linear layer, `output`: Proteus' head.
+
+    Args:
+        in_dim: width of the student.
+        out_dim: channels of the teacher's feature.
+        norm: False leaves out the LayerNorm.
+        widest: the widest feature of any teacher, which changes nothing here.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, norm: bool = True, *, widest: int | None = None) -> None:
+        super().__init__()
+        del widest
+        self.norm = nn.LayerNorm(in_dim) if norm else nn.Identity()
+        self.output = nn.Linear(in_dim, out_dim)
+
+    def forward(self, tokens: Float[Tensor, "*tokens in_dim"]) -> Float[Tensor, "*tokens out_dim"]:
+        """Returns the prediction for each token."""
+        prediction: Tensor = self.output(self.norm(tokens))
+        return prediction
+
+
+class IdentityHead(nn.Module):
+    """No head: the student's tokens are the prediction, as in TinTeM.
+
+    Args:
+        in_dim: width of the student.
+        out_dim: channels of the target, which must be as many.
+        widest: the widest feature of any teacher, which changes nothing here.
+
+    Raises:
+        ValueError: the target has another number of channels.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, *, widest: int | None = None) -> None:
+        super().__init__()
+        del widest
+        if in_dim != out_dim:
+            raise ValueError(
+                f"without a head the target must be as wide as the student, {in_dim}, got {out_dim}; let the normaliser "
+                "compress the teacher to the student's width, or choose another head"
+            )
+
+    def forward(self, tokens: Float[Tensor, "*tokens dim"]) -> Float[Tensor, "*tokens dim"]:
+        """Returns the tokens."""
+        return tokens

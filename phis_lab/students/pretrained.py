@@ -6,7 +6,7 @@ import timm
 from timm.models import VisionTransformer, is_model_in_modules
 from timm.models.vision_transformer import checkpoint_filter_fn
 
-from phis_lab.students.backbone import Backbone
+from phis_lab.students.backbone import Backbone, ClassTokens
 from phis_lab.teachers.timm import hub_file
 from phis_lab.teachers.weights import MissingWeightsError, local_file, read_state, require_hub
 
@@ -21,6 +21,9 @@ class TimmViT(Backbone):
         image_size: side of the images in pixels, a multiple of the model's patch.
         pretrained: takes the weights from the hub unless `weights` is given; False keeps timm's random ones.
         weights: local file of weights (safetensors or a PyTorch state dict) to use in place of the hub's.
+        class_tokens: see `Backbone`.
+        cpe_max_size: see `Backbone`.
+        spectral: see `Backbone`.
 
     Raises:
         ValueError: timm does not know the model, it has no class token, the image cannot be cut into patches,
@@ -33,12 +36,16 @@ class TimmViT(Backbone):
         image_size: int = 256,
         pretrained: bool = True,
         weights: str | None = None,
+        class_tokens: ClassTokens = "shared",
+        cpe_max_size: int | None = None,
+        spectral: bool = False,
     ) -> None:
         file = _find(model, pretrained, weights)
         vit = _create(model, image_size)
         if file is not None:
             _load(vit, file)
-        super().__init__(vit, vit.pretrained_cfg["mean"], vit.pretrained_cfg["std"])
+        colours = vit.pretrained_cfg
+        super().__init__(vit, colours["mean"], colours["std"], class_tokens, cpe_max_size, spectral)
 
 
 def _find(model: str, pretrained: bool, weights: str | None) -> Path | None:
@@ -56,7 +63,7 @@ def _find(model: str, pretrained: bool, weights: str | None) -> Path | None:
 
 def _create(model: str, image_size: int) -> VisionTransformer:
     if is_model_in_modules(model.partition(".")[0], ["vision_transformer"]):
-        vit = timm.create_model(model, img_size=image_size, num_classes=0)
+        vit = timm.create_model(model, img_size=image_size, num_classes=0, dynamic_img_size=True)
         if vit.global_pool == "token":
             return vit
     raise ValueError(f"{model} is not a vision transformer whose class token is its summary; choose one that is")

@@ -1,6 +1,6 @@
 """The student: one backbone and, per teacher, a head for each kind of feature that the teacher has."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -21,7 +21,8 @@ class HeadFactory(Protocol):
 class Student(nn.Module):
     """Predicts the features of every teacher from one backbone's tokens.
 
-    Summaries are predicted from the class token, spatial features from the patch tokens, on their grid.
+    Summaries are predicted from the class token, or from each teacher's own one, spatial features from the patch
+    tokens, on their grid.
 
     Args:
         backbone: makes the tokens.
@@ -47,16 +48,33 @@ class Student(nn.Module):
                 self.summary_heads[name] = head(backbone.width, summary_dim, widest=widest)
             if spatial_dim is not None:
                 self.spatial_heads[name] = head(backbone.width, spatial_dim, widest=widest)
+        own = backbone.class_tokens == "per_teacher"
+        self._class_token = {name: place if own else 0 for place, name in enumerate(self.summary_heads)}
+        if own:
+            backbone.grow_class_tokens(len(self.summary_heads))
 
-    def forward(self, images: Float[Tensor, "batch 3 h w"]) -> tuple[Features, dict[str, Features]]:
-        """Returns the backbone's tokens and, per teacher, the prediction of its features."""
-        tokens = self.backbone(images)
+    def forward(
+        self,
+        images: Float[Tensor, "batch 3 h w"],
+        image_size: int | None = None,
+        teachers: Collection[str] | None = None,
+    ) -> tuple[Features, dict[str, Features]]:
+        """Returns the backbone's tokens and, per teacher, the prediction of its features.
+
+        Args:
+            images: in [0, 1].
+            image_size: at which the backbone sees them; None for its own.
+            teachers: of whom predictions are wanted; None for all.
+        """
+        tokens = self.backbone(images, image_size)
+        wanted = self.teachers if teachers is None else [name for name in self.teachers if name in teachers]
+        classes = tokens.summary.unflatten(1, (-1, self.backbone.width))
         predictions = {
             name: Features(
-                _apply(self.summary_heads, name, tokens.summary),
+                _apply(self.summary_heads, name, classes[:, self._class_token.get(name, 0)]),
                 _apply(self.spatial_heads, name, tokens.spatial),
             )
-            for name in self.teachers
+            for name in wanted
         }
         return tokens, predictions
 

@@ -7,8 +7,8 @@ package is cheap.
 import phis_lab._torchvision  # noqa: F401
 from phis_lab.teachers.base import Features, Teacher
 from phis_lab.teachers.grid import Grid, match_grid
+from phis_lab.teachers.image_sizes import at_image_size, at_smallest_sizes, share_parameters
 from phis_lab.teachers.pool import TeacherPool
-from phis_lab.teachers.smallest import at_smallest_sizes
 from phis_lab.teachers.weights import MissingWeightsError, Weights, check_available
 
 __all__ = [
@@ -18,7 +18,9 @@ __all__ = [
     "Teacher",
     "TeacherPool",
     "Weights",
+    "at_image_size",
     "at_smallest_sizes",
     "check_available",
     "match_grid",
+    "share_parameters",
 ]

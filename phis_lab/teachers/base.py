@@ -113,7 +113,10 @@ class Teacher(nn.Module, ABC):
 
         `forward` checks that, and a check makes a GPU wait.
         """
-        return self.features(self.pixels(images))
+        features = self.features(self.pixels(images))
+        if features.spatial is None:
+            return features
+        return Features(features.summary, self.pixels.occupied(features.spatial, images))
 
     def train(self, mode: bool = True) -> "Teacher":
         """Stays in evaluation mode whatever `mode` says."""

@@ -25,6 +25,8 @@ class Pixels(nn.Module):
         std: likewise. A network for pixels in [0, 255] has its mean and std divided by 255.
         bgr: the network sees blue first.
         interpolation: the filter that the network was trained with; bicubic overshoot is clipped.
+        padded_cell: pixels of a cell of the features where smaller images are not enlarged but padded, right and below,
+            with zeros after the normalisation, as SAM does; None enlarges them. Their sides become whole cells.
     """
 
     mean: Tensor
@@ -37,11 +39,13 @@ class Pixels(nn.Module):
         std: Sequence[float] = IMAGENET_STD,
         bgr: bool = False,
         interpolation: Interpolation = "bilinear",
+        padded_cell: int | None = None,
     ) -> None:
         super().__init__()
         self.image_size = image_size
         self.bgr = bgr
         self.interpolation = interpolation
+        self.padded_cell = padded_cell
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
@@ -50,16 +54,31 @@ class Pixels(nn.Module):
         x = self.resize(images)
         if self.bgr:
             x = x.flip(1)
-        return (x - self.mean) / self.std
+        x = (x - self.mean) / self.std
+        below, right = (self.image_size - side for side in x.shape[-2:])
+        return functional.pad(x, (0, right, 0, below)) if below or right else x
 
-    def resize(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 size size"]:
+    def resize(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h2 w2"]:
         """Does the first part of `forward`; images of the right size pass through."""
         images = images.float()
-        size = (self.image_size, self.image_size)
+        size = self._extent(images.shape[-2]), self._extent(images.shape[-1])
         if images.shape[-2:] == size:
             return images
         resized = functional.interpolate(images, size, mode=self.interpolation, align_corners=False, antialias=True)
         return resized.clamp(0.0, 1.0) if self.interpolation == "bicubic" else resized
+
+    def occupied(self, spatial: Float[Tensor, "b h w c"], images: Tensor) -> Float[Tensor, "b h2 w2 c"]:
+        """Crops features to the cells that lie on the image and not on the padding."""
+        if self.padded_cell is None:
+            return spatial
+        rows, columns = (self._extent(side) // self.padded_cell for side in images.shape[-2:])
+        return spatial[:, :rows, :columns]
+
+    def _extent(self, side: int) -> int:
+        """Pixels that an image side of so many takes on the canvas."""
+        if self.padded_cell is None:
+            return self.image_size
+        return min(self.image_size, max(1, round(side / self.padded_cell)) * self.padded_cell)
 
 
 def check_images(images: Tensor) -> None:

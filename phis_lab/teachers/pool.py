@@ -1,6 +1,6 @@
 """All teachers of a run, as one function of the images."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Literal
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features, Teacher
+from phis_lab.teachers.grid import Grid
 from phis_lab.teachers.pixels import check_images
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -77,11 +78,40 @@ class TeacherPool(nn.Module):
             for name, teacher in self.teachers.items()
         }
 
+    def check_grids(self, image_size: int, grids: Iterable[Grid], finer_students: bool = False) -> None:
+        """Refuse students whose grids are finer than a teacher's, by one blank image per teacher.
+
+        Args:
+            image_size: side of the images that will be given.
+            grids: token grids of the students.
+            finer_students: allow them: their predictions are compared on their own, finer grid.
+
+        Raises:
+            ValueError: naming the teacher and both grids.
+        """
+        rows, columns = (max(sizes) for sizes in zip(*grids, strict=True))
+        device = next(self.parameters_of_teachers(), torch.empty(0)).device
+        blank = torch.zeros(1, 3, image_size, image_size, device=device)
+        for name, teacher in self.teachers.items() if not finer_students else ():
+            spatial = teacher(blank).spatial
+            if spatial is not None and (spatial.shape[1] < rows or spatial.shape[2] < columns):
+                raise ValueError(
+                    f"the student's grid of {rows}x{columns} tokens is finer than the {spatial.shape[1]}x"
+                    f"{spatial.shape[2]} features of teacher '{name}' at {teacher.image_size} px: raise "
+                    f"teachers.{name}.image_size, or compare on the finer grid with teachers.match=larger"
+                )
+
+    def parameters_of_teachers(self) -> Iterator[nn.Parameter]:
+        """The frozen parameters, which `parameters` does not give."""
+        for teacher in self.teachers.values():
+            yield from teacher.parameters()
+
     def _by_resizing(self) -> list[list[str]]:
         """The teachers' names, those together that see the same pixels before normalisation."""
-        groups: dict[tuple[int, str], list[str]] = {}
+        groups: dict[tuple[int, str, int | None], list[str]] = {}
         for name, teacher in self.teachers.items():
-            groups.setdefault((teacher.pixels.image_size, teacher.pixels.interpolation), []).append(name)
+            pixels = teacher.pixels
+            groups.setdefault((pixels.image_size, pixels.interpolation, pixels.padded_cell), []).append(name)
         return list(groups.values())
 
     def _run(self, teacher: Teacher, parts: Sequence[Tensor], count: int) -> Features:

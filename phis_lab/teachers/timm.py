@@ -35,6 +35,11 @@ class TimmTeacher(Teacher):
         architecture: arguments that change the architecture (`{embed_dim: 64, depth: 2}`), for small random
             copies.
         spatial_scale: constant factor on the spatial features.
+        fit: "resize" enlarges images to `image_size`; "pad" puts smaller ones on a canvas of that size and crops their
+            features out, for SAM's suffer from enlarged images (PHI-S, section 3).
+
+    Raises:
+        ValueError: fit is "pad" and the model has a summary, which would see the padding.
     """
 
     def __init__(
@@ -48,7 +53,10 @@ class TimmTeacher(Teacher):
         summary: Literal["class_token", "pooled"] | None = None,
         architecture: dict[str, int] | None = None,
         spatial_scale: float = 1.0,
+        fit: Literal["resize", "pad"] = "resize",
     ) -> None:
+        if fit == "pad" and summary is not None:
+            raise ValueError("fit=pad crops spatial features, and a summary would see the padding; use summary=null")
         found = find_weights(name, weights, hub_file(model, weights))
         network = build_timm(model, image_size, found[0] if found else None, architecture or {})
         if summary == "class_token" and getattr(network, "cls_token", None) is None:
@@ -62,9 +70,15 @@ class TimmTeacher(Teacher):
         super().__init__(
             name=name,
             network=network,
-            pixels=Pixels(image_size, config["mean"], config["std"], interpolation=config["interpolation"]),
+            pixels=Pixels(
+                image_size,
+                config["mean"],
+                config["std"],
+                interpolation=config["interpolation"],
+                padded_cell=timm_stride(model, architecture or {}) if fit == "pad" else None,
+            ),
             weights=Weights.of_file(*found) if found else Weights.of_parameters(network.state_dict()),
-            layer=f"{model}:{spatial}",
+            layer=f"{model}:{spatial}" + (":padded" if fit == "pad" else ""),
             spatial_dim=network.num_features if spatial == "final" else blocks_dim,
             summary_dim={"class_token": network.num_features, "pooled": network.head_hidden_size}.get(summary or ""),
         )

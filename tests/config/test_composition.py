@@ -15,6 +15,8 @@ NEEDED = {
     "data=webdataset": ["data.root=x"],
     "estimation=offline": ["estimation.moments=."],
     "scale=paper": ["data.root=x"],
+    "stages=one_teacher_per_image": ["teachers=tiny_set"],
+    "stages=phis": ["teachers=tiny_set"],
 }
 FILES = sorted(file.relative_to(CONF) for file in CONF.glob("*/**/*.yaml"))
 GROUPS = ["{}={}".format(*file.with_suffix("").as_posix().split("/", 1)) for file in FILES]

@@ -22,7 +22,7 @@ def test_a_run_records_the_image_sizes_that_its_teachers_see(
 ) -> None:
     caplog.set_level(logging.INFO)
     chosen = job(f"teachers.smallest={smallest}")
-    pool = assemble([chosen], {chosen.folder: "phis"}).provider.pool
+    pool = assemble([chosen], {chosen.folder: "phis"}).stages[0].main.train.pool
     assert [facts["image_size"] for facts in pool.describe().values()] == expected
     said = "teacher sam_h sees 64 px instead of 128 (grid 4 x 4 instead of 8 x 8)"
     assert (said in caplog.text) == (smallest == "true")

@@ -15,30 +15,34 @@ def digits(steps=6, views=None, **options):
     return DataModule(Digits(**options), Augmentation(8, views=views), steps)
 
 
-def assert_same(batches, others):
-    assert len(batches) == len(others)
-    for batch, other in zip(batches, others, strict=True):
+def batches(data):
+    return [step["all"] for step in data.train_dataloader()]
+
+
+def assert_same(some, others):
+    assert len(some) == len(others)
+    for batch, other in zip(some, others, strict=True):
         assert torch.equal(batch.images, other.images)
         assert torch.equal(batch.keys, other.keys)
 
 
 def test_a_batch_holds_images_in_zero_to_one_with_their_keys():
-    batches = list(digits().train_dataloader())
-    assert [batch.images.shape for batch in batches] == [(20, 3, 8, 8)] * 6
-    assert all(0 <= batch.images.min() <= batch.images.max() <= 1 for batch in batches)
-    assert batches[0].keys.dtype == torch.int64
-    assert [batch.keys[:, 1].unique().tolist() for batch in batches] == [[0]] * 3 + [[1]] * 3
-    assert batches[0].corrupt == []
+    steps = batches(digits())
+    assert [batch.images.shape for batch in steps] == [(20, 3, 8, 8)] * 6
+    assert all(0 <= batch.images.min() <= batch.images.max() <= 1 for batch in steps)
+    assert steps[0].keys.dtype == torch.int64
+    assert [batch.keys[:, 1].unique().tolist() for batch in steps] == [[0]] * 3 + [[1]] * 3
+    assert steps[0].corrupt == []
 
 
 def test_a_resumed_run_sees_the_pixels_of_an_uninterrupted_one():
     resumed = digits()
     resumed.start_step = 4
-    assert_same(list(resumed.train_dataloader()), list(digits().train_dataloader())[4:])
+    assert_same(batches(resumed), batches(digits())[4:])
 
 
 def test_the_pixels_do_not_depend_on_the_number_of_workers():
-    assert_same(list(digits(workers=2).train_dataloader()), list(digits().train_dataloader()))
+    assert_same(batches(digits(workers=2)), batches(digits()))
 
 
 def test_two_processes_share_the_batch_of_one():
@@ -46,27 +50,27 @@ def test_two_processes_share_the_batch_of_one():
     for rank in range(2):
         data = digits()
         data.trainer = SimpleNamespace(global_rank=rank, world_size=2)
-        halves.append(list(data.train_dataloader()))
+        halves.append(batches(data))
     joined = [
         first._replace(images=torch.cat([first.images, second.images]), keys=torch.cat([first.keys, second.keys]))
         for first, second in zip(*halves, strict=True)
     ]
-    assert_same(joined, list(digits().train_dataloader()))
+    assert_same(joined, batches(digits()))
 
 
 def test_fixed_views_repeat_their_pixels_and_fresh_ones_do_not():
     def by_key(batches):
         return {tuple(k): i for b in batches for k, i in zip(b.keys.tolist(), b.images, strict=True)}
 
-    fixed = digits(views=1).train_dataloader()
+    fixed = batches(digits(views=1))
     assert len(by_key(fixed)) == 60
-    fresh = by_key(digits().train_dataloader())
+    fresh = by_key(batches(digits()))
     assert len(fresh) == 120
     assert sum(torch.equal(fresh[index, 0], fresh[index, 1]) for index in range(60)) < 30
 
 
 def pixels_by_key(data):
-    return {tuple(k): i for b in data.train_dataloader() for k, i in zip(b.keys.tolist(), b.images, strict=True)}
+    return {tuple(k): i for b in batches(data) for k, i in zip(b.keys.tolist(), b.images, strict=True)}
 
 
 def test_fixed_views_are_the_same_for_every_seed_of_the_data_and_fresh_ones_are_not():
@@ -133,7 +137,7 @@ def test_whatever_changes_the_pixels_changes_the_identity_of_the_views(change):
 def test_loading_does_not_touch_the_global_random_stream():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    list(digits().train_dataloader())
+    batches(digits())
     list(digits().eval_loader("test", 20))
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -155,7 +159,7 @@ def test_images_without_labels_are_refused_only_where_the_labels_are_used(tmp_pa
         (tmp_path / split / "cat" / "1.png").write_bytes(png(1))
         (tmp_path / split / "2.png").write_bytes(png(2))
     data = DataModule(ImageFolder(root=str(tmp_path), batch_size=2), Augmentation(8), steps=1)
-    assert len(next(iter(data.train_dataloader())).images) == 2
+    assert len(batches(data)[0].images) == 2
     with pytest.raises(ValueError, match="this evaluation needs labels, 1 of 2 images have none"):
         data.eval_loader("train")
     ((images, labels),) = data.eval_loader("train", labelled=False)
@@ -172,8 +176,8 @@ class Watcher(lightning.LightningModule):
         self.seen = []
 
     def training_step(self, batch):
-        self.seen.append(batch.keys.tolist())
-        return self.layer(batch.images.mean().view(1)).sum()
+        self.seen.append(batch["all"].keys.tolist())
+        return self.layer(batch["all"].images.mean().view(1)).sum()
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
@@ -199,7 +203,7 @@ def fit(data, tmp_path, max_steps, checkpoint=None):
 @pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
 @pytest.mark.parametrize("done", [2, 4, 5])
 def test_a_trainer_sees_every_step_once_also_when_it_resumes(tmp_path, done):
-    expected = [batch.keys.tolist() for batch in digits().train_dataloader()]
+    expected = [batch.keys.tolist() for batch in batches(digits())]
     first, before = fit(digits(), tmp_path, done)
     first.save_checkpoint(tmp_path / "last.ckpt")
     resumed = digits()

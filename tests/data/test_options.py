@@ -64,4 +64,4 @@ def test_an_impossible_size_is_refused_when_a_data_set_is_made_and_by_its_annota
 def test_the_options_make_the_batches_of_a_run():
     source = built(CONF / "data" / "digits.yaml", train_images=64, batch_size=32)
     data = DataModule(source, built(CONF / "augmentation" / "crop_flip.yaml"), steps=3)
-    assert [batch.images.shape for batch in data.train_dataloader()] == [(32, 3, 48, 48)] * 3
+    assert [step["all"].images.shape for step in data.train_dataloader()] == [(32, 3, 48, 48)] * 3

@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_arms import PatchTeacher, make_arm
 
-from phis_lab.distill import Arm, ArmFailedError
+from phis_lab.distill import Arm, ArmFailedError, View
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import PCAWhiten
 from phis_lab.teachers import Features, TeacherPool
@@ -30,14 +30,14 @@ def test_steps_on_one_batch_bring_the_loss_down(
     pool: TeacherPool, images: torch.Tensor, features: dict[str, Features]
 ) -> None:
     arm = fitted(make_arm(pool), features)
-    losses = [arm.step(images, features, step, 60).loss for step in range(60)]
+    losses = [arm.step({"all": View(images, features)}, step, 60).loss for step in range(60)]
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
 
 
 def test_a_step_names_a_row_for_every_teacher_and_kind(
     pool: TeacherPool, images: torch.Tensor, features: dict[str, Features]
 ) -> None:
-    result = fitted(make_arm(pool), features).step(images, features, 0, 10)
+    result = fitted(make_arm(pool), features).step({"all": View(images, features)}, 0, 10)
     assert set(result.rows) == {"quiet/spatial", "quiet/summary", "loud/spatial", "loud/summary"}
     assert result.loss == pytest.approx(sum(result.rows.values()), rel=1e-5)
 
@@ -56,7 +56,7 @@ def test_a_loss_that_is_not_finite_leaves_the_student_alone(
     before = {name: tensor.clone() for name, tensor in arm.student.state_dict().items()}
     spoiled = dict(features) | {"loud": Features(features["loud"].summary, features["loud"].spatial * float("inf"))}
     with pytest.raises(ArmFailedError, match="not finite after 3 of its steps"):
-        arm.step(images, spoiled, 3, 10)
+        arm.step({"all": View(images, spoiled)}, 3, 10)
     assert all(torch.equal(before[name], tensor) for name, tensor in arm.student.state_dict().items())
 
 
@@ -65,13 +65,13 @@ def test_clipping_bounds_the_gradient(pool: TeacherPool, images: torch.Tensor, f
     norms: list[torch.Tensor] = []
     parameters = list(arm.student.parameters())
     arm.optimizer.register_step_pre_hook(lambda *_: norms.extend(p.grad.norm() for p in parameters))
-    arm.step(images, features, 0, 10)
+    arm.step({"all": View(images, features)}, 0, 10)
     assert torch.stack(norms).norm() <= 1e-3 * (1 + 1e-4)
 
 
 def test_no_gradient_outlives_its_step(pool: TeacherPool, images: torch.Tensor, features: dict[str, Features]) -> None:
     arm = fitted(make_arm(pool), features)
-    arm.step(images, features, 0, 10)
+    arm.step({"all": View(images, features)}, 0, 10)
     assert all(p.grad is None for p in arm.student.parameters())
 
 
@@ -82,10 +82,10 @@ def test_a_frozen_body_waits_while_the_heads_learn(
     body, head = arm.student.backbone.state_dict(), arm.student.spatial_heads["loud"].output.weight
     start, moved = {name: tensor.clone() for name, tensor in body.items()}, head.detach().clone()
     for step in range(2):
-        arm.step(images, features, step, 10)
+        arm.step({"all": View(images, features)}, step, 10)
         assert all(torch.equal(start[name], tensor) for name, tensor in body.items())
         assert not torch.equal(moved, head)
-    arm.step(images, features, 2, 10)
+    arm.step({"all": View(images, features)}, 2, 10)
     assert not all(torch.equal(start[name], tensor) for name, tensor in body.items())
 
 

@@ -16,7 +16,7 @@ SCRIPT = """
 import json
 import torch
 from small_arms import make_arm, patch_pool
-from phis_lab.distill import Arm
+from phis_lab.distill import Arm, View
 from phis_lab.linalg import Moments
 from phis_lab.teachers import Features
 
@@ -36,8 +36,8 @@ def losses(arm: Arm, beside: Arm | None = None) -> list[float]:
     found = []
     for step in range(3):
         if beside is not None:
-            beside.step(images[:16], half, step, 3)
-        found.append(arm.step(images, features, step, 3).loss)
+            beside.step({"all": View(images[:16], half)}, step, 3)
+        found.append(arm.step({"all": View(images, features)}, step, 3).loss)
     return found
 
 eager, compiled = fitted(), fitted(compiled=True)

@@ -67,7 +67,7 @@ def train_together_and_alone_as(rank: int, world: int, ports: list[int], folder:
             train_group(group)
         sizes = Counter(call.args[0].numel() for call in reduce.call_args_list)
         weights = {key: sum(p.numel() for p in arm.student.parameters()) for key, arm in group.arms.items()}
-        passes = group.provider.pool.teachers["loud"].calls
+        passes = group.stages[0].main.train.pool.teachers["loud"].calls
         facts = {"reduced": {key: sizes[size] for key, size in weights.items()}, "passes": passes}
         (folder / f"{'-'.join([where, *chosen])}-{rank}.json").write_text(json.dumps(facts))
 
@@ -111,7 +111,7 @@ def assert_same_moments(folder: Path) -> None:
     from phis_lab.linalg import Moments
 
     for teacher in ("quiet", "loud"):
-        two, one = (Moments.load(folder / n / "moments" / f"{teacher}-2x2.safetensors") for n in ("two", "one"))
+        two, one = (Moments.load(folder / n / "moments" / f"{teacher}-32px-2x2.safetensors") for n in ("two", "one"))
         assert two.count == one.count
         scale = one.covariance.abs().max()
         torch.testing.assert_close(two.mean, one.mean, rtol=1e-12, atol=1e-12)

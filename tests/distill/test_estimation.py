@@ -10,17 +10,19 @@ from phis_lab.linalg import Moments
 from phis_lab.teachers import Features
 
 GRID = (2, 2)
-FACTS = {"sam": {"sha256": "abc", "layer": "neck"}}
+PLACE = ("all", GRID)
+SAM = {"teacher": "sam", "image_size": "64", "sha256": "abc", "layer": "neck"}
+FACTS = {"all": {"sam": SAM}}
 
 
-def features(seed: int = 0) -> dict[tuple[int, int], dict[str, Features]]:
+def features(seed: int = 0) -> dict[str, dict[tuple[int, int], dict[str, Features]]]:
     generator = torch.Generator().manual_seed(seed)
-    return {GRID: {"sam": Features(None, torch.randn(6, 2, 2, 5, generator=generator))}}
+    return {"all": {GRID: {"sam": Features(None, torch.randn(6, 2, 2, 5, generator=generator))}}}
 
 
 def online(**options: object) -> OnlineEstimation:
     estimation = OnlineEstimation(**{"steps": 5, "refresh_every": 2, "warmup_steps": 1} | options)
-    estimation.start(FACTS, {GRID})
+    estimation.start(FACTS, {PLACE})
     return estimation
 
 
@@ -43,8 +45,8 @@ def test_moments_are_those_of_all_tokens_of_the_counted_steps() -> None:
     estimation = online()
     for step in range(8):
         estimation.observe(features(step), step)
-    tokens = torch.cat([features(step)[GRID]["sam"].spatial.reshape(-1, 5) for step in range(5)]).double()
-    moments = estimation.moments[GRID]["sam"]
+    tokens = torch.cat([features(step)["all"][GRID]["sam"].spatial.reshape(-1, 5) for step in range(5)]).double()
+    moments = estimation.moments[PLACE]["sam"]
     torch.testing.assert_close(moments.covariance, torch.cov(tokens.T), rtol=1e-6, atol=1e-8)
     torch.testing.assert_close(moments.mean, tokens.mean(0), rtol=1e-6, atol=1e-8)
 
@@ -52,7 +54,7 @@ def test_moments_are_those_of_all_tokens_of_the_counted_steps() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_non_finite_features_are_refused_with_teacher_kind_and_step(bad: float) -> None:
     spoiled = features()
-    spoiled[GRID]["sam"].spatial[0, 0, 0, 0] = bad
+    spoiled["all"][GRID]["sam"].spatial[0, 0, 0, 0] = bad
     with pytest.raises(ValueError, match="teacher 'sam': 1 NaN or infinite values in its spatial features at step 7"):
         online().observe(spoiled, 7)
 
@@ -64,8 +66,8 @@ def test_a_resumed_estimation_goes_on_where_it_stopped() -> None:
         (first if step < 3 else second).observe(features(step), step)
         if step == 2:
             second.resume_at(3)
-            second.load_state_dict(first.state_dict(), GRID)
-    assert torch.equal(whole.moments[GRID]["sam"].covariance, second.moments[GRID]["sam"].covariance)
+            second.load_state_dict(first.state_dict(), [PLACE])
+    assert torch.equal(whole.moments[PLACE]["sam"].covariance, second.moments[PLACE]["sam"].covariance)
     assert whole.state_dict() == {}
 
 
@@ -73,7 +75,7 @@ def test_a_grid_whose_first_steps_are_unknown_is_not_counted() -> None:
     late = online()
     late.resume_at(3)
     late.observe(features(), 3)
-    assert late.moments == {GRID: {}}
+    assert late.moments == {PLACE: {}}
     assert late.state_dict() == {}
 
 
@@ -82,8 +84,8 @@ def test_saved_moments_serve_an_offline_run(tmp_path: Path) -> None:
     for step in range(5):
         estimation.observe(features(step), step)
     offline = OfflineEstimation(str(tmp_path))
-    offline.start(FACTS, {GRID})
-    assert torch.equal(offline.moments[GRID]["sam"].covariance, estimation.moments[GRID]["sam"].covariance)
+    offline.start(FACTS, {PLACE})
+    assert torch.equal(offline.moments[PLACE]["sam"].covariance, estimation.moments[PLACE]["sam"].covariance)
     assert [offline.observe(features(), step) for step in range(3)] == [True, False, False]
 
 
@@ -92,7 +94,7 @@ def test_moments_of_another_teacher_are_refused(tmp_path: Path) -> None:
     for step in range(5):
         estimation.observe(features(step), step)
     with pytest.raises(ValueError, match="'sam' are of other features: sha256 is 'abc', not 'other'"):
-        OfflineEstimation(str(tmp_path)).start({"sam": {"sha256": "other", "layer": "neck"}}, {GRID})
+        OfflineEstimation(str(tmp_path)).start({"all": {"sam": SAM | {"sha256": "other"}}}, {PLACE})
 
 
 def test_a_missing_folder_of_moments_is_refused(tmp_path: Path) -> None:
@@ -109,7 +111,7 @@ def test_moments_keep_their_provenance(tmp_path: Path) -> None:
     estimation = online(save=str(tmp_path))
     for step in range(5):
         estimation.observe(features(step), step)
-    saved = Moments.load(tmp_path / "sam-2x2.safetensors")
+    saved = Moments.load(tmp_path / "sam-64px-2x2.safetensors")
     assert saved.provenance["sha256"] == "abc"
     assert saved.provenance["grid"] == "2x2"
 
@@ -124,7 +126,7 @@ def test_a_run_too_short_for_its_statistics_is_refused(options: dict[str, object
 
 def test_moments_of_other_images_are_taken_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     estimation = OnlineEstimation(steps=1, refresh_every=1, save=str(tmp_path))
-    estimation.start({"sam": FACTS["sam"] | {"data": "one"}}, {GRID})
+    estimation.start({"all": {"sam": SAM | {"data": "one"}}}, {PLACE})
     estimation.observe(features(), 0)
-    OfflineEstimation(str(tmp_path)).start({"sam": FACTS["sam"] | {"data": "other"}}, {GRID})
+    OfflineEstimation(str(tmp_path)).start({"all": {"sam": SAM | {"data": "other"}}}, {PLACE})
     assert "gathered on other images" in caplog.text

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_arms import make_arm, make_group, patch_pool
+from small_arms import make_arm, make_group, make_stages, patch_pool
 from test_shared_arms import ARMS, assert_same_run, fail_at_call
 
-from phis_lab.distill import Arm, ArmFailedError, Distiller, FeatureProvider, Start, train_group
+from phis_lab.data import Augmentation, DataModule
+from phis_lab.data.digits import Digits
+from phis_lab.distill import Arm, ArmFailedError, Distiller, Start, TrainerOptions, train_group
 from phis_lab.distill.online import OnlineEstimation
 from phis_lab.normalizers import Identity
 from phis_lab.teachers import TeacherPool
@@ -56,8 +58,9 @@ def test_the_statistics_of_a_grid_come_with_the_arm_that_gathered_them(
 def test_one_teacher_pass_serves_the_arms_from_where_each_goes_on() -> None:
     pool = patch_pool()
     arms = {key: make(pool) for key, make in ARMS.items()}
-    provider = FeatureProvider(pool, {arm.grid for arm in arms.values()}, 64, None, 0.0)
-    module = Distiller(arms, provider, OnlineEstimation(2, 1), 8, {"phis": Start(5), "whiten": Start(3)})
+    data = DataModule(Digits(batch_size=16, train_images=64), Augmentation(16), 8)
+    stages = make_stages(data, pool, list(arms.values()), TrainerOptions(8))
+    module = Distiller(arms, stages, OnlineEstimation(2, 1), {"phis": Start(5), "whiten": Start(3)})
     assert module.steps_done == 0
     assert set(module.live_arms()) == {"identity", "standardize"}
     module.steps_done = 3

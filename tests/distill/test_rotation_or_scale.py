@@ -8,7 +8,7 @@ import torch
 from small_arms import make_arm
 from torch.optim import SGD, AdamW, Optimizer
 
-from phis_lab.distill import Arm, OptimizerRecipe
+from phis_lab.distill import Arm, OptimizerRecipe, View
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import CenterScale, PCAScale, PhiS, RandomRotationScale
 from phis_lab.teachers import Features, TeacherPool
@@ -40,7 +40,7 @@ def rotated_twin(scale_only: Arm, normalizer: Callable[[int], torch.nn.Module]) 
 def trained(arm: Arm, batches: list[tuple[torch.Tensor, dict[str, Features]]]) -> tuple[list[float], torch.Tensor]:
     losses = []
     for step, (images, features) in enumerate(batches):
-        losses.append(arm.step(images.double(), features, step, STEPS).loss)
+        losses.append(arm.step({"all": View(images.double(), features)}, step, STEPS).loss)
     return losses, torch.cat([p.detach().flatten() for p in arm.student.backbone.parameters()])
 
 

@@ -25,16 +25,17 @@ ARMS = {"phis": make_arm, "identity": lambda pool: make_arm(pool, Identity, reci
 
 def stored(group: Group, root: Path, dtype: StoreDtype = "float32") -> Group:
     """The group with its teacher features, of training and of evaluation, in a store."""
-    pool, grids, memory = group.provider.pool, group.provider.grids, group.options.memory_gb
+    share, memory = group.stages[0].main, group.options.memory_gb
+    pool, grids = share.train.pool, share.train.grids
     train = FeatureStore(root, dtype, pool, grids, group.data.fixed_train_views())
     test = FeatureStore(root, dtype, pool, grids, group.data.central_test_views(20))
-    group.provider = FeatureProvider(pool, grids, 64, 2, memory, train)
-    group.evaluation.prepare(pool, grids, memory, test)
+    share.train = FeatureProvider(pool, grids, 64, 2, memory, train)
+    share.test = FeatureProvider(pool, grids, 20, 1, memory, test)
     return group
 
 
 def calls(group: Group) -> int:
-    return sum(teacher.calls for teacher in group.provider.pool.teachers.values())
+    return sum(teacher.calls for teacher in group.stages[0].main.train.pool.teachers.values())
 
 
 def test_float32_gives_bit_for_bit_the_run_without_a_store(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_students_of_several_grids_share_a_store_and_equal_their_solo_runs(tmp_p
 
 def test_only_the_views_that_the_run_visits_are_filled(tmp_path: Path) -> None:
     group = stored(make_group(tmp_path / "run", {"phis": make_arm}, views=100), tmp_path / "features")
-    group.provider.prepare(torch.device("cpu"))
+    group.stages[0].main.train.prepare(torch.device("cpu"))
     shards = {path.name for path in tmp_path.glob("features/*-train-*/*.safetensors")}
     assert shards == {f"view{view:04}-0000000000.safetensors" for view in range(3)}  # 12 steps of 16 of 64 images
 
@@ -79,7 +80,7 @@ def test_runs_of_other_seeds_find_the_same_views(tmp_path: Path, caplog: pytest.
         object.__setattr__(group.data.source, "seed", seed)
         with caplog.at_level(logging.INFO):
             caplog.clear()
-            stored(group, tmp_path / "features").provider.prepare(torch.device("cpu"))
+            stored(group, tmp_path / "features").stages[0].main.train.prepare(torch.device("cpu"))
         assert ("To be written" in caplog.text) == (seed == 0)
 
 

@@ -1,14 +1,27 @@
+import copy
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch.testing import assert_close
 
+from phis_lab.distill import OptimizerRecipe
 from phis_lab.students import TimmViT, ViT
 
 
 def small(**options):
     return ViT(**{"image_size": 32, "patch_size": 8, "width": 24, "depth": 2, "heads": 2} | options)
+
+
+def timms_tokens(student, images):
+    """What timm's own network of the same weights makes of normalised images."""
+    reference = copy.deepcopy(student.vit)
+    positions = student.positions.embedding.detach().flatten(0, 1)
+    nothing = torch.zeros(reference.num_prefix_tokens, student.width)
+    reference.pos_embed = nn.Parameter(torch.cat([nothing, positions])[None])
+    return reference.eval().forward_features(images)
 
 
 def images(size=32, batch=2):
@@ -34,7 +47,7 @@ def test_summary_and_spatial_are_timms_tokens_of_normalised_images():
     vit = small().eval()
     mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-    tokens = vit.vit.forward_features((images() - mean) / std)
+    tokens = timms_tokens(vit, (images() - mean) / std)
     features = vit(images())
     assert_close(features.summary, tokens[:, 0])
     assert_close(features.spatial[:, 1, 2], tokens[:, 1 + 4 * 1 + 2])
@@ -70,7 +83,7 @@ def test_the_same_seed_gives_the_same_initialisation():
 
 
 def test_the_colour_constants_are_no_part_of_the_weights():
-    assert all(name.startswith("vit.") for name in small().state_dict())
+    assert all(name.startswith(("vit.", "positions.")) for name in small().state_dict())
 
 
 def test_an_image_that_cannot_be_cut_into_patches_is_refused():
@@ -83,3 +96,29 @@ def test_an_image_that_cannot_be_cut_into_patches_is_refused():
 def test_a_width_that_cannot_be_cut_into_heads_is_refused():
     with pytest.raises(ValueError, match="got width 25 and 2 heads"):
         small(width=25)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"cpe_max_size": 64}, {"spectral": True}, {"cpe_max_size": 64, "spectral": True}]
+)
+def test_other_image_sizes_have_other_grids(options):
+    vit = small(**options).eval()
+    assert vit.grid_at(1.5) == (6, 6)
+    assert vit.image_size_at(0.6) == 16
+    assert vit(images(), vit.image_size_at(1.5)).spatial.shape == (2, 6, 6, 24)
+
+
+def test_images_larger_than_the_cropped_positions_are_refused():
+    with pytest.raises(ValueError, match=r"images of 64 px exceed student\.cpe_max_size=32"):
+        small(cpe_max_size=32).grid_at(2.0)
+
+
+def test_position_embeddings_and_tokens_do_not_decay():
+    recipe = OptimizerRecipe(torch.optim.AdamW, 1e-3, weight_decay=0.1)
+    vit = small(spectral=True)
+    free = {id(p) for group in recipe.build(vit).param_groups if group["weight_decay"] == 0 for p in group["params"]}
+    names = dict(vit.named_parameters())
+    assert {id(names["vit.cls_token"]), id(names["positions.embedding"])} <= free
+    scales = [parameter for name, parameter in names.items() if name.endswith("scale")]
+    assert scales
+    assert not {id(scale) for scale in scales} & free

@@ -86,3 +86,32 @@ def test_names_that_cannot_name_a_submodule_are_refused(name):
 def test_no_teacher_is_refused():
     with pytest.raises(ValueError, match="one teacher or more"):
         student({})
+
+
+def test_one_class_token_per_teacher_with_a_summary():
+    torch.manual_seed(0)
+    backbone = ViT(image_size=32, patch_size=8, width=24, depth=1, heads=2, class_tokens="per_teacher")
+    model = Student(backbone, MLPHead, TEACHERS).eval()
+    assert backbone.vit.cls_token.shape == (1, 2, 24)
+    tokens, predictions = model(images())
+    assert tokens.summary.shape == (2, 2 * 24)
+    for place, name in enumerate(("clip", "embedder")):
+        own = tokens.summary[:, place * 24 : (place + 1) * 24]
+        assert_close(predictions[name].summary, model.summary_heads[name](own))
+
+
+def test_class_tokens_begin_as_copies_and_learn_apart():
+    backbone = ViT(image_size=32, patch_size=8, width=24, depth=1, heads=2, class_tokens="per_teacher")
+    model = Student(backbone, MLPHead, TEACHERS)
+    tokens, predictions = model(images())
+    assert_close(tokens.summary[:, :24], tokens.summary[:, 24:])
+    predictions["clip"].summary.sum().backward()
+    gradient = backbone.vit.cls_token.grad[0]
+    assert not torch.equal(gradient[0], gradient[1])
+
+
+def test_only_the_wanted_teachers_are_predicted_at_the_wanted_size():
+    tokens, predictions = student()(images(), 64, teachers=["sam"])
+    assert list(predictions) == ["sam"]
+    assert predictions["sam"].spatial.shape == (2, 8, 8, 20)
+    assert tokens.spatial.shape == (2, 8, 8, 24)

@@ -154,3 +154,14 @@ def test_a_pool_refuses_images_outside_zero_to_one() -> None:
 def test_an_empty_pool_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one teacher"):
         TeacherPool({})
+
+
+@pytest.mark.parametrize(("grid", "fine"), [((4, 4), True), ((2, 4), True), ((5, 4), False), ((4, 8), False)])
+def test_a_student_that_is_finer_than_a_teacher_is_refused_unless_allowed(grid: tuple[int, int], fine: bool) -> None:
+    pool = TeacherPool({"toy": Toy()}, precision="float32")
+    pool.check_grids(8, [grid], finer_students=True)
+    if fine:
+        return pool.check_grids(8, [(1, 1), grid])
+    says = f"{grid[0]}x{grid[1]} tokens is finer than the 4x4 features of teacher 'toy' at 8 px"
+    with pytest.raises(ValueError, match=says):
+        pool.check_grids(8, [(1, 1), grid])

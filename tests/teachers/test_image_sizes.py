@@ -1,4 +1,4 @@
-"""The smallest image size at which a teacher's grid is not coarser than the student's."""
+"""Teachers at other image sizes: the smallest that is fine enough, and multiples of their own."""
 
 import logging
 from pathlib import Path
@@ -8,10 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from test_teacher_sets import CONF, build, options
+from torch import nn
 from yaml import safe_load
 
-from phis_lab.teachers import Teacher, at_smallest_sizes
-from phis_lab.teachers.smallest import smallest_size
+from phis_lab.teachers import Teacher, at_image_size, at_smallest_sizes, share_parameters
+from phis_lab.teachers.image_sizes import smallest_size
 
 POCKET = {name: safe_load((CONF / "teacher" / f"{name}.yaml").read_text()) for name in ("hed", "open_nsfw")}
 POCKET |= options("pocket_set")
@@ -84,3 +85,19 @@ def test_a_network_of_unknown_stride_stays_and_that_is_said(caplog: pytest.LogCa
     option = {"_target_": target, "weights": str(tmp_path / "net.onnx"), "image_size": 224}
     assert at_smallest_sizes({"net": option}, [(4, 4)]) == {"net": option}
     assert caplog.messages == ["teacher net stays at 224 px: the stride of its features is not known beforehand"]
+
+
+@pytest.mark.parametrize(("factor", "size"), [(1.0, 56), (1.6875, 98), (2.0, 112), (0.01, 14)])
+def test_another_image_size_is_of_whole_cells(factor: float, size: int) -> None:
+    assert at_image_size(TINY["dinov2_g"], factor)["image_size"] == size
+    assert at_image_size(TINY["dinov2_g"], factor) | {"image_size": 56} == TINY["dinov2_g"]
+
+
+def test_two_sizes_of_a_network_share_the_parameters_that_are_equal() -> None:
+    first, second = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2)), nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 4))
+    second[0].load_state_dict(first[0].state_dict())
+    before = [parameter.clone() for parameter in second.parameters()]
+    share_parameters(first, second)
+    assert second[0].weight is first[0].weight
+    assert second[1].weight is not first[1].weight
+    assert all(torch.equal(old, new) for old, new in zip(before, second.parameters(), strict=True))

@@ -1,4 +1,4 @@
-"""Teachers at the smallest image size that still gives every student token a feature of its own."""
+"""Teachers at other image sizes than their own."""
 
 import logging
 import pkgutil
@@ -6,9 +6,34 @@ from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import Any
 
+import torch
+from torch import nn
+
 from phis_lab.teachers.grid import Grid
 
 log = logging.getLogger(__name__)
+
+
+def at_image_size(option: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Returns a teacher's options with its `image_size` times `factor`, in whole cells of its features.
+
+    Args:
+        option: `_target_` and the constructor's arguments.
+        factor: above 0.
+    """
+    if factor == 1:
+        return dict(option)
+    step = pkgutil.resolve_name(option["_target_"]).size_step(option) or 1
+    return {**option, "image_size": step * max(1, round(option["image_size"] * factor / step))}
+
+
+def share_parameters(first: nn.Module, second: nn.Module) -> None:
+    """Makes `second`, the same network at another image size, hold the parameters of `first` wherever they are equal."""
+    known = dict(first.named_parameters())
+    for name, parameter in list(second.named_parameters()):
+        if name in known and torch.equal(known[name], parameter):
+            owner, _, leaf = name.rpartition(".")
+            setattr(second.get_submodule(owner), leaf, known[name])
 
 
 def at_smallest_sizes(options: Mapping[str, Mapping[str, Any]], grids: Iterable[Grid]) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,108 @@
+"""From a finished run to an exported student: neither its teachers nor its data are needed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from phis_lab.config.build import build
+from phis_lab.config.check import check
+from phis_lab.config.exported import build_student
+from phis_lab.config.rebuild import finished_job
+from phis_lab.distill import load_checkpoint
+from phis_lab.students import Student
+from phis_lab.students.export import Channels, Description, Origin, check_folder, write_student
+from phis_lab.students.fold import fold
+from phis_lab.tracking import RunRecord, environment, read_record
+from phis_lab.tracking.job import Job
+from phis_lab.tracking.record import FILE_NAME
+
+Dims = Mapping[str, tuple[int | None, int | None]]
+
+UNTRAINED = {"pretrained": False, "weights": None}
+"""Options of a backbone whose weights will be loaded from a checkpoint."""
+PLAIN = {"spectral": False}
+"""Options of one whose weights come from an export."""
+
+
+def export_run(run: Path, folder: Path, overwrite: bool = False) -> list[Path]:
+    """Writes the trained student of a finished run with its normalisers folded into it.
+
+    Args:
+        run: folder of the run.
+        folder: to be written; `load_exported` reads it.
+        overwrite: replaces a student that is there.
+
+    Returns:
+        The two files.
+
+    Raises:
+        ValueError: the run has not ended or failed, its parts cannot be built or folded, or the folder is not empty.
+        FileNotFoundError: its configuration or its checkpoint is gone.
+    """
+    check_folder(folder, overwrite)
+    job, record = finished_job(run), read_record(run / FILE_NAME)
+    if record.status == "failed":
+        raise ValueError(f"{run} failed: {record.failure}; there is no trained student to export")
+    dims = _dims(record)
+    student = fold(*_restored(job, dims))
+    description = Description(
+        phis_lab=environment().versions["phis_lab"],
+        backbone=_changed(job.config["student"], UNTRAINED | PLAIN),
+        head=job.config["head"],
+        teachers={name: Channels(summary=summary, spatial=spatial) for name, (summary, spatial) in dims.items()},
+        origin=Origin(
+            study=record.name,
+            method=record.method,
+            seed=record.seed,
+            commit=record.commit,
+            config_sha256=record.config_sha256,
+        ),
+    )
+    return write_student(folder, student, description, overwrite)
+
+
+def _dims(record: RunRecord) -> Dims:
+    """Per teacher its channels (summary, spatial), as the record tells them."""
+
+    def channels(facts: Mapping[str, str | int], kind: str) -> int | None:
+        return int(facts[kind]) if kind in facts else None
+
+    dims = {
+        name: (channels(facts, "summary_dim"), channels(facts, "spatial_dim"))
+        for name, facts in record.teachers.items()
+    }
+    lacking = [name for name, (summary, spatial) in dims.items() if summary is None and spatial is None]
+    if lacking or not dims:
+        raise ValueError(f"the record does not tell how many channels its teachers have: {', '.join(lacking) or dims}")
+    return dims
+
+
+def _restored(job: Job, dims: Dims) -> tuple[Student, nn.ModuleDict]:
+    """The trained student and the normalisers, by teacher."""
+    config = {key: job.config[key] for key in ("student", "head", "normalizer")}
+    check(config)
+    state = load_checkpoint(job.folder, job.sha256)
+    if state is None:
+        raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
+    normalizers = nn.ModuleDict(
+        {
+            name: build(config["normalizer"], "normalizer", _partial_=False, dim=spatial)
+            for name, (_, spatial) in dims.items()
+            if spatial is not None
+        }
+    )
+    student = build_student(_changed(config["student"], UNTRAINED), config["head"], dims)
+    parts = nn.ModuleDict({"student": student, "normalizers": normalizers})
+    wanted = tuple(f"{name}." for name in parts)
+    try:
+        parts.load_state_dict({key: v for key, v in state["arm"]["modules"].items() if key.startswith(wanted)})
+    except RuntimeError as error:
+        raise ValueError(f"the checkpoint in {job.folder} does not fit this version's student: {error}") from error
+    return student, normalizers
+
+
+def _changed(node: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """A node with other values for those of the options that it has."""
+    return {**node, **{name: value for name, value in options.items() if name in node}}

@@ -1,0 +1,69 @@
+"""Exported students as modules again; teachers, data and Lightning are not needed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from phis_lab.config.build import build
+from phis_lab.students import Student
+from phis_lab.students.export import Description, read_student
+from phis_lab.students.fold import as_folded
+
+OWN = ("phis_lab",)
+
+
+def load_exported(folder: str | Path, packages: Sequence[str] = OWN) -> Student:
+    """The student that `phis-lab export` wrote, in evaluation mode.
+
+    It answers images in [0, 1] with its tokens and, per teacher, features in the teacher's own space.
+
+    Args:
+        folder: with `student.json` and `student.safetensors`.
+        packages: whose classes `student.json` may name; name your own if you export students of yours. Those of
+            others could run anything, so trust the folder first.
+
+    Raises:
+        FileNotFoundError: the folder holds no exported student.
+        ValueError: the student cannot be built, or is not the one that was written.
+    """
+    return read_student(Path(folder), lambda description: _build(description, packages))
+
+
+def _build(description: Description, packages: Sequence[str]) -> Student:
+    nodes = {"backbone": description.backbone, "head": description.head}
+    for target in _targets(nodes):
+        if target.partition(".")[0] not in packages:
+            raise ValueError(
+                f"the student is made of {target}, which is of none of the packages {', '.join(packages)}; "
+                "name its package in `packages` if you trust it"
+            )
+    dims = {name: (channels.summary, channels.spatial) for name, channels in description.teachers.items()}
+    return as_folded(build_student(nodes["backbone"], nodes["head"], dims))
+
+
+def build_student(
+    backbone: Mapping[str, Any], head: Mapping[str, Any], dims: Mapping[str, tuple[int | None, int | None]]
+) -> Student:
+    """A student whose weights are still to be loaded; the caller's random numbers stay as they are.
+
+    Args:
+        backbone: node of the configuration.
+        head: likewise.
+        dims: per teacher its channels (summary, spatial).
+    """
+    with torch.random.fork_rng(devices=[]):
+        return Student(build(backbone, "student"), build(head, "head"), dims)
+
+
+def _targets(node: object) -> Iterator[str]:
+    """All classes that a node names, however deep."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield str(node["_target_"])
+        for child in node.values():
+            yield from _targets(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _targets(child)

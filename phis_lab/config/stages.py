@@ -1,0 +1,83 @@
+"""Stages with their teachers, as the engine walks them."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from phis_lab.config.pool import Catalogue
+from phis_lab.config.store import open_stores
+from phis_lab.config.teachers import TeacherOptions
+from phis_lab.data import DataModule, Partition
+from phis_lab.data.stages import boundaries
+from phis_lab.distill import Evaluation, FeatureProvider, Share, Stage, TrainerOptions
+from phis_lab.students import Backbone
+from phis_lab.teachers import TeacherPool
+
+
+def build_stages(
+    data: DataModule,
+    backbones: Sequence[Backbone],
+    catalogue: Catalogue,
+    chosen: TeacherOptions,
+    options: TrainerOptions,
+    evaluation: Evaluation,
+) -> list[Stage]:
+    """The stages with their teachers, and what gives and remembers their features.
+
+    Args:
+        data: knows the plan of the stages.
+        backbones: of all students that will be trained.
+        catalogue: makes the teachers.
+        chosen: options of the teacher set.
+        options: of training.
+        evaluation: says how many test images are matched.
+
+    Raises:
+        ValueError: a student's grid is finer than a teacher's.
+    """
+    spans = boundaries(data.stages, data.steps)
+    stages: list[Stage] = []
+    for (name, plan), (first, end) in zip(data.stages.items(), spans, strict=True):
+        shares = {
+            key: _share(data, partition, backbones, catalogue, chosen, options, evaluation)
+            for key, partition in plan.partitions.items()
+        }
+        fingerprint = data.source.train.fingerprint
+        provenance = {key: _provenance(share.train.pool, options.device, fingerprint) for key, share in shares.items()}
+        stages.append(Stage(name, first, end, shares, provenance))
+    return stages
+
+
+def _share(
+    data: DataModule,
+    plan: Partition,
+    backbones: Sequence[Backbone],
+    catalogue: Catalogue,
+    chosen: TeacherOptions,
+    options: TrainerOptions,
+    evaluation: Evaluation,
+) -> Share:
+    grids = {backbone.grid_at(plan.size) for backbone in backbones}
+    pool = catalogue.pool(plan, grids)
+    augmentation = data.augmentation.resized(plan.size)
+    pool.check_grids(augmentation.image_size, grids, finer_students=chosen.match == "larger")
+    stores = open_stores(chosen, pool, grids, data, evaluation, plan)
+    remembered = options.memory_gb if evaluation.every else 0.0
+    images, views, match = len(data.source.train), augmentation.views, chosen.match
+    return Share(
+        plan=plan,
+        batch_size=plan.batch_size(data.source.batch_size),
+        image_size=augmentation.image_size,
+        shift=augmentation.shift,
+        train=FeatureProvider(pool, grids, images, views, options.memory_gb, stores.train, match),
+        test=FeatureProvider(pool, grids, evaluation.matching_images, 1, remembered, stores.test, match),
+        loader=partial(data.eval_loader, partition=plan),
+    )
+
+
+def _provenance(pool: TeacherPool, device: str, data: str) -> dict[str, dict[str, str]]:
+    """What identifies the spatial features of each teacher that has any, wherever its weights lie."""
+    return {
+        name: {"teacher": name, "data": data} | {key: str(value) for key, value in facts.items() if key != "source"}
+        for name, facts in pool.describe(device).items()
+        if facts["spatial_dim"] is not None
+    }

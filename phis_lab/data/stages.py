@@ -1,0 +1,101 @@
+"""Stages: stretches of a run's steps, each with its own image sizes, batches and teachers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Annotated
+
+from pydantic import Field
+
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """Images that a step renders at one size, for all teachers or some of them.
+
+    Everything is relative, so that one list of stages serves every scale.
+
+    Args:
+        size: image size over `student.image_size` (and `augmentation.image_size`): 1.6875 makes 432 px of 256.
+        batch: images per step over `data.batch_size`.
+        teachers: who sees these images, by name, with the image size over the teacher's own; None for all, at their
+            own sizes.
+    """
+
+    size: Factor = 1.0
+    batch: Factor = 1.0
+    teachers: Mapping[str, Factor] | None = None
+
+    def batch_size(self, base: int) -> int:
+        """Images per step over all processes, of a `data.batch_size` of `base`."""
+        return round(self.batch * base)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagePlan:
+    """One stage (PHI-S, table 10): statistics, optimiser and schedule begin anew, the student goes on.
+
+    Args:
+        steps: share of the run's steps, in the unit of the other stages' shares.
+        partitions: by name; a step takes one batch of each, and its loss is their mean.
+    """
+
+    steps: Factor = 1.0
+    partitions: Annotated[Mapping[str, Partition], Field(min_length=1)] = field(
+        default_factory=lambda: {"all": Partition()}
+    )
+
+
+WHOLE = Partition()
+"""Every image for every teacher, at the sizes that they have without stages."""
+
+ONE_STAGE: Mapping[str, StagePlan] = {"all": StagePlan(partitions={"all": WHOLE})}
+"""The whole run in one."""
+
+
+def boundaries(stages: Mapping[str, StagePlan], steps: int) -> list[tuple[int, int]]:
+    """First step of each stage, and the first one after it.
+
+    Args:
+        stages: in their order.
+        steps: of the whole run.
+
+    Raises:
+        ValueError: a stage's share comes to less than a step.
+    """
+    whole = sum(stage.steps for stage in stages.values())
+    ends = [round(steps * share / whole) for share in accumulate(stage.steps for stage in stages.values())]
+    spans = list(zip([0, *ends], ends, strict=False))
+    empty = [name for name, (first, end) in zip(stages, spans, strict=True) if first == end]
+    if empty:
+        raise ValueError(f"stages.{empty[0]}.steps: its share of trainer.max_steps={steps} is less than one batch")
+    return spans
+
+
+def check_batches(stages: Mapping[str, StagePlan], batch_size: int, images: int, processes: int = 1) -> None:
+    """Refuse batches that are empty, that do not divide among the processes or that exceed the data set.
+
+    Args:
+        stages: by name.
+        batch_size: `data.batch_size`.
+        images: in the training set.
+        processes: that share a batch.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    for name, stage in stages.items():
+        sizes = {key: partition.batch_size(batch_size) for key, partition in stage.partitions.items()}
+        for key, size in sizes.items():
+            option = f"stages.{name}.partitions.{key}.batch" if stages is not ONE_STAGE else "data.batch_size"
+            if size < 1:
+                raise ValueError(f"{option}: its share of data.batch_size={batch_size} is less than one image")
+            if size % processes:
+                raise ValueError(f"{option}: {size} images do not divide among {processes} processes")
+        if sum(sizes.values()) > images:
+            option = f"stages.{name}" if stages is not ONE_STAGE else "data.batch_size"
+            raise ValueError(
+                f"{option}: {sum(sizes.values())} images per step exceed the {images} training images; lower "
+                "data.batch_size"
+            )

@@ -1,0 +1,59 @@
+"""Predictions beside their targets: on one grid, of the tokens that student and teacher both saw."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+from phis_lab.shapes import Float
+from phis_lab.teachers import Features, match_grid
+
+
+class View(NamedTuple):
+    """What one arm sees of one partition in a step.
+
+    Attributes:
+        images: pixels in [0, 1].
+        features: of the teachers that see this partition, on the arm's grid.
+        size: image size over the student's own.
+        shift: rows and columns of tokens by which the student's crop lies below and right of the teachers'.
+    """
+
+    images: Float[Tensor, "b 3 h w"]
+    features: Mapping[str, Features]
+    size: float = 1.0
+    shift: tuple[int, int] = (0, 0)
+
+
+class Pair(NamedTuple):
+    """Predictions and targets by teacher; spatial features have equal grids."""
+
+    predictions: dict[str, Features]
+    targets: dict[str, Features]
+
+
+def common(predictions: Mapping[str, Features], view: View) -> Pair:
+    """Predictions resampled to their targets' grid, and both cropped to the tokens in common.
+
+    The resampling's weights sum to one, so it commutes with every normaliser.
+    """
+    said: dict[str, Features] = {}
+    wanted: dict[str, Features] = {}
+    for teacher, target in view.features.items():
+        answer = said[teacher] = predictions[teacher]
+        wanted[teacher] = target
+        if answer.spatial is not None and target.spatial is not None:
+            rows, columns = target.spatial.shape[1:3]
+            on_grid = match_grid(answer.spatial, (rows, columns))
+            said[teacher] = answer._replace(spatial=_overlap(on_grid, view.shift, -1))
+            wanted[teacher] = target._replace(spatial=_overlap(target.spatial, view.shift, 1))
+    return Pair(said, wanted)
+
+
+def _overlap(spatial: Float[Tensor, "b h w c"], shift: tuple[int, int], sign: int) -> Float[Tensor, "b h2 w2 c"]:
+    """What lies in the other crop too, which lies `sign * shift` tokens below and right of this one."""
+    if shift == (0, 0):
+        return spatial
+    rows, columns = (sign * tokens for tokens in shift)
+    height, width = spatial.shape[1:3]
+    return spatial[:, max(0, rows) : height + min(0, rows), max(0, columns) : width + min(0, columns)]

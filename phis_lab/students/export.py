@@ -1,0 +1,158 @@
+"""Exported students: a folder with `student.safetensors`, the weights, and `student.json`, what they belong to."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from phis_lab.students.student import Student
+
+WEIGHTS = "student.safetensors"
+DESCRIPTION = "student.json"
+FORMAT = 1
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Channels(_Model):
+    """Channels of a teacher's features; None for a kind that it lacks."""
+
+    summary: int | None
+    spatial: int | None
+
+
+class Origin(_Model):
+    """The run that trained the student."""
+
+    study: str
+    method: str
+    seed: int
+    commit: str
+    config_sha256: str
+
+
+class Description(_Model):
+    """What is needed to build the student that the weights belong to.
+
+    Args:
+        format: of the folder.
+        phis_lab: version of the package that wrote it.
+        backbone: node of the configuration, with nothing in it that only training needs.
+        head: likewise.
+        teachers: by name, in the student's order.
+        origin: the run.
+    """
+
+    format: int = FORMAT
+    phis_lab: str
+    backbone: dict[str, Any]
+    head: dict[str, Any]
+    teachers: dict[str, Channels]
+    origin: Origin
+
+
+class _Written(Description):
+    """As it stands in the file."""
+
+    weights_sha256: str
+
+
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse to write where something is.
+
+    Raises:
+        ValueError: the folder is a file, or is not empty and may not be overwritten.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; give a folder")
+    if folder.exists() and any(folder.iterdir()) and not overwrite:
+        raise ValueError(f"{folder} is not empty; give another folder, or --overwrite to replace the student in it")
+
+
+def write_student(folder: Path, student: Student, description: Description, overwrite: bool = False) -> list[Path]:
+    """Writes a folded student in float32, whole or not at all; other files of the folder stay.
+
+    Raises:
+        ValueError: see `check_folder`.
+    """
+    check_folder(folder, overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: _plain(tensor) for name, tensor in student.state_dict().items()}
+    begun = [folder / f".{name}.{os.getpid()}" for name in (WEIGHTS, DESCRIPTION)]
+    try:
+        save_file(weights, begun[0], metadata={"format": "pt"})
+        written = _Written(**dict(description), weights_sha256=_sha256(begun[0]))
+        begun[1].write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        for path in begun:
+            _flush(path)
+        return [path.replace(folder / name) for path, name in zip(begun, (WEIGHTS, DESCRIPTION), strict=True)]
+    except BaseException:
+        for path in begun:
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()  # where nothing else is in it
+        raise
+
+
+def read_student(folder: Path, build: Callable[[Description], Student]) -> Student:
+    """Builds a student from its description and gives it its weights, in evaluation mode.
+
+    Args:
+        folder: that `write_student` filled.
+        build: makes the student of a description, with a folded one's layers; its weights are replaced.
+
+    Raises:
+        FileNotFoundError: the folder holds no exported student.
+        ValueError: it is of another format, its two files do not belong together, or this version of the package
+            builds another student.
+    """
+    description = _read_description(folder)
+    if _sha256(folder / WEIGHTS) != description.weights_sha256:
+        raise ValueError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes; export the run again")
+    student = build(description)
+    try:
+        student.load_state_dict(load_file(folder / WEIGHTS))
+    except RuntimeError as error:
+        raise ValueError(
+            f"{folder} was written by phis_lab {description.phis_lab} and this version builds another student: {error}"
+        ) from error
+    return student.eval()
+
+
+def _read_description(folder: Path) -> _Written:
+    for name in (DESCRIPTION, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} holds no {name}: it is no exported student")
+    try:
+        description = _Written.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        raise ValueError(f"{folder / DESCRIPTION} does not describe a student: {problems}") from error
+    if description.format != FORMAT:
+        raise ValueError(f"{folder} has format {description.format} and this phis_lab reads {FORMAT}; update phis_lab")
+    return description
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """A copy in float32 on the CPU; counters and flags keep their type."""
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to("cpu", dtype).clone(memory_format=torch.contiguous_format)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

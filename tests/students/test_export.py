@@ -1,0 +1,369 @@
+"""Exported students equal the trained ones with their normalisers undone."""
+
+import inspect
+import json
+import shutil
+
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from safetensors.torch import load_file, save_file
+from synthetic_records import record
+from torch import nn
+from torch.testing import assert_close
+from typer.testing import CliRunner
+
+from phis_lab import normalizers as methods
+from phis_lab.cli import app
+from phis_lab.config.assemble import assemble
+from phis_lab.config.export import export_run
+from phis_lab.config.exported import load_exported
+from phis_lab.config.globs import CONF
+from phis_lab.config.job import create_job
+from phis_lab.config.rebuild import finished_job, rebuild, restore
+from phis_lab.config.resolvers import register_resolvers
+from phis_lab.distill import train_group
+from phis_lab.distill.checkpoint import save_checkpoint
+from phis_lab.linalg import Moments
+from phis_lab.normalizers import NotFittedError, PhiS, Standardize
+from phis_lab.students import MLPHead, Student, TimmViT, ViT
+from phis_lab.students.fold import fold
+from phis_lab.students.spectral import reparametrize
+from phis_lab.tracking import write_record
+
+TEACHERS = {"clip": (10, 12), "sam": (None, 20), "embedder": (7, None)}
+SIZES = {"image_size": 16, "patch_size": 8, "width": 24, "depth": 1, "heads": 2}
+CONFIG = {
+    "student": {"_target_": "phis_lab.students.ViT", **SIZES},
+    "head": {"_target_": "phis_lab.students.MLPHead", "_partial_": True, "hidden": None},
+    "normalizer": {"_target_": "phis_lab.normalizers.PhiS", "_partial_": True},
+}
+METHODS = [
+    name
+    for name in methods.__all__
+    if issubclass(kind := getattr(methods, name), methods.Normalizer) and not inspect.isabstract(kind)
+]
+
+
+class BareHead(nn.Module):
+    """A head without bias."""
+
+    def __init__(self, in_dim: int, out_dim: int, *, widest: int) -> None:
+        super().__init__()
+        self.output = nn.Linear(in_dim, out_dim, bias=False)
+
+    def forward(self, tokens):
+        return self.output(tokens)
+
+
+class UnnamedHead(nn.Sequential):
+    """A head whose last layer has another name."""
+
+    def __init__(self, in_dim: int, out_dim: int, *, widest: int) -> None:
+        super().__init__(nn.Linear(in_dim, out_dim))
+
+
+def images():
+    return torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def of_teacher(dim):
+    """Features of a decaying spectrum, 100 times as wide as a student's, around means as large."""
+    generator = torch.Generator().manual_seed(dim)
+    rows, mixing, means = (
+        torch.randn(*size, generator=generator).double() for size in ((400, dim), (dim, dim), (dim,))
+    )
+    return 100 * (rows * torch.linspace(0, -3, dim).exp() @ torch.linalg.qr(mixing)[0] + means)
+
+
+def fitted(method, teachers=TEACHERS):
+    return {
+        name: method(spatial).fit(Moments(spatial).update(of_teacher(spatial)))
+        for name, (_, spatial) in teachers.items()
+        if spatial is not None
+    }
+
+
+def student(head=MLPHead, **options):
+    torch.manual_seed(0)
+    return Student(ViT(**SIZES | options), head, TEACHERS).eval()
+
+
+@torch.no_grad()
+def assert_is_undone(plain, trained, normalizers):
+    """`plain` says in each teacher's space what `trained` says in the normalised one."""
+    (tokens, predictions), (expected_tokens, normalised) = plain(images()), trained(images())
+    assert_close(tokens.summary, expected_tokens.summary, atol=1e-5, rtol=1e-5)
+    assert_close(tokens.spatial, expected_tokens.spatial, atol=1e-5, rtol=1e-5)
+    assert set(predictions) == set(TEACHERS)
+    for name, (summary, spatial) in TEACHERS.items():
+        if summary is not None:
+            assert_close(predictions[name].summary, normalised[name].summary, atol=1e-5, rtol=1e-5)
+        if spatial is not None:
+            exact = normalizers[name].inverse(normalised[name].spatial)
+            deviation = of_teacher(spatial).std(0).square().mean().sqrt()
+            assert float((predictions[name].spatial - exact).abs().max() / deviation) < 1e-5
+        assert (predictions[name].summary is None, predictions[name].spatial is None) == (
+            summary is None,
+            spatial is None,
+        )
+
+
+def make_run(folder, trained=None, config=CONFIG, **changes):
+    """A finished run's folder, whose student is not trained."""
+    trained, normalizers = trained or student(), fitted(PhiS)
+    facts = {
+        name: {"source": "x", "sha256": "y"}
+        | {kind: dim for kind, dim in zip(("summary_dim", "spatial_dim"), dims, strict=True) if dim is not None}
+        for name, dims in TEACHERS.items()
+    }
+    parts = {"student": trained, "normalizers": nn.ModuleDict(normalizers), "balancer": nn.Linear(1, 1)}
+    modules = nn.ModuleDict(parts).state_dict()
+    save_checkpoint(folder, {"config_sha256": "0" * 64, "arm": {"modules": modules}})
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    write_record(folder, record(**{"seed": 3, "teachers": facts} | changes))
+    return trained, normalizers
+
+
+@pytest.fixture
+def run(tmp_path):
+    make_run(tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_folded_student_predicts_in_the_teachers_space(method):
+    normalizers = fitted(getattr(methods, method))
+    assert_is_undone(fold(student(), normalizers), student(), normalizers)
+
+
+def test_folding_leaves_the_student_alone_and_draws_nothing():
+    trained = reparametrize(student().train())
+    before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    state = torch.get_rng_state()
+    folded = fold(trained, fitted(PhiS))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert trained.training
+    assert not folded.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trained.state_dict().items())
+
+
+def test_spectral_parametrisations_of_heads_are_folded_too():
+    normalizers, trained = fitted(Standardize), student(spectral=True)
+    reparametrize(trained.spatial_heads)
+    folded = fold(trained, normalizers)
+    assert set(folded.state_dict()) == set(student().state_dict())
+    assert_is_undone(folded, trained, normalizers)
+
+
+def test_a_head_without_output_is_refused():
+    with pytest.raises(ValueError, match=r"'clip' folds into a linear layer named `output`.*UnnamedHead"):
+        fold(student(UnnamedHead), fitted(PhiS))
+
+
+def test_a_missing_or_unfitted_normaliser_is_refused():
+    with pytest.raises(ValueError, match="teacher 'sam' has spatial features and needs a normaliser"):
+        fold(student(), {"clip": fitted(PhiS)["clip"]})
+    with pytest.raises(NotFittedError):
+        fold(student(), {"clip": PhiS(12), "sam": PhiS(20)})
+
+
+def test_an_exported_run_loads_as_the_student_with_its_normalisers_undone(tmp_path):
+    trained, normalizers = make_run(tmp_path / "run")
+    files = export_run(tmp_path / "run", tmp_path / "out")
+    assert sorted(tmp_path.glob("out/*")) == sorted(files)
+    loaded = load_exported(tmp_path / "out")
+    assert not loaded.training
+    assert_is_undone(loaded, trained, normalizers)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"spectral": True}, {"class_tokens": "per_teacher"}, {"cpe_max_size": 32}],
+    ids=lambda options: next(iter(options)),
+)
+def test_every_kind_of_student_is_exported(tmp_path, options):
+    config = CONFIG | {"student": CONFIG["student"] | options}
+    trained, normalizers = make_run(tmp_path / "run", student(**options), config)
+    export_run(tmp_path / "run", tmp_path / "out")
+    assert_is_undone(load_exported(tmp_path / "out"), trained, normalizers)
+
+
+def test_a_student_of_pretrained_weights_needs_them_no_more(tmp_path):
+    options = {"model": "vit_tiny_patch16_224", "image_size": 32, "spectral": True}
+    node = {"_target_": "phis_lab.students.TimmViT", "pretrained": True, "weights": "/nowhere/w.safetensors", **options}
+    torch.manual_seed(0)
+    trained = Student(TimmViT(pretrained=False, **options), MLPHead, TEACHERS).eval()
+    _, normalizers = make_run(tmp_path / "run", trained, CONFIG | {"student": node})
+    export_run(tmp_path / "run", tmp_path / "out")
+    assert_is_undone(load_exported(tmp_path / "out"), trained, normalizers)
+
+
+def test_the_weights_are_plain_float32_and_the_description_names_the_run(run, tmp_path):
+    export_run(run, tmp_path / "out")
+    weights = load_file(tmp_path / "out" / "student.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    assert all(name.startswith(("backbone.", "summary_heads.", "spatial_heads.")) for name in weights)
+    described = json.loads((tmp_path / "out" / "student.json").read_text())
+    assert described["origin"] == {
+        "study": "pocket_methods",
+        "method": "phis",
+        "seed": 3,
+        "commit": "1234abcd",
+        "config_sha256": "0" * 64,
+    }
+    assert described["teachers"]["sam"] == {"summary": None, "spatial": 20}
+    assert described["phis_lab"]
+
+
+def test_loading_draws_no_random_numbers(run, tmp_path):
+    export_run(run, tmp_path / "out")
+    state = torch.get_rng_state()
+    load_exported(tmp_path / "out")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_head_of_another_package_without_bias_loads_once_it_is_trusted(tmp_path):
+    config = CONFIG | {"head": {"_target_": f"{__name__}.BareHead", "_partial_": True}}
+    trained, normalizers = make_run(tmp_path / "run", student(BareHead), config)
+    export_run(tmp_path / "run", tmp_path / "out")
+    with pytest.raises(ValueError, match="of none of the packages phis_lab;"):
+        load_exported(tmp_path / "out")
+    assert_is_undone(load_exported(tmp_path / "out", ["phis_lab", __name__]), trained, normalizers)
+
+
+def test_a_folder_in_use_is_refused_and_overwritten_when_told_to(run, tmp_path):
+    export_run(run, tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="out is not empty"):
+        export_run(run, tmp_path / "out")
+    export_run(run, tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+    load_exported(tmp_path / "out")
+    with pytest.raises(ValueError, match="is a file"):
+        export_run(run, tmp_path / "out" / "notes.txt", overwrite=True)
+
+
+def test_what_breaks_while_it_is_written_leaves_nothing(run, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("phis_lab.students.export.save_file", full)
+    with pytest.raises(OSError, match="no space left"):
+        export_run(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def remove_file(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def fail(folder):
+    write_record(folder, record(status="failed", failure="the loss is not finite"))
+
+
+def forget_channels(folder):
+    write_record(folder, record())
+
+
+def misspell(folder):
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG | {"head": CONFIG["head"] | {"hiden": 3}}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind", "says"),
+    [
+        (remove_file("result.json"), ValueError, "the run has not ended"),
+        (remove_file("checkpoint.pt"), FileNotFoundError, "the trained student is gone"),
+        (remove_file("config.yaml"), FileNotFoundError, "config.yaml is missing"),
+        (fail, ValueError, "failed: the loss is not finite; there is no trained student"),
+        (forget_channels, ValueError, "does not tell how many channels"),
+        (misspell, ValueError, "head.hiden: no such option"),
+    ],
+)
+def test_a_run_that_cannot_be_exported_is_refused(run, tmp_path, damage, kind, says):
+    damage(run)
+    with pytest.raises(kind, match=says):
+        export_run(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_another_student_is_refused(run, tmp_path):
+    config = CONFIG | {"student": CONFIG["student"] | {"depth": 2}}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ValueError, match="does not fit this version's student"):
+        export_run(run, tmp_path / "out")
+
+
+def other_weights(folder):
+    weights = load_file(folder / "student.safetensors")
+    save_file({name: tensor + 1 for name, tensor in weights.items()}, folder / "student.safetensors")
+
+
+def change(**fields):
+    def damage(folder):
+        path = folder / "student.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind", "says"),
+    [
+        (shutil.rmtree, FileNotFoundError, r"holds no student\.json"),
+        (remove_file("student.safetensors"), FileNotFoundError, r"holds no student\.safetensors"),
+        (other_weights, ValueError, "export the run again"),
+        (change(format=2), ValueError, "has format 2 and this phis_lab reads 1"),
+        (change(colour="red"), ValueError, "does not describe a student: colour"),
+        (change(backbone=CONFIG["student"] | {"depth": 2}), ValueError, "this version builds another student"),
+    ],
+)
+def test_a_folder_that_is_no_exported_student_is_refused(run, tmp_path, damage, kind, says):
+    export_run(run, tmp_path / "out")
+    damage(tmp_path / "out")
+    with pytest.raises(kind, match=says):
+        load_exported(tmp_path / "out")
+
+
+SMALL = [
+    "debug=smoke", "logger=csv", "augmentation.image_size=32", "student.image_size=32", "student.spectral=true",
+    "student.class_tokens=per_teacher", "student.cpe_max_size=64", "data.batch_size=8", "data.train_images=64",
+    "trainer.max_steps=6", "trainer.precision=float32", "estimation.steps=4", "estimation.warmup_steps=2",
+    "estimation.refresh_every=1", "evaluation.every=6", "evaluation.train_images=40", "evaluation.test_images=20",
+    "evaluation.matching_images=10",
+]  # fmt: skip
+
+
+@torch.no_grad()
+def test_a_run_of_the_engine_is_exported_as_its_arm_predicts_in_the_teachers_space(tmp_path):
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", SMALL, return_hydra_config=True)
+    job = create_job(config, tmp_path / "run")
+    train_group(assemble([job], {job.folder: "phis"}))
+    export_run(job.folder, tmp_path / "out")
+    group = rebuild([finished_job(job.folder)])
+    ((key, arm),) = group.arms.items()
+    restore(group, key)
+    pixels = torch.rand(3, 3, 32, 32)
+    _, normalised = arm.predict(pixels)
+    _, predictions = load_exported(tmp_path / "out")(pixels)
+    for teacher, prediction in predictions.items():
+        exact = arm.in_teacher_space(teacher, normalised[teacher])
+        for kind, expected in zip(prediction, exact, strict=True):
+            assert (kind is None) == (expected is None)
+            if expected is not None:
+                assert_close(kind, expected, atol=1e-5 * expected.std().item(), rtol=1e-5)
+
+
+def test_the_command_names_the_files_and_refuses_in_a_sentence(run, tmp_path):
+    command = ["export", str(run), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert result.output.split() == [str(tmp_path / "out" / name) for name in ("student.safetensors", "student.json")]
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 1
+    assert "--overwrite" in again.stderr
+    assert CliRunner().invoke(app, [*command, "--overwrite"]).exit_code == 0
