@@ -98,6 +98,51 @@ def cache(
     console.print("The feature store is complete.")
 
 
+@app.command(no_args_is_help=True)
+def stats(
+    overrides: Annotated[
+        list[str],
+        typer.Argument(
+            help="As for run.py: `teachers=... data=...`, and whatever else differs from the defaults.",
+            metavar="OVERRIDE...",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("statistics"),
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Training images, at most.", show_default="all of them")
+    ] = None,
+    own_grid: Annotated[
+        bool, typer.Option("--own-grid", help="Count tokens on each teacher's own grid, not on the student's.")
+    ] = False,
+) -> None:
+    """Statistics of the teachers' spatial features: moments for runs to read, and the tables of PHI-S.
+
+    One pass over the training images, each in its first view, as the first epoch of a run renders them. Tokens are
+    counted on the student's grid, as a run matches them; the paper's tables are of the teachers' own (--own-grid).
+    A folder keeps the statistics of several teachers, image sizes and grids. Ctrl-C stops, and writes nothing.
+
+    `phis-lab stats teachers=pocket_set data=fashion_mnist --out statistics`, and then
+    `python run.py estimation=offline estimation.moments=statistics`
+    """
+    try:
+        with _refusals(), _spoken():
+            from phis_lab import reports  # noqa: PLC0415  torch and matplotlib, which --help can do without
+            from phis_lab.statistics import survey  # noqa: PLC0415
+
+            made = survey(overrides, out, images, own_grid)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped: nothing was written.", style="yellow")
+        raise typer.Exit(130) from None
+    console = Console(highlight=False)
+    for sheet in made.sheets:
+        _print_whole(console, reports.terminal(sheet))
+    for remark in made.remarks:
+        console.print(remark, style="yellow", markup=False)
+    for path in made.files:
+        console.print(str(path), markup=False, soft_wrap=True)
+
+
 @contextmanager
 def _refusals() -> Iterator[None]:
     """Say in a sentence what the user can mend, and exit with code 1."""
@@ -169,3 +214,21 @@ def figures(
         console.print(reason, style="yellow", markup=False)
     for path in drawn.files:
         console.print(str(path), markup=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write, new or empty.", show_default=False)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the student that is in it.")] = False,
+) -> None:
+    """The trained student of a run alone, predicting each teacher in the teacher's own space.
+
+    Its normalisers are folded into its heads. `phis_lab.config.exported.load_exported(FOLDER)` is the module again.
+    """
+    with _refusals():
+        from phis_lab.config.export import export_run  # noqa: PLC0415  torch, which --help can do without
+
+        written = export_run(run, out, overwrite)
+    for path in written:
+        Console(highlight=False).print(str(path), markup=False, soft_wrap=True)

@@ -1,5 +1,9 @@
 """Shared test set-up."""
 
+from collections.abc import Iterator
+
+import jaxtyping
+import pytest
 import torch
 from hypothesis import settings
 
@@ -9,3 +13,11 @@ torch.set_num_threads(1)  # test processes run side by side; threads that wait f
 
 settings.register_profile("laws", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("laws")  # a fixed set of cases, none judged by its time
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """Shapes as users have them: unchecked, so that a function's own refusal is seen."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

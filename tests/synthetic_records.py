@@ -28,6 +28,8 @@ def record(method="phis", seed=0, quality=0.0, **changes):
         "metrics": {
             "knn/accuracy": percent(61.2 + 2 * quality + 0.3 * noise[8]),
             "linear_probe/accuracy": percent(68.9 + 1.5 * quality + 0.2 * noise[9]),
+            "effective_rank/spatial": rank(87.5 - 3 * quality + 0.4 * noise[10]),
+            "effective_rank/summary": rank(101.3 - 4 * quality + 0.5 * noise[11]),
         },
         "teacher_metrics": teacher_metrics,
         "history": [_point(step, quality, noise) for step in range(0, 2001, 100)],
@@ -45,6 +47,10 @@ def percent(value):
     return Metric(value=value, unit="%", higher_is_better=True)
 
 
+def rank(value):
+    return Metric(value=value, unit="rank", higher_is_better=None)
+
+
 def write_study(root: Path, records) -> Path:
     """Writes each record into a folder of its own, by content, as runs do."""
     for number, item in enumerate(records):
@@ -54,10 +60,18 @@ def write_study(root: Path, records) -> Path:
 
 def _matching(teacher, quality, noise):
     error = 0.55 + 0.12 * TEACHERS.index(teacher) - 0.04 * quality + 0.006 * noise
-    values = {"mse": 3 * error, "fidelity": 1 / error, "cosine": 1 - error / 2, "error_variance_range": error}
-    kinds = {"spatial": values}
+    values = {
+        "mse": 3 * error,
+        "fidelity": 1 / error,
+        "fidelity_global": 1.2 / error,
+        "cosine": 1 - error / 2,
+        "error_variance_range": error,
+    }
+    alike = {"cka": 1 - error / 3, "cka_unbiased": 0.99 - error / 3}
+    spectrum = {"unexplained_first_half": error / 2, "unexplained_last_tenth": error + 0.2}
+    kinds = {"spatial": values | {"error_variance_range_normalized": 2 * error} | alike | spectrum}
     if teacher in TEACHERS[:2]:
-        kinds["summary"] = {key: value * 1.1 for key, value in values.items()}
+        kinds["summary"] = {key: value * 1.1 for key, value in (values | alike).items()}
     return kinds
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from phis_lab.config.build import build
+from phis_lab.config.build import build, build_normalizers
 from phis_lab.config.plan import read_stages
 from phis_lab.config.pool import Catalogue
 from phis_lab.config.stages import build_stages
@@ -99,13 +99,10 @@ class _ArmParts:
     def arm(self, dims: Mapping[str, tuple[int | None, int | None]]) -> Arm:
         with self.stream.active():
             student = Student(self.backbone, self.head, dims)
-        normalizers = {
-            name: build(self.config["normalizer"], "normalizer", _partial_=False, dim=spatial)
-            for name, (_, spatial) in dims.items()
-            if spatial is not None
-        }
         low, compiled = self.options.low_precision, self.options.compile
-        return Arm(student, normalizers, self.loss, self.balancer, self.recipe, self.stream, low, compiled)
+        spatial, summaries = build_normalizers(self.config["normalizer"], dims)
+        parts = self.loss, self.balancer, self.recipe, self.stream
+        return Arm(student, spatial, *parts, low_precision=low, compiled=compiled, summary_normalizers=summaries)
 
 
 def _key(job: Job, labels: Mapping[Path, str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from phis_lab.config.build import build
+from phis_lab.config.build import build_normalizers
 from phis_lab.config.check import check
 from phis_lab.config.exported import build_student
 from phis_lab.config.rebuild import finished_job
@@ -79,28 +79,28 @@ def _dims(record: RunRecord) -> Dims:
     return dims
 
 
-def _restored(job: Job, dims: Dims) -> tuple[Student, nn.ModuleDict]:
-    """The trained student and the normalisers, by teacher."""
+def _restored(job: Job, dims: Dims) -> tuple[Student, nn.ModuleDict, nn.ModuleDict]:
+    """The trained student, the normalisers by teacher, and those of summaries."""
     config = {key: job.config[key] for key in ("student", "head", "normalizer")}
     check(config)
     state = load_checkpoint(job.folder, job.sha256)
     if state is None:
         raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
-    normalizers = nn.ModuleDict(
+    normalizers, summary_normalizers = build_normalizers(config["normalizer"], dims)
+    student = build_student(_changed(config["student"], UNTRAINED), config["head"], dims)
+    parts = nn.ModuleDict(
         {
-            name: build(config["normalizer"], "normalizer", _partial_=False, dim=spatial)
-            for name, (_, spatial) in dims.items()
-            if spatial is not None
+            "student": student,
+            "normalizers": nn.ModuleDict(normalizers),
+            "summary_normalizers": nn.ModuleDict(summary_normalizers),
         }
     )
-    student = build_student(_changed(config["student"], UNTRAINED), config["head"], dims)
-    parts = nn.ModuleDict({"student": student, "normalizers": normalizers})
     wanted = tuple(f"{name}." for name in parts)
     try:
         parts.load_state_dict({key: v for key, v in state["arm"]["modules"].items() if key.startswith(wanted)})
     except RuntimeError as error:
         raise ValueError(f"the checkpoint in {job.folder} does not fit this version's student: {error}") from error
-    return student, normalizers
+    return student, parts["normalizers"], parts["summary_normalizers"]  # type: ignore[return-value]
 
 
 def _changed(node: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

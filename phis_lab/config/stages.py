@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from phis_lab.config.identity import feature_identity
 from phis_lab.config.pool import Catalogue
 from phis_lab.config.store import open_stores
 from phis_lab.config.teachers import TeacherOptions
@@ -10,7 +11,6 @@ from phis_lab.data import DataModule, Partition
 from phis_lab.data.stages import boundaries
 from phis_lab.distill import Evaluation, FeatureProvider, Share, Stage, TrainerOptions
 from phis_lab.students import Backbone
-from phis_lab.teachers import TeacherPool
 
 
 def build_stages(
@@ -42,7 +42,10 @@ def build_stages(
             for key, partition in plan.partitions.items()
         }
         fingerprint = data.source.train.fingerprint
-        provenance = {key: _provenance(share.train.pool, options.device, fingerprint) for key, share in shares.items()}
+        provenance = {
+            key: feature_identity(share.train.pool, chosen, options.device, fingerprint, share.image_size)
+            for key, share in shares.items()
+        }
         stages.append(Stage(name, first, end, shares, provenance))
     return stages
 
@@ -72,12 +75,3 @@ def _share(
         test=FeatureProvider(pool, grids, evaluation.matching_images, 1, remembered, stores.test, match),
         loader=partial(data.eval_loader, partition=plan),
     )
-
-
-def _provenance(pool: TeacherPool, device: str, data: str) -> dict[str, dict[str, str]]:
-    """What identifies the spatial features of each teacher that has any, wherever its weights lie."""
-    return {
-        name: {"teacher": name, "data": data} | {key: str(value) for key, value in facts.items() if key != "source"}
-        for name, facts in pool.describe(device).items()
-        if facts["spatial_dim"] is not None
-    }

@@ -40,7 +40,8 @@ class Arm(nn.Module):
 
     Args:
         student: backbone with one head per teacher and kind of token.
-        normalizers: one per teacher, for its spatial features; summaries are never normalised.
+        normalizers: one per teacher, for its spatial features.
+        summary_normalizers: the same for the summaries of teachers whose method normalises these too.
         loss: gives one row per teacher and kind; every teacher has its own copy, and a fresh one in every stage.
         balancer: weighs the rows of a partition, likewise.
         recipe: optimiser and schedule.
@@ -59,10 +60,12 @@ class Arm(nn.Module):
         stream: RandomStream,
         low_precision: torch.dtype | None = None,
         compiled: bool = False,
+        summary_normalizers: Mapping[str, Normalizer] | None = None,
     ) -> None:
         super().__init__()
         self.student = student
         self.normalizers = nn.ModuleDict(normalizers)
+        self.summary_normalizers = nn.ModuleDict(summary_normalizers or {})
         self.recipe, self.stream, self.low_precision = recipe, stream, low_precision
         self._fresh = (loss, balancer)
         self.enter("all", ["all"])
@@ -128,6 +131,8 @@ class Arm(nn.Module):
         pairs: list[Pair] = []
         losses: list[Tensor] = []
         rows: dict[str, Tensor] = {}
+        for normalizer in (*self.normalizers.values(), *self.summary_normalizers.values()):
+            normalizer.schedule(step / max_steps)  # type: ignore[operator]
         with self.stream.active():
             for name, view in views.items():
                 predictions = self._predict(self._forward, view.images, view.size, tuple(view.features))[1]
@@ -152,9 +157,8 @@ class Arm(nn.Module):
     def _rows(self, pair: Pair) -> dict[str, Tensor]:
         rows: dict[str, Tensor] = {}
         for teacher, target in pair.targets.items():
-            spatial = None if target.spatial is None else self.normalizers[teacher](target.spatial)
-            answer, loss = pair.predictions[teacher], self.losses[teacher]
-            terms = loss(answer.summary, answer.spatial, target.summary, spatial)
+            answer, goal = pair.predictions[teacher], self.normalized(teacher, target)
+            terms = self.losses[teacher](answer.summary, answer.spatial, goal.summary, goal.spatial)
             rows |= {f"{teacher}/{kind}": term for kind, term in terms.items()}
         return rows
 
@@ -194,10 +198,19 @@ class Arm(nn.Module):
         means = [torch.stack(values).mean() for values in errors.values()]
         return dict(zip(errors, average(torch.stack(means)).tolist(), strict=True)) if errors else {}
 
+    def normalized(self, teacher: str, target: Features) -> Features:
+        """Features of a teacher as the student is asked to match them."""
+        summary, spatial = target
+        if summary is not None and teacher in self.summary_normalizers:
+            summary = self.summary_normalizers[teacher](summary)
+        return Features(summary, None if spatial is None else self.normalizers[teacher](spatial))
+
     def in_teacher_space(self, teacher: str, prediction: Features) -> Features:
         """A prediction with the normaliser undone: comparable between methods."""
-        spatial = prediction.spatial
-        return Features(prediction.summary, None if spatial is None else self.normalizers[teacher].inverse(spatial))  # type: ignore[operator]
+        summary, spatial = prediction
+        if summary is not None and teacher in self.summary_normalizers:
+            summary = self.summary_normalizers[teacher].inverse(summary)  # type: ignore[operator]
+        return Features(summary, None if spatial is None else self.normalizers[teacher].inverse(spatial))  # type: ignore[operator]
 
     def training_state(self) -> dict[str, Any]:
         """All that a resumed arm needs to go on as if it had never stopped."""

@@ -8,22 +8,24 @@ from pydantic import Field
 from torch import Tensor
 
 from phis_lab.distill.arm import Arm
-from phis_lab.distill.pairs import View, common
+from phis_lab.distill.arm_matching import MatchingScores
+from phis_lab.distill.matching import GroupMatching
 from phis_lab.distill.stages import Loader, Share, Stage
+from phis_lab.distill.subjects import subject_of
 from phis_lab.evals import Embeddings, Probe
-from phis_lab.metrics import TeacherMatching
+from phis_lab.evals.subject import Task
 from phis_lab.teachers import Features
 from phis_lab.tracking import TeacherMetrics
-from phis_lab.tracking.record import Kind
 
 Positive = Annotated[int, Field(ge=1)]
 
 
 class Scores(NamedTuple):
-    """One arm's results: probes as `<name>/<metric>`, and matching per teacher and kind of feature."""
+    """One arm's results: probes as `<name>/<metric>`, matching per teacher and kind of feature, effective ranks."""
 
     probes: dict[str, float]
     matching: TeacherMetrics
+    student: dict[str, float]
 
 
 class Evaluation:
@@ -36,6 +38,7 @@ class Evaluation:
         test_images: test images for the probes.
         matching_images: test images for teacher matching.
         tokens: student features that the probes see: its summary token, the mean of its spatial tokens, or both joined.
+        tasks: evaluations with data of their own, by name; at the end alone.
     """
 
     def __init__(
@@ -46,10 +49,17 @@ class Evaluation:
         test_images: Positive = 2000,
         matching_images: Positive = 1000,
         tokens: Literal["summary", "spatial", "both"] = "summary",
+        tasks: Mapping[str, Task] | None = None,
     ) -> None:
         self.probes, self.every = dict(probes), every
         self.train_images, self.test_images, self.matching_images = train_images, test_images, matching_images
         self.tokens: Literal["summary", "spatial", "both"] = tokens
+        self.tasks = dict(tasks or {})
+
+    def higher_is_better(self, name: str) -> bool:
+        """The direction of a number that a probe or a task gave."""
+        task, _, metric = name.partition("/")
+        return task not in self.tasks or metric not in self.tasks[task].lower_is_better
 
     def check(self, loader: Loader) -> None:
         """Refuse what would only fail at the end: images without labels, or fewer than a probe needs.
@@ -78,25 +88,32 @@ class Evaluation:
         for arm in arms.values():
             arm.eval()
         try:
-            matching = self._match(arms, stage, device)
+            matching = self._match(arms, stage, device, final)
             probes = {name: probe for name, probe in self.probes.items() if final or probe.when == "always"}
             scores = self._probe(arms, probes, stage.main, device) if probes else {label: {} for label in arms}
+            for label, arm in arms.items() if final else ():
+                subject = subject_of(arm, stage.main, device)
+                for name, task in self.tasks.items():
+                    scores[label] |= {f"{name}/{metric}": value for metric, value in task(subject).items()}
         finally:
             for label, arm in arms.items():
                 arm.train(was_training[label])
-        return {label: Scores(scores[label], matching[label]) for label in arms}
+        return {label: Scores(scores[label], matching[label].teachers, matching[label].student) for label in arms}
 
-    def _match(self, arms: Mapping[str, Arm], stage: Stage, device: torch.device) -> dict[str, TeacherMetrics]:
-        metrics: dict[str, dict[tuple[str, Kind], TeacherMatching]] = {label: {} for label in arms}
+    def _match(
+        self, arms: Mapping[str, Arm], stage: Stage, device: torch.device, full: bool
+    ) -> dict[str, MatchingScores]:
+        found = {label: MatchingScores({}, {}) for label in arms}
         for name, teachers in stage.matched().items():
+            if not teachers:
+                continue
             share = stage.shares[name]
-            for batch in share.loader("test", self.matching_images, False).batches if teachers else ():
+            matching = GroupMatching(arms, teachers, share.plan.size, full)
+            for batch in share.loader("test", self.matching_images, False).batches:
                 images = batch.images.to(device)
-                features = share.test(images, batch.keys)
-                for label, arm in arms.items():
-                    seen = {teacher: features[arm.grid_at(share.plan.size)][teacher] for teacher in teachers}
-                    _update(metrics[label], arm, View(images, seen, share.plan.size))
-        return {label: _nested(by_kind) for label, by_kind in metrics.items()}
+                matching.update(images, share.test(images, batch.keys))
+            found = {label: found[label].joined(scores) for label, scores in matching.compute().items()}
+        return found
 
     def _probe(
         self, arms: Mapping[str, Arm], probes: Mapping[str, Probe], share: Share, device: torch.device
@@ -125,30 +142,6 @@ class Evaluation:
                 features[label].append(_select(tokens, self.tokens))
         truth = torch.cat(labels).to(device)
         return {label: Embeddings(torch.cat(parts), truth) for label, parts in features.items()}
-
-
-def _update(metrics: dict[tuple[str, Kind], TeacherMatching], arm: Arm, view: View) -> None:
-    predictions, targets = common(arm.predict(view.images, view.size, tuple(view.features))[1], view)
-    for teacher, target in targets.items():
-        answer = arm.in_teacher_space(teacher, predictions[teacher])
-        if target.summary is not None and answer.summary is not None:
-            metric = metrics.setdefault(
-                (teacher, "summary"), TeacherMatching(target.summary.shape[-1]).to(view.images.device)
-            )
-            metric.update(answer.summary, target.summary)
-        if target.spatial is not None and answer.spatial is not None:
-            metric = metrics.setdefault(
-                (teacher, "spatial"), TeacherMatching(target.spatial.shape[-1]).to(view.images.device)
-            )
-            normalized = arm.normalizers[teacher](target.spatial)
-            metric.update(answer.spatial, target.spatial, predictions[teacher].spatial, normalized)
-
-
-def _nested(metrics: Mapping[tuple[str, Kind], TeacherMatching]) -> TeacherMetrics:
-    nested: TeacherMetrics = {}
-    for (teacher, kind), metric in metrics.items():
-        nested.setdefault(teacher, {})[kind] = {name: float(value) for name, value in metric.compute().items()}
-    return nested
 
 
 def _select(tokens: Features, which: Literal["summary", "spatial", "both"]) -> Tensor:

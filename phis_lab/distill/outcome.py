@@ -1,9 +1,10 @@
 """The record of a finished arm."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from phis_lab.data import DataModule
 from phis_lab.data.source import digest
+from phis_lab.distill.evaluation import Evaluation, Scores
 from phis_lab.distill.keeper import ArmRun, Keeper
 from phis_lab.distill.module import Distiller
 from phis_lab.linalg.processes import world_size
@@ -19,7 +20,6 @@ def compose_record(
     facts = environment()
     failure = module.failures.get(run.label)
     steps = module.steps_done if failure is None else failure.step
-    probes = {} if scores is None else scores.probes
     return RunRecord(
         name=job.study,
         method=method,
@@ -32,9 +32,9 @@ def compose_record(
         command=job.command,
         commit=git_commit(),
         data=_data(data),
-        teachers={name: _without_none(facts) for name, facts in _teachers(module, device).items()},
+        teachers=_teachers(module, run.arm.student.teachers, device),
         normalizers={name: _describe(normalizer) for name, normalizer in run.arm.normalizers.items()},
-        metrics={name: Metric(value=v, unit="fraction", higher_is_better=True) for name, v in probes.items()},
+        metrics={} if scores is None else _metrics(scores, keeper.evaluation),
         teacher_metrics={} if scores is None else scores.matching,
         history=[HistoryPoint(**point) for point in run.history],
         steps=steps,
@@ -47,13 +47,13 @@ def compose_record(
     )
 
 
-def _teachers(module: Distiller, device: str) -> dict[str, dict[str, str | int | None]]:
-    """What identifies each teacher, where it was seen first."""
+def _teachers(module: Distiller, names: Iterable[str], device: str) -> dict[str, dict[str, str | int]]:
+    """What identifies each teacher, where it was seen first, in the student's order."""
     found: dict[str, dict[str, str | int | None]] = {}
     for stage in module.stages:
         for share in stage.shares.values():
             found = share.train.pool.describe(device) | found
-    return found
+    return {name: _without_none(found[name]) for name in names}
 
 
 def _images(module: Distiller, steps: int) -> int:
@@ -62,6 +62,15 @@ def _images(module: Distiller, steps: int) -> int:
         max(0, min(steps, stage.end) - stage.first) * sum(share.batch_size for share in stage.shares.values())
         for stage in module.stages
     )
+
+
+def _metrics(scores: Scores, evaluation: Evaluation) -> dict[str, Metric]:
+    """Probes and tasks give shares; a student of low or high rank is neither better nor worse for it."""
+    shares = {
+        name: Metric(value=value, unit="fraction", higher_is_better=evaluation.higher_is_better(name))
+        for name, value in scores.probes.items()
+    }
+    return shares | {name: Metric(value=v, unit="rank", higher_is_better=None) for name, v in scores.student.items()}
 
 
 def _data(data: DataModule) -> Data:

@@ -141,7 +141,7 @@ def _start(group: Group, run: ArmRun, module: Distiller) -> None:
     group.loggers[run.label].start(info)
     for point in run.history:
         if point["step"] >= step:  # dropped by the loggers with all that a stopped run may have logged since
-            group.loggers[run.label].log(_flat(Scores(point["metrics"], point["teacher_metrics"])), point["step"])
+            group.loggers[run.label].log(_flat(Scores(point["metrics"], point["teacher_metrics"], {})), point["step"])
 
 
 def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:
@@ -198,4 +198,4 @@ def _flat(scores: Scores) -> dict[str, float]:
         for kind, values in kinds.items()
         for name, value in values.items()
     }
-    return {**{f"test/{name}": value for name, value in scores.probes.items()}, **matching}
+    return {**{f"test/{name}": value for name, value in (scores.probes | scores.student).items()}, **matching}

@@ -75,10 +75,15 @@ def extreme_channels(moments: Moments) -> dict[str, int]:
 
 def activation_histograms(teachers: Mapping[str, Activations]) -> Figure:
     """One panel per teacher, with a scale of its own: densities within 5 standard deviations (PHI-S, fig. 2)."""
+    return activation_panels({name: activations.curves() for name, activations in teachers.items()})
+
+
+def activation_panels(teachers: Mapping[str, Mapping[str, Curve]]) -> Figure:
+    """The same from the curves of each teacher, by the names of `Activations.curves`."""
     with mpl.rc_context(RC):
         figure, shown = panels(len(teachers), height=2.2)
-        for axes, (name, activations) in zip(shown, teachers.items(), strict=True):
-            for label, curve in activations.curves().items():
+        for axes, (name, curves) in zip(shown, teachers.items(), strict=True):
+            for label, curve in curves.items():
                 _draw(axes, label, curve)
             axes.set_title(name)
             axes.set_yscale("log")

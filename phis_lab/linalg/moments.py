@@ -11,6 +11,7 @@ from torch import Tensor
 
 from phis_lab.linalg.gram import mirrored, one_torch_thread
 from phis_lab.linalg.rotations import positive_diagonal
+from phis_lab.linalg.saved_moments import read_moments, write_moments
 from phis_lab.linalg.spectra import symmetric_eigh
 from phis_lab.linalg.sums import Sums, add_outer, combine, is_bulk, no_rows, sums_of
 from phis_lab.shapes import Bool, Float, Float64
@@ -158,19 +159,19 @@ class Moments:
         self._set(Sums(int(state["count"]), state["mean"].double(), state["scatter"].double()))
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes a safetensors file whose metadata is the provenance."""
-        from safetensors.torch import save_file  # noqa: PLC0415  torch alone must do for all the rest
-
-        save_file(self.state_dict(), path, metadata=self.provenance)
+        """Writes a safetensors file whose metadata is the provenance, and the version of the format."""
+        write_moments(self.state_dict(), self.provenance, path)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Moments":
-        """Reads what `save` wrote, provenance included."""
-        from safetensors import safe_open  # noqa: PLC0415
+        """Reads what `save` wrote, provenance included.
 
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            moments = cls(len(state["mean"]), state["scatter"].ndim == 1, file.metadata())
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is cut off, of another kind, or of another version of the format.
+        """
+        state, provenance = read_moments(path)
+        moments = cls(len(state["mean"]), state["scatter"].ndim == 1, provenance)
         moments.load_state_dict(state)
         return moments
 

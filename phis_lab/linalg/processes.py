@@ -31,3 +31,16 @@ def average(values: Tensor) -> Tensor:
         dist.all_reduce(values)
         values /= world_size()
     return values
+
+
+def gather(rows: Tensor) -> Tensor:
+    """The rows of all processes, in the order of their ranks; a constant, into which no gradient flows.
+
+    Every process must bring as many rows as the others.
+    """
+    rows = rows.detach()
+    if world_size() == 1:
+        return rows
+    parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(world_size())]
+    dist.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)

@@ -7,8 +7,10 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, mse_loss, smooth_l1_loss
 
 from phis_lab.losses.reduction import aligned, per_image, required
-from phis_lab.losses.vmf_sne import vmf_sne as vmf_sne
+from phis_lab.losses.vmf_sne import vmf_sne
 from phis_lab.shapes import Float
+
+__all__ = ["cosine", "dampened_mse", "hybrid", "mse", "smooth_l1", "unic", "vmf_sne"]
 
 
 def mse(pred: Float[Tensor, "batch *tokens channels"], target: Float[Tensor, "..."]) -> Float[Tensor, " batch"]:

@@ -9,6 +9,8 @@ from torchmetrics import Metric
 from phis_lab.metrics.cka_moments import cka_moments, merge_cka_moments, statistics
 from phis_lab.shapes import Float, Float64
 
+LEAST_ROWS = 4
+
 
 def linear_cka(x: Float[Tensor, "*rows dim_x"], y: Float[Tensor, "*rows dim_y"]) -> dict[str, Float64[Tensor, ""]]:
     """Linear centred kernel alignment of two representations of the same rows.
@@ -45,9 +47,22 @@ def cka_values(moments: Float64[Tensor, "rows dim"], dim_x: int) -> dict[str, Fl
     Raises:
         ValueError: there are fewer than four rows.
     """
-    count, norms, traces, products = statistics(moments, dim_x)
-    if count < 4:
-        raise ValueError(f"linear CKA needs at least 4 rows, got {int(count)}")
+    return cka_of(*statistics(moments, dim_x))
+
+
+def cka_of(
+    count: Float64[Tensor, ""],
+    norms: Float64[Tensor, "2 2"],
+    traces: Float64[Tensor, "2"],
+    products: Float64[Tensor, "2 2"],
+) -> dict[str, Float64[Tensor, ""]]:
+    """Returns the values that `linear_cka` describes, from |S_ij|_F^2, t_i and q_ij of the sides i and j.
+
+    Raises:
+        ValueError: there are fewer than four rows.
+    """
+    if count < LEAST_ROWS:
+        raise ValueError(f"linear CKA needs at least {LEAST_ROWS} rows, got {int(count)}")
     unbiased = norms - products * count / (count - 2) + torch.outer(traces, traces) / ((count - 1) * (count - 2))
     return {"cka": _normalized(norms), "cka_unbiased": _normalized(unbiased)}
 

@@ -37,11 +37,21 @@ def entropy_rank(singular_values: Float64[Tensor, " values"]) -> Float64[Tensor,
     return torch.where(total > 0, rank, torch.zeros_like(rank))
 
 
-class EffectiveRank(Metric):
-    """Streaming `effective_rank`, from the dim x dim matrix Z^T Z, whose eigenvalues are the squares of s.
+def rank_of(covariance: Float64[Tensor, "dim dim"], mean: Float64[Tensor, "dim"]) -> Float64[Tensor, ""]:
+    """The effective rank of embeddings with this population covariance: of Z^T Z / n = covariance + mean mean^T.
 
-    What lies below the float64 rounding of the largest eigenvalue counts as zero: singular values under about
-    1e-8 sqrt(dim) of the largest. Memory does not grow with the embeddings, and any split into batches and
+    Its eigenvalues are the squares of the singular values, but for 1 / n. What lies below the float64 rounding of the
+    largest counts as zero: singular values under about 1e-8 sqrt(dim) of the largest.
+    """
+    eigenvalues = torch.linalg.eigvalsh((covariance + torch.outer(mean, mean)).cpu())
+    rounding = len(mean) * torch.finfo(torch.float64).eps * eigenvalues[-1]
+    return entropy_rank(eigenvalues.where(eigenvalues > rounding, 0).sqrt()).to(mean.device)
+
+
+class EffectiveRank(Metric):
+    """Streaming `effective_rank`, from the dim x dim matrix Z^T Z by `rank_of`.
+
+    Memory does not grow with the embeddings, and any split into batches and
     processes gives the same value.
 
     Args:
@@ -75,6 +85,4 @@ class EffectiveRank(Metric):
         count, mean, scatter = self.moments[0, 0], self.moments[1], self.moments[2:]
         if count == 0:
             raise ValueError("the effective rank has seen no embeddings; update it before it is computed")
-        eigenvalues = torch.linalg.eigvalsh((scatter + count * torch.outer(mean, mean)).cpu())
-        rounding = self.dim * torch.finfo(torch.float64).eps * eigenvalues[-1]
-        return entropy_rank(eigenvalues.where(eigenvalues > rounding, 0).sqrt()).to(self.moments.device)
+        return rank_of(scatter / count, mean)

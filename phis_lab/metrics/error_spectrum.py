@@ -25,6 +25,25 @@ class ErrorSpectrum(NamedTuple):
         """e_k / l_k: 0 is perfect, 1 is what predicting the mean scores; inf or NaN where the teacher is constant."""
         return self.error_variance / self.teacher_variance
 
+    def unexplained_between(self, start: float, stop: float) -> Float64[Tensor, ""]:
+        """Error variance over teacher variance of the components between two shares of the teacher's variance.
+
+        Of 0 and 0.5 it is that of the leading components that hold half of the teacher's variance, of 0.9 and 1 that of
+        the trailing ones that hold the last tenth. A component that lies across a bound counts in part. Over 0 to
+        1 it is the whole error's variance over the teacher's: 1 / fidelity but for the error's mean. NaN for a
+        teacher without variance.
+        """
+        error = self._error_up_to(stop) - self._error_up_to(start)
+        return error / ((stop - start) * self.teacher_variance.sum())
+
+    def _error_up_to(self, share: float) -> Float64[Tensor, ""]:
+        """Error variance of the leading components that hold this share of the teacher's variance."""
+        held = self.teacher_variance.cumsum(dim=0)
+        held = held / held[-1]
+        before = torch.cat([held.new_zeros(1), held[:-1]])
+        part = torch.where(held > share, ((share - before) / (held - before)).clamp_min(0), 1)
+        return (part * self.error_variance).sum()
+
 
 def error_spectrum(pred: Float[Tensor, "*tokens dim"], target: Float[Tensor, "..."]) -> ErrorSpectrum:
     """The variance of a student's error along each principal component of its teacher, in the teacher's space.
@@ -69,11 +88,23 @@ def spectrum_of(target: Float64[Tensor, "rows dim"], error: Float64[Tensor, "row
     if count == 0:
         raise ValueError("the error spectrum has seen no tokens; update it before it is computed")
     eigenvalues, basis = torch.linalg.eigh((target[2:] / count).cpu())
-    basis = basis.flip(1).to(target.device)
-    variance = (basis * ((error[2:] / count) @ basis)).sum(dim=0).clamp_min(0)
+    teacher = eigenvalues.flip(0).clamp_min(0).to(target.device)
+    return spectrum_along(teacher, basis.flip(1).to(target.device), error[2:] / count)
+
+
+def spectrum_along(
+    teacher_variance: Float64[Tensor, "dim"], basis: Float64[Tensor, "dim dim"], error: Float64[Tensor, "dim dim"]
+) -> ErrorSpectrum:
+    """Returns the spectrum from the teacher's principal components and the covariance of the error.
+
+    Args:
+        teacher_variance: eigenvalues of the teacher's covariance, descending.
+        basis: their eigenvectors, as columns.
+        error: covariance of the error, of the same normalisation.
+    """
+    variance = (basis * (error @ basis)).sum(dim=0).clamp_min(0)
     total = variance.cumsum(dim=0)
-    share = torch.where(total[-1] > 0, total / total[-1], 0)
-    return ErrorSpectrum(eigenvalues.flip(0).clamp_min(0).to(target.device), variance, share)
+    return ErrorSpectrum(teacher_variance, variance, torch.where(total[-1] > 0, total / total[-1], 0))
 
 
 class PrincipalComponentError(Metric):

@@ -1,5 +1,7 @@
 """How well a student's prediction matches its teacher, in the teacher's own space."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
@@ -7,6 +9,8 @@ from torchmetrics import Metric
 
 from phis_lab.linalg import channel_moments, merge_moments
 from phis_lab.shapes import Float, Float64
+
+BLOCK_ROWS = 256
 
 
 def matching_moments(
@@ -17,11 +21,35 @@ def matching_moments(
     Raises:
         ValueError: the shapes differ.
     """
+    parts = [_of_block(*block) for block in _blocks(pred, target)]
+    target_moments, error, similarity = (merge_moments(torch.stack(moments)) for moments in zip(*parts, strict=True))
+    return target_moments, error, similarity
+
+
+def error_moments(
+    pred: Float[Tensor, "*tokens channels"], target: Float[Tensor, "..."]
+) -> Float64[Tensor, "3 channels"]:
+    """Returns the moments of the error alone.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    return merge_moments(torch.stack([channel_moments(p.double() - t.double()) for p, t in _blocks(pred, target)]))
+
+
+def _blocks(pred: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows of both, as many as leave a CPU's intermediate results in its cache."""
     if pred.shape != target.shape:
         raise ValueError(f"pred and target must have the same shape, got {tuple(pred.shape)} and {tuple(target.shape)}")
+    rows = [side.reshape(-1, side.shape[-1]) for side in (pred, target)]
+    size = BLOCK_ROWS if pred.is_cpu else max(1, len(rows[0]))
+    return zip(*(side.split(size) for side in rows), strict=True)
+
+
+def _of_block(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     pred, target = pred.double(), target.double()
     similarity = cosine_similarity(pred, target, dim=-1)
-    return channel_moments(target), channel_moments(pred - target), channel_moments(similarity[..., None])
+    return channel_moments(target), channel_moments(pred - target), channel_moments(similarity[:, None])
 
 
 def matching_values(
@@ -111,8 +139,7 @@ class TeacherMatching(Metric):
         self.error = _merged(self.error, moments[1])
         self.similarity = _merged(self.similarity, moments[2])
         if pred_normalized is not None and target_normalized is not None:
-            _, error, _ = matching_moments(pred_normalized, target_normalized)
-            self.error_normalized = _merged(self.error_normalized, error)
+            self.error_normalized = _merged(self.error_normalized, error_moments(pred_normalized, target_normalized))
 
     def compute(self) -> dict[str, Float64[Tensor, ""]]:
         """Returns the values over everything seen by all ranks.

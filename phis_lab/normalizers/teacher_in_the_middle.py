@@ -74,7 +74,8 @@ class TeacherInTheMiddle(Compression):
     @property
     def weight(self) -> Float[Tensor, "out_dim dim"]:
         """The linear map of normalised features, with the gains of the LayerNorm: what orthogonality is asked of."""
-        return (self.linear.weight * self.norm.weight).detach()
+        weight: Tensor = self.linear.weight * self.norm.weight
+        return weight.detach()
 
     def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows out_dim"]:
         """Gives the student's target, a constant."""

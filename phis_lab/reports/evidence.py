@@ -32,7 +32,7 @@ class Evidence:
     """Statistics over the seeds of comparable runs; with one seed there are none.
 
     Args:
-        numbers: as `measurements` gives them.
+        numbers: as `measurements` gives them, of metrics that have a better direction.
         paired: as `paired_differences` gives them; empty without a baseline.
         baseline: what `paired` compares with.
         headline: the metrics of the main table.
@@ -99,7 +99,7 @@ class Evidence:
 
     @property
     def _downwards(self) -> list[str]:
-        return [name for name in self.cube.metrics if not self.meaning[name].higher_is_better]
+        return [name for name in self.cube.metrics if self.meaning[name].higher_is_better is False]
 
     @cached_property
     def _shown(self) -> pd.DataFrame:

@@ -19,6 +19,17 @@ from phis_lab.reports.tables import Column, columns, means, measurements, teache
 
 _VALUES = "Mean over seeds ± sample standard deviation (none for one seed); best in bold."
 _RANKS = "1 is best; ties share the lowest rank; ranks are averaged in each category, then over categories."
+_DESCRIBED = (
+    "Mean over seeds ± sample standard deviation (none for one seed). Neither direction is better: not ranked, not "
+    "tested. An effective rank (RankMe) counts the directions that the student's tokens use, from 1 to their channels."
+)
+_MATCHING = (
+    f"{_VALUES} All is in the teacher's own space but the normalised range. Both fidelities are the teacher's variance "
+    "over the mse: of every channel about its own mean, and (global) of all elements about one mean. CKA is of the "
+    "student's tokens, before the head. Unexplained is error variance over teacher variance, along the leading "
+    "principal components with half of the teacher's variance and along the trailing ones with its last tenth; "
+    "predicting the mean scores 1. The same holds for the tables of the other teachers."
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,12 @@ class Section:
         return numbers.loc[order.sort_values(["after", "method", "seed"], kind="stable").index]
 
     @cached_property
+    def judged(self) -> pd.DataFrame:
+        """The measurements of metrics that have a better direction: what is ranked, compared and tested."""
+        judged = {name for name, column in self.meaning.items() if column.higher_is_better is not None}
+        return self.numbers[self.numbers["metric"].isin(judged)]
+
+    @cached_property
     def methods(self) -> list[str]:
         """Labels of the methods, in the order of every table and figure."""
         return list(dict.fromkeys(self.numbers["method"]))
@@ -49,9 +66,9 @@ class Section:
     @cached_property
     def paired(self) -> pd.DataFrame:
         """Differences to the baseline; empty without one."""
-        if self.baseline is None:
+        if self.baseline is None or self.baseline not in set(self.judged["method"]):
             return pd.DataFrame()
-        return paired_differences(self.numbers, self.baseline)
+        return paired_differences(self.judged, self.baseline)
 
     @cached_property
     def meaning(self) -> dict[str, Column]:
@@ -67,20 +84,23 @@ class Section:
             for record in self.study.records
             for teacher in record.teacher_metrics
         )
-        return [self.meaning[name] for name in [*downstream, *fidelity] if name in self.meaning]
+        judged = set(self.judged["metric"])
+        return [self.meaning[name] for name in [*downstream, *fidelity] if name in judged]
 
     @cached_property
     def ranks(self) -> pd.DataFrame | None:
         """Average ranks over the metrics that every method has; None where there is no such metric."""
-        table = means(self.numbers)
+        if self.judged.empty:
+            return None
+        table = means(self.judged)
         categories = default_categories(table.columns, self.study.teachers)
-        downwards = [name for name in table.columns if not self.meaning[name].higher_is_better]
+        downwards = [name for name in table.columns if self.meaning[name].higher_is_better is False]
         return average_ranks(table, categories, lower_is_better=downwards) if categories else None
 
     @cached_property
     def evidence(self) -> Evidence:
         """What the seeds support."""
-        return Evidence(self.numbers, self.paired, self.baseline, self.headline, self.meaning, self.study.teachers)
+        return Evidence(self.judged, self.paired, self.baseline, self.headline, self.meaning, self.study.teachers)
 
     def sheets(self) -> list[Sheet]:
         """The tables for a screen: values with ranks, differences to the baseline, the verdict, the paper's ranks."""
@@ -93,15 +113,31 @@ class Section:
         return [*sheets, beside] if beside is not None else sheets
 
     def details(self) -> list[Sheet]:
-        """The tables for the file: ranks per category, the differences again, each teacher's matching metrics."""
+        """The tables for the file: ranks per category, the differences again, each teacher's matching in detail."""
         sheets = [] if self.ranks is None else [rank_sheet("Average ranks", _RANKS, self.ranks)]
         sheets += self.evidence.details()
+        described = [column for column in self.meaning.values() if column.higher_is_better is None]
+        if described:
+            sheets.append(value_sheet("Described, not judged", _DESCRIBED, self.numbers, described))
+        return sheets + self._matching()
+
+    def _matching(self) -> list[Sheet]:
+        """All metrics of every teacher, a table for each kind of its features; the first explains the columns."""
         downstream = {name for record in self.study.records for name in record.metrics}
-        matching = [column for name, column in self.meaning.items() if name not in downstream]
-        for key in dict.fromkeys(column.metric.rpartition("/")[2] for column in matching):
-            shown = [column for column in matching if column.metric.endswith(f"/{key}")]
-            sheets.append(value_sheet(f"Teacher matching: {key}", _VALUES, self.numbers, shown))
-        return sheets
+        columns_of: dict[str, list[Column]] = {}
+        for name, column in self.meaning.items():
+            if name not in downstream:
+                columns_of.setdefault(name.rpartition("/")[0], []).append(column)
+        return [
+            value_sheet(
+                f"Teacher matching in detail: {place.removesuffix('/spatial').replace('/', ', ')}",
+                _VALUES if number else _MATCHING,
+                self.numbers,
+                shown,
+                prefix=f"{place}/",
+            )
+            for number, (place, shown) in enumerate(columns_of.items())
+        ]
 
     def figures(self) -> dict[str, Figure]:
         """Figures by name: no losses without a history, no differences without intervals."""

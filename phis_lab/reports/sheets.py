@@ -11,6 +11,7 @@ from phis_lab.reports.numbers import decimals, with_spread
 from phis_lab.reports.tables import Column, Rows, by_method, summary
 
 MISSING = "–"
+_ARROWS = {True: " ↑", False: " ↓", None: ""}
 
 
 class Cell(NamedTuple):
@@ -30,17 +31,31 @@ class Sheet:
     rows: tuple[tuple[Cell, ...], ...]
 
 
-def heading(column: Column) -> str:
-    """`knn accuracy (%) ↑`, `xfeat fidelity ↑`: the arrow points to where better is; spatial is unsaid."""
-    name = column.metric.replace("/spatial/", "/").replace("/", " ").replace("_", " ")
+def heading(column: Column, prefix: str = "") -> str:
+    """`knn accuracy (%) ↑`, `xfeat fidelity ↑`: the arrow points to the better; spatial and `prefix` are unsaid."""
+    name = column.metric.removeprefix(prefix).replace("/spatial/", "/").replace("/", " ").replace("_", " ")
     unit = f" ({column.unit})" if column.unit else ""
-    return f"{name}{unit} {'↑' if column.higher_is_better else '↓'}"
+    return f"{name}{unit}{_ARROWS[column.higher_is_better]}"
 
 
 def value_sheet(
-    title: str, caption: str, numbers: pd.DataFrame, shown: Sequence[Column], ranks: pd.Series | None = None
+    title: str,
+    caption: str,
+    numbers: pd.DataFrame,
+    shown: Sequence[Column],
+    ranks: pd.Series | None = None,
+    prefix: str = "",
 ) -> Sheet:
-    """Mean and spread per method and metric, and the average rank if given; the best is strong."""
+    """Mean and spread per method and metric, and the average rank if given; the best is strong, if there is a better.
+
+    Args:
+        title: of the table.
+        caption: below it.
+        numbers: as `measurements` gives them.
+        shown: the metrics, one column each.
+        ranks: average rank of every method.
+        prefix: of the metrics' names, left out of the headings because the title says it.
+    """
     methods = list(dict.fromkeys(numbers["method"]))
     frame = summary(numbers)
     texts = [[Cell(method) for method in methods]]
@@ -49,7 +64,7 @@ def value_sheet(
         texts.append([Cell(f"{ranks[m]:.2f}", strong=ranks[m] == ranks.min()) for m in methods])
     names = [
         "method",
-        *(heading(column) for column in shown),
+        *(heading(column, prefix) for column in shown),
         *(["avg rank ↓"] if ranks is not None else []),
     ]
     return Sheet(title, caption, tuple(names), tuple(zip(*texts, strict=True)))
@@ -103,7 +118,9 @@ def _paired_sheet(
 
 def _values(rows: Rows, methods: Sequence[str], column: Column) -> list[Cell]:
     known = [row["mean"] for row in rows.values() if not math.isnan(row["mean"])]
-    best = (max if column.higher_is_better else min)(known, default=math.nan)
+    best = math.nan
+    if column.higher_is_better is not None:
+        best = (max if column.higher_is_better else min)(known, default=math.nan)
     places = decimals(known, [row["std"] for row in rows.values()])
     return [
         Cell(with_spread(rows[m]["mean"], rows[m]["std"], places), strong=rows[m]["mean"] == best)

@@ -7,18 +7,26 @@ import pandas as pd
 
 from phis_lab.tracking import RunRecord
 
-LOWER_IS_BETTER = frozenset({"mse", "error_variance_range", "error_variance_range_normalized"})
-"""Of the teacher-matching metrics; the others (fidelity, cosine) grow with the match."""
+LOWER_IS_BETTER = frozenset(
+    {
+        "mse",
+        "error_variance_range",
+        "error_variance_range_normalized",
+        "unexplained_first_half",
+        "unexplained_last_tenth",
+    }
+)
+"""Of the teacher-matching metrics; the others (fidelity, cosine, CKA) grow with the match."""
 
 Rows = dict[str, dict[str, Any]]
 
 
 class Column(NamedTuple):
-    """What one column of numbers means."""
+    """What one column of numbers means; `higher_is_better` is None where neither direction is better."""
 
     metric: str
     unit: str
-    higher_is_better: bool
+    higher_is_better: bool | None
 
 
 def teacher_metric(record: RunRecord, teacher: str, key: str) -> str:

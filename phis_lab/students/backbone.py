@@ -29,6 +29,7 @@ class Backbone(nn.Module):
         cpe_max_size: cropped position embeddings (CPE, AM-RADIO) for images up to so many pixels; None keeps learned
             ones of `image_size`, resampled for other sizes.
         spectral: spectral reparametrisation of the blocks' linear layers (PHI-S, appendix A.7).
+        shared_heads: one head of each teacher reads class and patch tokens (UNIC, table 1, without "DP").
 
     Attributes:
         width: channels of the tokens.
@@ -50,6 +51,7 @@ class Backbone(nn.Module):
         class_tokens: ClassTokens = "shared",
         cpe_max_size: int | None = None,
         spectral: bool = False,
+        shared_heads: bool = False,
     ) -> None:
         super().__init__()
         self.vit = vit
@@ -57,7 +59,7 @@ class Backbone(nn.Module):
         self.patch_size: int = vit.patch_embed.patch_size[0]
         self.image_size: int = vit.patch_embed.img_size[0]
         self.class_tokens: ClassTokens = class_tokens
-        self.cpe_max_size = cpe_max_size
+        self.cpe_max_size, self.shared_heads = cpe_max_size, shared_heads
         for option, size in (("image_size", self.image_size), ("cpe_max_size", cpe_max_size)):
             if size is not None and size % self.patch_size:
                 raise ValueError(f"{option} must be a multiple of the patch of {self.patch_size}, got {size}")
@@ -116,17 +118,39 @@ class Backbone(nn.Module):
             images: resized to `image_size` where they have another size.
             image_size: a multiple of the patch; None takes the backbone's own.
         """
+        tokens, grid = self._embed(images, image_size)
+        return self._split(self.vit.norm(self.vit.blocks(tokens)), grid)
+
+    def forward_blocks(
+        self, images: Float[Tensor, "batch 3 _ _"], image_size: int | None = None
+    ) -> tuple[Features, list[Features]]:
+        """Returns what `forward` returns, and the tokens after every block, before the final norm."""
+        tokens, grid = self._embed(images, image_size)
+        raw: list[Features] = []
+        for block in self.vit.blocks:
+            tokens = block(tokens)
+            raw.append(self._split(tokens, grid))
+        return self._split(self.vit.norm(tokens), grid), raw
+
+    def _embed(self, images: Tensor, image_size: int | None) -> tuple[Tensor, tuple[int, int]]:
+        """Prefix and patch tokens as the first block sees them, and the grid of the latter."""
         side = image_size or self.image_size
         if images.shape[-2:] != (side, side):
             images = interpolate(images, (side, side), mode="bilinear", antialias=True)
         patches = self.vit.patch_embed((images - self.mean) / self.std)
-        grid = patches.shape[1:3]
-        patches = (patches + self.positions(grid, len(patches))).flatten(1, 2)
-        prefix = [token for token in (self.vit.cls_token, self.vit.reg_token) if token is not None]
-        tokens = torch.cat([*(token.expand(len(patches), -1, -1) for token in prefix), patches], dim=1)
-        tokens = self.vit.norm(self.vit.blocks(self.vit.norm_pre(self.vit.pos_drop(tokens))))
-        own, before = prefix[0].shape[1], sum(token.shape[1] for token in prefix)
-        return Features(tokens[:, :own].flatten(1), tokens[:, before:].unflatten(1, grid))
+        rows, columns = patches.shape[1:3]
+        patches = (patches + self.positions((rows, columns), len(patches))).flatten(1, 2)
+        prefix = [token.expand(len(patches), -1, -1) for token in self._prefix()]
+        tokens = self.vit.norm_pre(self.vit.pos_drop(torch.cat([*prefix, patches], dim=1)))
+        return tokens, (rows, columns)
+
+    def _split(self, tokens: Tensor, grid: tuple[int, int]) -> Features:
+        classes, *registers = (token.shape[1] for token in self._prefix())
+        return Features(tokens[:, :classes].flatten(1), tokens[:, classes + sum(registers) :].unflatten(1, grid))
+
+    def _prefix(self) -> list[Tensor]:
+        """Class tokens and, where there are any, registers."""
+        return [token for token in (self.vit.cls_token, self.vit.reg_token) if token is not None]
 
 
 class ViT(Backbone):
@@ -142,6 +166,7 @@ class ViT(Backbone):
         class_tokens: see `Backbone`.
         cpe_max_size: see `Backbone`.
         spectral: see `Backbone`.
+        shared_heads: see `Backbone`.
 
     Raises:
         ValueError: the image cannot be cut into patches, or the width into heads.
@@ -159,6 +184,7 @@ class ViT(Backbone):
         class_tokens: ClassTokens = "shared",
         cpe_max_size: int | None = None,
         spectral: bool = False,
+        shared_heads: bool = False,
     ) -> None:
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, got width {width} and {heads} heads")
@@ -173,4 +199,4 @@ class ViT(Backbone):
             dynamic_img_size=True,
         )
         mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-        super().__init__(vit, mean, std, class_tokens, cpe_max_size, spectral)
+        super().__init__(vit, mean, std, class_tokens, cpe_max_size, spectral, shared_heads)

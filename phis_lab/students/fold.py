@@ -11,15 +11,19 @@ from phis_lab.students.spectral import remove
 from phis_lab.students.student import Student
 
 
-def fold(student: Student, normalizers: Mapping[str, Normalizer] | nn.ModuleDict) -> Student:
-    """A copy of a student whose spatial predictions are in each teacher's own space, in evaluation mode.
+Normalizers = Mapping[str, Normalizer] | nn.ModuleDict
 
-    The inverse of each normaliser moves into the layer `output` of the spatial head (PHI-S, A.6), and spectral
-    parametrisations become plain weights. Summaries are never normalised.
+
+def fold(student: Student, normalizers: Normalizers, summary_normalizers: Normalizers | None = None) -> Student:
+    """A copy of a student whose predictions are in each teacher's own space, in evaluation mode.
+
+    The inverse of each normaliser moves into the layer `output` of its head (PHI-S, A.6), and spectral parametrisations
+    become plain weights. A head that was shared by both kinds of tokens becomes two.
 
     Args:
         student: trained on normalised features.
-        normalizers: by teacher; one for each that has spatial features.
+        normalizers: of spatial features, by teacher; one for each that has any.
+        summary_normalizers: the same for summaries; none for teachers whose summaries were not normalised.
 
     Raises:
         ValueError: a normaliser is missing or was never fitted, or a head does not end with a linear layer `output`.
@@ -28,18 +32,28 @@ def fold(student: Student, normalizers: Mapping[str, Normalizer] | nn.ModuleDict
         _output(name, head)
         if name not in normalizers:
             raise ValueError(f"teacher '{name}' has spatial features and needs a normaliser, got {sorted(normalizers)}")
-    folded = remove(copy.deepcopy(student))
-    for name, head in folded.spatial_heads.items():
-        head.output = normalizers[name].fold_into(_output(name, head))  # type: ignore[operator]
+    folded = as_folded(copy.deepcopy(student))
+    for heads, of_kind in ((folded.spatial_heads, normalizers), (folded.summary_heads, summary_normalizers or {})):
+        for name in of_kind:
+            heads[name].output = of_kind[name].fold_into(_output(name, heads[name]))  # type: ignore[operator]
     return folded.eval()
 
 
+def unshared(student: Student) -> Student:
+    """Gives each kind of token a head of its own, in place; both still do the same."""
+    for name, head in student.summary_heads.items():
+        if name in student.spatial_heads and student.spatial_heads[name] is head:
+            student.spatial_heads[name] = copy.deepcopy(head)
+    return student
+
+
 def as_folded(student: Student) -> Student:
-    """Gives a new student, in place, the layers of a folded one, for `load_state_dict`."""
-    for name, head in remove(student).spatial_heads.items():
-        output = _output(name, head)
-        if output.bias is None:
-            output.bias = nn.Parameter(torch.zeros_like(output.weight[:, 0]))
+    """Gives a student, in place, the layers of a folded one, in which nothing is folded yet."""
+    for heads in (unshared(remove(student)).spatial_heads, student.summary_heads):
+        for head in heads.values():
+            output = getattr(head, "output", None)
+            if isinstance(output, nn.Linear) and output.bias is None:
+                output.bias = nn.Parameter(torch.zeros_like(output.weight[:, 0]))
     return student
 
 

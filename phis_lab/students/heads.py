@@ -92,8 +92,8 @@ class IdentityHead(nn.Module):
         del widest
         if in_dim != out_dim:
             raise ValueError(
-                f"without a head the target must be as wide as the student, {in_dim}, got {out_dim}; let the normaliser "
-                "compress the teacher to the student's width, or choose another head"
+                f"without a head the target must be as wide as the student, {in_dim}, got {out_dim}; let the "
+                "normaliser compress the teacher to the student's width, or choose another head"
             )
 
     def forward(self, tokens: Float[Tensor, "*tokens dim"]) -> Float[Tensor, "*tokens dim"]:

@@ -24,6 +24,7 @@ class TimmViT(Backbone):
         class_tokens: see `Backbone`.
         cpe_max_size: see `Backbone`.
         spectral: see `Backbone`.
+        shared_heads: see `Backbone`.
 
     Raises:
         ValueError: timm does not know the model, it has no class token, the image cannot be cut into patches,
@@ -39,13 +40,14 @@ class TimmViT(Backbone):
         class_tokens: ClassTokens = "shared",
         cpe_max_size: int | None = None,
         spectral: bool = False,
+        shared_heads: bool = False,
     ) -> None:
         file = _find(model, pretrained, weights)
         vit = _create(model, image_size)
         if file is not None:
             _load(vit, file)
         colours = vit.pretrained_cfg
-        super().__init__(vit, colours["mean"], colours["std"], class_tokens, cpe_max_size, spectral)
+        super().__init__(vit, colours["mean"], colours["std"], class_tokens, cpe_max_size, spectral, shared_heads)
 
 
 def _find(model: str, pretrained: bool, weights: str | None) -> Path | None:

@@ -132,3 +132,8 @@ def image_by_image(head: Callable[[Tensor], Tensor], tokens: Float[Tensor, "b *r
     if tokens.device.type != "cpu":
         return head(tokens)
     return torch.cat([head(one) for one in tokens.split(1)])
+
+
+def scaled(factor: float) -> str:
+    """What the name of a layer ends with where its features are multiplied by a constant."""
+    return "" if factor == 1 else f" * {factor:g}"

@@ -12,7 +12,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features, Teacher, image_by_image
+from phis_lab.teachers.base import Features, Teacher, image_by_image, scaled
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.random_init import fixed_seed
 from phis_lab.teachers.timm import timm_stride
@@ -62,7 +62,7 @@ class OpenClipTeacher(Teacher):
             network=tower,
             pixels=Pixels(image_size, tag["mean"], tag["std"], interpolation=tag["interpolation"]),
             weights=Weights.of_file(*found) if found else Weights.of_parameters(tower.state_dict()),
-            layer=f"{model}:patch tokens",
+            layer=f"{model}:patch tokens" + scaled(spatial_scale),
             spatial_dim=tower.spatial_dim,
             summary_dim=tower.summary_dim,
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features, Teacher, image_by_image
+from phis_lab.teachers.base import Features, Teacher, image_by_image, scaled
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.random_init import fixed_seed
 from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, read_state
@@ -78,7 +78,7 @@ class TimmTeacher(Teacher):
                 padded_cell=timm_stride(model, architecture or {}) if fit == "pad" else None,
             ),
             weights=Weights.of_file(*found) if found else Weights.of_parameters(network.state_dict()),
-            layer=f"{model}:{spatial}" + (":padded" if fit == "pad" else ""),
+            layer=f"{model}:{spatial}" + (":padded" if fit == "pad" else "") + scaled(spatial_scale),
             spatial_dim=network.num_features if spatial == "final" else blocks_dim,
             summary_dim={"class_token": network.num_features, "pooled": network.head_hidden_size}.get(summary or ""),
         )

@@ -12,7 +12,7 @@ FILE_NAME = "result.json"
 
 Kind = Literal["spatial", "summary"]
 TeacherMetrics = dict[str, dict[Kind, dict[str, float]]]
-"""Teacher -> kind of feature -> mse, fidelity, fidelity_global, cosine, error_variance_range, ..."""
+"""Teacher -> kind of feature -> mse, fidelity, fidelity_global, cosine, error_variance_range, cka, ..."""
 
 
 class _Model(BaseModel):
@@ -26,7 +26,8 @@ class Metric(_Model):
 
     value: float
     unit: str
-    higher_is_better: bool
+    higher_is_better: bool | None
+    """None for a number that describes a student and makes it neither better nor worse: shown, never ranked."""
 
 
 class Data(_Model):

@@ -28,10 +28,12 @@ def record(folder: Path) -> RunRecord:
 
 
 def test_the_record_holds_the_probes_and_the_match_with_every_teacher(record: RunRecord) -> None:
-    assert set(record.metrics) == {"knn/accuracy", "linear_probe/accuracy"}
+    ranks = {"effective_rank/spatial", "effective_rank/summary"}
+    assert set(record.metrics) == {"knn/accuracy", "linear_probe/accuracy"} | ranks
     assert set(record.teacher_metrics) == {"quiet", "loud"}
     spatial = record.teacher_metrics["loud"]["spatial"]
     names = {"mse", "fidelity", "fidelity_global", "cosine", "error_variance_range", "error_variance_range_normalized"}
+    names |= {"cka", "cka_unbiased", "unexplained_first_half", "unexplained_last_tenth"}
     assert set(spatial) == names
     assert record.steps == 12
     assert record.images == 12 * 16

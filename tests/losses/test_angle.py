@@ -1,7 +1,6 @@
 import math
 from pathlib import Path
 
-import jaxtyping
 import pytest
 import torch
 import torch.distributed as dist
@@ -12,13 +11,6 @@ from torch.testing import assert_close
 from phis_lab.losses import MSE, AngleSummary, SmoothL1, SpecMatch, angular_dispersion, mse, smooth_l1, squared_angle
 
 DIM = 6
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def summaries(count=16, spread=0.5, seed=0):

@@ -1,4 +1,3 @@
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -8,13 +7,6 @@ from hypothesis import strategies as st
 from phis_lab.metrics import LinearCKA, linear_cka
 
 DIM_X, DIM_Y = 4, 3
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def pair(rows=12, offset=0.0, seed=0):

@@ -1,4 +1,3 @@
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -6,16 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from phis_lab.metrics import PrincipalComponentError, TeacherMatching, error_spectrum
+from phis_lab.metrics import ErrorSpectrum, PrincipalComponentError, TeacherMatching, error_spectrum
 
 DIM = 5
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def features(images=8, offset=0.0, seed=0):
@@ -98,6 +90,32 @@ def test_a_mean_far_larger_than_the_spread_cancels_nothing():
     pred, target = features(60, offset=1e4)
     batches = zip(pred.split(7), target.split(7), strict=True)
     assert_matches(streamed(*batches), oracle(pred, target), rtol=1e-6)
+
+
+def test_bands_of_the_teachers_variance_cut_components_in_part():
+    spectrum = ErrorSpectrum(*(torch.tensor(values).double() for values in ([6.0, 3, 1], [0.6, 1.5, 1], [0, 0, 1])))
+    assert_close(spectrum.unexplained_between(0.0, 0.6).item(), 0.1)
+    assert_close(spectrum.unexplained_between(0.9, 1.0).item(), 1.0)
+    assert_close(spectrum.unexplained_between(0.3, 0.75).item(), (0.3 + 0.75) / 4.5)
+    assert_close(spectrum.unexplained_between(0.0, 1.0).item(), 3.1 / 10)
+
+
+def test_errors_where_the_teacher_is_constant_count_in_its_last_band():
+    spectrum = ErrorSpectrum(*(torch.tensor(values).double() for values in ([9.0, 1, 0], [0.0, 0, 2], [0, 0, 1])))
+    assert_close(spectrum.unexplained_between(0.9, 1.0).item(), 2.0)
+    assert spectrum.unexplained_between(0.0, 0.9) == 0
+
+
+@given(start=st.floats(0, 0.9), width=st.floats(0.05, 0.1), seed=st.integers(0, 100))
+def test_predicting_the_mean_leaves_every_band_unexplained(start, width, seed):
+    _, target = features(seed=seed)
+    spectrum = error_spectrum(target.mean(dim=(0, 1, 2)).expand_as(target), target)
+    assert_close(spectrum.unexplained_between(start, start + width).item(), 1.0, rtol=1e-6, atol=0)
+
+
+def test_a_constant_teacher_has_no_band():
+    constant = torch.ones(8, DIM, dtype=torch.float64)
+    assert error_spectrum(features()[0].reshape(-1, DIM)[:8], constant).unexplained_between(0.0, 0.5).isnan()
 
 
 def test_a_perfect_match_has_no_error_and_no_share():

@@ -1,4 +1,3 @@
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -10,13 +9,6 @@ from torch.testing import assert_close
 from phis_lab.metrics import TeacherMatching
 
 DIM = 5
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def features(images=6, offset=0.0, seed=0):

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.image import imread
-from synthetic_records import TEACHERS, percent, record, write_study
+from synthetic_records import TEACHERS, percent, rank, record, write_study
 
 from phis_lab.reports import Section, group_studies, measurements, report, summary
 from phis_lab.reports.export import escape_latex, latex, markdown, terminal
@@ -99,6 +99,51 @@ def test_csv_holds_every_mean_at_full_precision(folder, made):
     expected = summary(made.sections[0].numbers).set_index(["method", "metric"])
     pd.testing.assert_frame_equal(frame[["mean", "std", "seeds"]], expected, check_exact=True)
     assert not frame.loc[("phis", "xfeat/spatial/mse"), "higher_is_better"]
+
+
+def test_a_metric_without_a_better_is_shown_and_nothing_else(folder, made):
+    (section,) = made.sections
+    name = "effective_rank/summary"
+    titles = {
+        sheet.title: any("effective rank" in column for column in sheet.columns)
+        for sheet in [*section.sheets(), *section.details()]
+    }
+    assert [title for title, shown in titles.items() if shown] == ["Described, not judged"]
+    (described,) = [sheet for sheet in section.details() if sheet.title == "Described, not judged"]
+    assert described.columns == ("method", "effective rank spatial (rank)", "effective rank summary (rank)")
+    assert not any(cell.strong for row in described.rows for cell in row)
+    headline = [column.metric for column in section.headline]
+    assert name not in {*section.paired["metric"], *section.evidence.cube.metrics, *headline}
+    assert list(section.ranks.columns) == ["teachers", "classification", "Avg"]
+    csv = pd.read_csv(folder / "report.csv").set_index(["method", "metric"])
+    assert pd.isna(csv.loc[("phis", name), "higher_is_better"])
+    assert csv.loc[("phis", name), "mean"] == pytest.approx(97.3, abs=1)
+
+
+def test_records_with_nothing_to_judge_have_no_ranks_and_no_comparison(tmp_path):
+    described = {"metrics": {"effective_rank/summary": rank(9.0)}, "teacher_metrics": {}, "history": []}
+    made = report(write_study(tmp_path, [record(m, s, **described) for m in ("identity", "phis") for s in range(2)]))
+    (section,) = made.sections
+    assert section.ranks is None
+    assert section.paired.empty
+    assert [sheet.title for sheet in section.details()] == ["Described, not judged"]
+    assert section.details()[0].rows[0][1].text == "9.000±0.000"
+    assert section.figures() == {}
+
+
+def test_each_teachers_matching_has_a_table_of_its_own_with_short_headings(made):
+    sheets = {s.title: s for s in made.sections[0].details() if s.title.startswith("Teacher matching in detail: ")}
+    places = ["efficientnet_lite0", "efficientnet_lite0, summary", "mobilenetv2", "mobilenetv2, summary", *TEACHERS[2:]]
+    assert [title.partition(": ")[2] for title in sheets] == places
+    sheet = sheets["Teacher matching in detail: xfeat"]
+    assert sheet.columns == (
+        "method", "mse ↓", "fidelity ↑", "fidelity global ↑", "cosine ↑", "error variance range ↓",
+        "error variance range normalized ↓", "cka ↑", "cka unbiased ↑", "unexplained first half ↓",
+        "unexplained last tenth ↓",
+    )  # fmt: skip
+    best = [cell.strong for cell in sheet.rows[1]]
+    assert sheet.rows[1][0].text == "phis"
+    assert best == [False, *[True] * 10]
 
 
 def test_figures_are_images_of_a_page_width_with_many_colours(made):

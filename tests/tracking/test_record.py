@@ -2,7 +2,7 @@ import json
 import math
 
 import pytest
-from synthetic_records import percent, record, write_study
+from synthetic_records import percent, rank, record, write_study
 
 from phis_lab.tracking import read_record, read_records, unfinished_runs, write_record
 
@@ -34,6 +34,11 @@ def test_nan_and_infinities_survive_in_strict_json(tmp_path):
     read = {name: metric.value for name, metric in read_record(path).metrics.items()}
     assert math.isnan(read["nan"])
     assert (read["inf"], read["minus"]) == (math.inf, -math.inf)
+
+
+def test_a_metric_may_have_no_better_direction(tmp_path):
+    written = record(metrics={"effective_rank/summary": rank(81.5)})
+    assert read_record(write_record(tmp_path, written)).metrics["effective_rank/summary"].higher_is_better is None
 
 
 @pytest.mark.parametrize("status", [{"status": "failed"}, {"status": "complete", "failure": "loss is NaN"}])

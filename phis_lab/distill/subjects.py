@@ -1,0 +1,33 @@
+"""Arms as the evaluations see them that bring data of their own."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+
+from phis_lab.distill.arm import Arm
+from phis_lab.distill.stages import Share
+from phis_lab.evals.subject import Images, Subject
+from phis_lab.teachers import Features
+
+
+def subject_of(arm: Arm, share: Share, device: torch.device) -> Subject:
+    """An arm in evaluation mode, beside the teachers of one partition and at its image size."""
+    size = share.plan.size
+    grid = arm.grid_at(size)
+
+    def tokens(images: Images) -> Features:
+        return arm.predict(images, size, teachers=())[0]
+
+    def teachers(images: Images) -> dict[str, Features]:
+        return dict(share.test(images)[grid])
+
+    def predictions(images: Images) -> dict[str, Features]:
+        said = arm.predict(images, size, tuple(share.test.pool.teachers))[1]
+        return {name: arm.in_teacher_space(name, answer) for name, answer in said.items()}
+
+    def labelled(split: Literal["train", "test"], count: int) -> Iterator[tuple[Images, torch.Tensor]]:
+        for images, labels in share.loader(split, count, True):
+            yield images.to(device), labels.to(device)
+
+    return Subject(tokens, predictions, teachers, labelled, share.image_size, device)

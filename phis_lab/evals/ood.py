@@ -1,0 +1,181 @@
+"""Out-of-distribution detection with frozen features: near, by classes held out, and far, by other data."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from phis_lab.data.options import DataSource
+from phis_lab.data.source import ImageSource
+from phis_lab.data.transforms import Augmentation
+from phis_lab.evals.detection import auroc, false_positive_rate
+from phis_lab.evals.detectors import Detector
+from phis_lab.evals.embedding import embed, in_batches
+from phis_lab.evals.probes import Embeddings
+from phis_lab.evals.subject import Images, Labelled, Subject
+from phis_lab.shapes import Float, Int64
+
+Positive = Annotated[int, Field(ge=1)]
+_KINDS = ("near", "far")
+
+
+def near_detection(
+    train: Embeddings, test: Embeddings, unknown: Int64[Tensor, " classes"], detectors: Mapping[str, Detector]
+) -> dict[str, float]:
+    """`<detector>/auroc` and `<detector>/fpr95` where images of the `unknown` classes are to be detected.
+
+    Args:
+        train: images of all classes; detectors see those of the other classes.
+        test: images of all classes.
+        unknown: labels that are held out.
+        detectors: by name.
+
+    Raises:
+        ValueError: no image on one side, or what a detector refuses.
+    """
+    seen, inside = ~torch.isin(train.labels, unknown), ~torch.isin(test.labels, unknown)
+    known = Embeddings(train.features[seen], train.labels[seen])
+    return far_detection(known, test.features[inside], {"near": test.features[~inside]}, detectors)["near"]
+
+
+def far_detection(
+    train: Embeddings,
+    inliers: Float[Tensor, "n d"],
+    outliers: Mapping[str, Float[Tensor, "_ d"]],
+    detectors: Mapping[str, Detector],
+) -> dict[str, dict[str, float]]:
+    """The same for sets of other images, by name.
+
+    Args:
+        train: images that detectors see.
+        inliers: test images of the same classes.
+        outliers: the other images.
+        detectors: by name.
+
+    Raises:
+        ValueError: no image on one side, or what a detector refuses.
+    """
+    found: dict[str, dict[str, float]] = {name: {} for name in outliers}
+    for detector_name, detector in detectors.items():
+        score = detector.fit(train)
+        inside = score(inliers)
+        for name, features in outliers.items():
+            outside = score(features)
+            found[name][f"{detector_name}/auroc"] = auroc(inside, outside)
+            found[name][f"{detector_name}/fpr95"] = false_positive_rate(inside, outside)
+    return found
+
+
+class OutOfDistribution:
+    """AUROC and FPR@95 of detectors on the student's summary: `<set>/<detector>/<number>`.
+
+    `near` is the mean over groups of held-out classes: the detectors see the other classes, and test images of the
+    group are to be detected. The student was distilled on images of all classes, without their labels. Each far set
+    has its own rows, and `far` is their mean.
+
+    Args:
+        detectors: by name.
+        far: other data by name, whose test images are to be detected; `test_images` limits them.
+        near_classes: classes of a held-out group; 0 leaves `near` out.
+        near_groups: groups, drawn without overlap; fewer where the classes do not suffice.
+        train_images: labelled training images that detectors see.
+        test_images: test images of the known classes.
+        seed: of the groups.
+
+    Raises:
+        ValueError: fewer training images than a detector needs, nothing to detect, or a far set named near or far.
+    """
+
+    def __init__(
+        self,
+        detectors: Annotated[Mapping[str, Detector], Field(min_length=1)],
+        far: Mapping[str, DataSource] | None = None,
+        near_classes: Annotated[int, Field(ge=0)] = 2,
+        near_groups: Positive = 5,
+        train_images: Positive = 5000,
+        test_images: Positive = 2000,
+        seed: int = 0,
+    ) -> None:
+        self.detectors, self.far = dict(detectors), dict(far or {})
+        self.near_classes, self.near_groups, self.seed = near_classes, near_groups, seed
+        self.train_images, self.test_images = train_images, test_images
+        if not self.far and not near_classes:
+            raise ValueError("nothing is to be detected: give a far set, or near_classes above 0")
+        if taken := self.far.keys() & set(_KINDS):
+            raise ValueError(f"a far set cannot be called {sorted(taken)[0]!r}, which names a mean; rename it")
+        for name, detector in self.detectors.items():
+            if train_images < detector.minimum_images:
+                raise ValueError(f"{name} needs {detector.minimum_images} images; train_images is {train_images}")
+        sets = (*_KINDS, *self.far)
+        self.lower_is_better = frozenset(f"{name}/{detector}/fpr95" for name in sets for detector in self.detectors)
+
+    def __call__(self, subject: Subject) -> dict[str, float]:
+        """Scores of every set.
+
+        Raises:
+            ValueError: a far set holds images of the run, too few classes or images, or NaN in the features.
+        """
+        own = Marks()
+        train = embed(subject.tokens, own.mark(subject.images("train", self.train_images)))
+        test = embed(subject.tokens, own.mark(subject.images("test", self.test_images)))
+        found = {"near": self._near(train, test)} if self.near_classes else {}
+        if self.far:
+            outliers = {name: self._outliers(name, data.test, subject, own) for name, data in self.far.items()}
+            sets = far_detection(train, test.features, outliers, self.detectors)
+            found |= {"far": _mean(sets.values()), **sets}
+        return {f"{name}/{metric}": value for name, metrics in found.items() for metric, value in metrics.items()}
+
+    def _near(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
+        groups = held_out_groups(test.labels.unique(), self.near_classes, self.near_groups, self.seed)
+        return _mean([near_detection(train, test, group, self.detectors) for group in groups])
+
+    def _outliers(self, name: str, source: ImageSource, subject: Subject, own: "Marks") -> Tensor:
+        view = Augmentation(subject.image_size).central_view
+        images = (view(source.image(i)) for i in range(len(source)))
+        marks = Marks()
+        features = embed(subject.tokens, marks.mark(in_batches(images, source.labels, subject.device))).features
+        if shared := len(marks.seen & own.seen):
+            raise ValueError(
+                f"far set {name!r} ({source.name}): {shared} of its {len(source)} images are images of the run itself, "
+                "so they cannot be out of its distribution; take other data"
+            )
+        return features
+
+
+class Marks:
+    """Remembers the pixels of the images that pass by."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+
+    def mark(self, batches: Labelled) -> Iterator[tuple[Images, Int64[Tensor, " b"]]]:
+        """Passes the batches on."""
+        for images, labels in batches:
+            pixels = (images * 255).round().byte().cpu().numpy()
+            self.seen.update(blake2b(image.tobytes(), digest_size=16).digest() for image in pixels)
+            yield images, labels
+
+
+def held_out_groups(
+    classes: Int64[Tensor, " classes"], size: int, groups: int, seed: int
+) -> list[Int64[Tensor, " size"]]:
+    """Draws groups of `size` classes without overlap, at most `groups`.
+
+    Raises:
+        ValueError: fewer than two classes would remain known.
+    """
+    if len(classes) < size + 2:
+        raise ValueError(
+            f"near_classes={size} leaves {max(0, len(classes) - size)} of {len(classes)} classes known; two or more "
+            "are needed"
+        )
+    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed))
+    return list(classes[order.to(classes.device)][: len(classes) // size * size].split(size)[:groups])
+
+
+def _mean(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    rows = list(rows)
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}

@@ -1,0 +1,49 @@
+"""A frozen student as the larger evaluations see it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from phis_lab.shapes import Float, Int64
+from phis_lab.teachers import Features
+
+Images = Float[Tensor, "b 3 h w"]
+Labelled = Iterable[tuple[Images, Int64[Tensor, " b"]]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What can be asked of a trained student; everything is without gradients and in evaluation mode.
+
+    Attributes:
+        tokens: images in [0, 1] of any size -> the backbone's summary [b, d] and patch tokens [b, h, w, c].
+        predictions: images -> per teacher what the heads say, in the teacher's own space.
+        teachers: images -> the teachers' own features, spatial ones on the student's grid.
+        images: (split, count) -> batches of the run's own labelled images in [0, 1] at `image_size`, on `device`.
+        image_size: side in pixels of the images that the student was trained on.
+        device: where images have to be.
+    """
+
+    tokens: Callable[[Images], Features]
+    predictions: Callable[[Images], dict[str, Features]]
+    teachers: Callable[[Images], dict[str, Features]]
+    images: Callable[[Literal["train", "test"], int], Labelled]
+    image_size: int
+    device: torch.device
+
+
+@runtime_checkable
+class Task(Protocol):
+    """An evaluation with data of its own: one file, an option file, and a pure function within.
+
+    Attributes:
+        lower_is_better: names among its numbers that should be low.
+    """
+
+    lower_is_better: frozenset[str]
+
+    def __call__(self, subject: Subject) -> dict[str, float]:
+        """Named numbers, fractions where they can be; higher is better unless `lower_is_better` names it."""

@@ -1,0 +1,71 @@
+"""TinTeM's student loss: cosine of an image's tokens taken as one vector, and cosine of its summary."""
+
+import torch
+from torch import Tensor
+
+from phis_lab.losses.functional import cosine
+from phis_lab.losses.modules import Loss
+from phis_lab.losses.reduction import aligned, required
+from phis_lab.shapes import Float
+
+
+def flattened_cosine(
+    pred_summary: Float[Tensor, "batch _"] | None,
+    pred_spatial: Float[Tensor, "batch *tokens _"] | None,
+    target_summary: Float[Tensor, "..."] | None,
+    target_spatial: Float[Tensor, "..."] | None,
+) -> Float[Tensor, " batch"]:
+    """Cosine distance between all tokens of an image as one vector: long tokens count more than short ones.
+
+    1 - sum_n x_n.y_n / (|x| |y|) with |x|^2 = sum_n |x_n|^2, where n runs over the summary and all patches. `cosine`
+    has an angle for every token and weighs them alike. A kind that the teacher lacks leaves the other alone.
+
+    Args:
+        pred_summary: what the student predicts.
+        pred_spatial: the same for the patches.
+        target_summary: the teacher's; None where it has none.
+        target_spatial: the same for the patches.
+
+    Raises:
+        ValueError: shapes differ, a prediction that the teacher calls for is missing, or it has neither kind.
+    """
+    kinds = {"summary": (pred_summary, target_summary), "spatial": (pred_spatial, target_spatial)}
+    pairs = [aligned(required(pred, kind), target) for kind, (pred, target) in kinds.items() if target is not None]
+    if not pairs:
+        raise ValueError("the teacher has neither a summary nor spatial features; leave it out of the set")
+    pred, target = (torch.cat([tokens.flatten(1) for tokens in side], dim=1) for side in zip(*pairs, strict=True))
+    return cosine(pred, target)
+
+
+class TinTeM(Loss):
+    """What a student without a head pays for its own tokens against a teacher that was compressed to its width.
+
+    The row "tokens" is the flattened cosine of summary and patches together, the row "summary" the cosine of the
+    summary. Run it with `normalizer=teacher_in_the_middle head=identity`, or with a fixed compression in its place.
+    `balancer=uniform` adds both rows, as the paper does for its one teacher. Several teachers are our extension: with
+    weights of one over their number, the student follows the mean of their pulls.
+
+    Source:
+        Mannix, Hodgkinson and Bondell, TinTeM / CosPress (arXiv 2411.15239), the two terms of the student.
+    """
+
+    def spatial(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See `flattened_cosine`, of patches alone."""
+        return flattened_cosine(None, pred, None, target)
+
+    def forward(
+        self,
+        pred_summary: Float[Tensor, "batch _"] | None,
+        pred_spatial: Float[Tensor, "batch _ _ _"] | None,
+        target_summary: Float[Tensor, "batch _"] | None,
+        target_spatial: Float[Tensor, "batch _ _ _"] | None,
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """Returns the rows "tokens" and "summary"; a teacher without a summary has the first alone.
+
+        Raises:
+            ValueError: a kind of feature that the teacher has is not predicted, it has neither, or shapes differ.
+        """
+        rows = {"tokens": flattened_cosine(pred_summary, pred_spatial, target_summary, target_spatial)}
+        if target_summary is not None:
+            rows["summary"] = self.summary(required(pred_summary, "summary"), target_summary)
+        return rows
