@@ -91,16 +91,16 @@ class _ArmParts:
                 for name, node in config["logger"].items()
             }
         )
-        build(config["normalizer"], "normalizer", _partial_=False, dim=TRIAL_DIM)
+        build_normalizers(config["normalizer"], {"trial": (None, TRIAL_DIM)}, width=TRIAL_DIM)
         self.stream = RandomStream(job.seed)
         with self.stream.active():
             self.backbone: Backbone = build(config["student"], "student")
 
     def arm(self, dims: Mapping[str, tuple[int | None, int | None]]) -> Arm:
+        spatial, summaries = normalizers = build_normalizers(self.config["normalizer"], dims, self.backbone.width)
         with self.stream.active():
-            student = Student(self.backbone, self.head, dims)
+            student = Student(self.backbone, self.head, normalizers.target_dims(dims))
         low, compiled = self.options.low_precision, self.options.compile
-        spatial, summaries = build_normalizers(self.config["normalizer"], dims)
         parts = self.loss, self.balancer, self.recipe, self.stream
         return Arm(student, spatial, *parts, low_precision=low, compiled=compiled, summary_normalizers=summaries)
 

@@ -1,13 +1,17 @@
 """The one place where configuration becomes objects."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import hydra_zen
 from hydra.errors import InstantiationException
+from hydra.utils import get_object
 from hydra_zen.third_party.pydantic import pydantic_parser
 
-from phis_lab.normalizers import Normalizer
+from phis_lab.normalizers import Compression, Normalizer
+
+Dims = Mapping[str, tuple[int | None, int | None]]
+"""Channels (summary, spatial) by teacher; None for a kind that it lacks."""
 
 
 def build(node: Mapping[str, Any], path: str, **arguments: Any) -> Any:
@@ -30,28 +34,56 @@ def build(node: Mapping[str, Any], path: str, **arguments: Any) -> Any:
         raise
 
 
-def build_normalizers(
-    node: Mapping[str, Any], dims: Mapping[str, tuple[int | None, int | None]]
-) -> tuple[dict[str, Normalizer], dict[str, Normalizer]]:
-    """The normalisers of spatial features by teacher, and those of summaries where the method has any.
+class Normalizers(NamedTuple):
+    """The normalisers of spatial features by teacher, and those of summaries where the method has separate ones."""
+
+    spatial: dict[str, Normalizer]
+    summary: dict[str, Normalizer]
+
+    def target_dims(self, dims: Dims) -> Dims:
+        """Channels (summary, spatial) of what the student is asked to match.
+
+        Raises:
+            ValueError: one map is for both kinds of features, and a teacher's differ in width.
+        """
+        return {name: self._of_target(name, *channels) for name, channels in dims.items()}
+
+    def _of_target(self, name: str, summary: int | None, spatial: int | None) -> tuple[int | None, int | None]:
+        normalizer = self.spatial.get(name)
+        if normalizer is None or spatial is None:
+            return summary, spatial
+        if not normalizer.shares_summary or summary is None:
+            return summary, normalizer.out_dim
+        if summary != spatial:
+            raise ValueError(
+                f"{type(normalizer).__name__} maps summary and patches alike, and those of teacher '{name}' have {summary} "
+                f"and {spatial} channels; leave the teacher out, or its summary (teachers.{name}.summary=null where it can)"
+            )
+        return normalizer.out_dim, normalizer.out_dim
+
+
+def build_normalizers(node: Mapping[str, Any], dims: Dims, width: int) -> Normalizers:
+    """The normalisers of a set of teachers.
 
     Args:
         node: `normalizer` of the configuration.
         dims: channels (summary, spatial) of each teacher.
+        width: of the student, to which a compression maps.
 
     Raises:
         ValueError: the constructor refused an option.
     """
+    into = {"out_dim": width} if issubclass(get_object(node["_target_"]), Compression) else {}
 
     def of_kind(kind: int) -> dict[str, Normalizer]:
         return {
-            name: build(node, "normalizer", _partial_=False, dim=channels[kind])
+            name: build(node, "normalizer", _partial_=False, dim=channels[kind], **into)
             for name, channels in dims.items()
             if channels[kind] is not None
         }
 
-    summaries = {name: normalizer for name, normalizer in of_kind(0).items() if normalizer.normalizes_summary}
-    return of_kind(1), summaries
+    summaries = {} if into else of_kind(0)
+    return Normalizers(of_kind(1), {name: n for name, n in summaries.items() if n.normalizes_summary})
 
 
 def _converting(target: Callable[..., Any]) -> Callable[..., Any]:

@@ -86,8 +86,8 @@ def _restored(job: Job, dims: Dims) -> tuple[Student, nn.ModuleDict, nn.ModuleDi
     state = load_checkpoint(job.folder, job.sha256)
     if state is None:
         raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
-    normalizers, summary_normalizers = build_normalizers(config["normalizer"], dims)
     student = build_student(_changed(config["student"], UNTRAINED), config["head"], dims)
+    normalizers, summary_normalizers = build_normalizers(config["normalizer"], dims, student.backbone.width)
     parts = nn.ModuleDict(
         {
             "student": student,

@@ -15,7 +15,18 @@ from phis_lab.data.options import DataSource
 from phis_lab.data.seeds import named_seed
 from phis_lab.data.source import ImageSource
 
-_PHOTOS = "astronaut brick camera chelsea coffee grass gravel hubble_deep_field retina rocket".split()
+_PHOTOS = (
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "coffee",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "retina",
+    "rocket",
+)
 _TRAIN_SHARE = 2 / 3
 _SMALLEST_CROP = 0.4
 _FOREGROUND = 38
@@ -68,9 +79,7 @@ class Composed(MaskedData):
 
 
 class _ComposedImages(MaskedImages):
-    def __init__(
-        self, split: str, items: ImageSource, photos: Sequence[Tensor], count: int, options: Composed
-    ) -> None:
+    def __init__(self, split: str, items: ImageSource, photos: Sequence[Tensor], count: int, options: Composed) -> None:
         super().__init__(f"composed/{split}", ("background", *items.classes))
         if (items.labels < 0).any():
             raise ValueError(f"{items.name}: pasted items need a class each, and some images have none")

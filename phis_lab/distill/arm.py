@@ -66,6 +66,7 @@ class Arm(nn.Module):
         self.student = student
         self.normalizers = nn.ModuleDict(normalizers)
         self.summary_normalizers = nn.ModuleDict(summary_normalizers or {})
+        self._trained = (nn.ModuleDict({"student": student, "normalizers": self.normalizers}),)  # no submodule
         self.recipe, self.stream, self.low_precision = recipe, stream, low_precision
         self._fresh = (loss, balancer)
         self.enter("all", ["all"])
@@ -85,7 +86,7 @@ class Arm(nn.Module):
         for module in (self.losses, self.balancers):
             module.to(next(self.student.parameters()).device)
         self.student.backbone.requires_grad_(True)
-        self.optimizer = self.recipe.build(self.student)
+        self.optimizer = self.recipe.build(self._trained[0])
 
     @property
     def patch_size(self) -> int:
@@ -127,7 +128,7 @@ class Arm(nn.Module):
         Raises:
             ArmFailedError: the loss is not finite; the student is left as it was.
         """
-        self.student.backbone.requires_grad_(step >= self.recipe.frozen_body_steps)
+        self.student.backbone.requires_grad_(step >= self.recipe.frozen_body_steps or not self.student.has_heads)
         pairs: list[Pair] = []
         losses: list[Tensor] = []
         rows: dict[str, Tensor] = {}
@@ -138,7 +139,9 @@ class Arm(nn.Module):
                 predictions = self._predict(self._forward, view.images, view.size, tuple(view.features))[1]
                 pairs.append(common(predictions, view))
                 of_view = self._rows(pairs[-1])
-                losses.append(self.balancers[name](torch.stack(list(of_view.values()))))
+                own = self._training_rows(pairs[-1])
+                losses.append(self.balancers[name](torch.stack(list(of_view.values()))) + sum(own.values()))
+                of_view |= own
                 rows |= of_view if len(views) == 1 else {f"{row}/{name}": value for row, value in of_view.items()}
         loss = torch.stack(losses).mean()
         means = average(torch.stack([loss.detach(), *(row.detach().mean() for row in rows.values())])).tolist()
@@ -146,13 +149,20 @@ class Arm(nn.Module):
             named = {name: round(value, 4) for name, value in zip(rows, means[1:], strict=True)}
             raise ArmFailedError(f"the loss is not finite after {step} of its steps: {named}")
         loss.backward()
-        average_gradients(self.student.parameters())
-        if self.recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.clip)
+        average_gradients(self._trained[0].parameters())
+        for parameters in self._clipped():
+            nn.utils.clip_grad_norm_(parameters, self.recipe.clip)  # type: ignore[arg-type]
         lr = self.recipe.set_rate(self.optimizer, step, max_steps)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # so that the gradients of one arm at a time take memory
         return StepResult(means[0], dict(zip(rows, means[1:], strict=True)), lr, pairs)
+
+    def _clipped(self) -> list[list[nn.Parameter]]:
+        """Parameters whose gradients are clipped together: the student's, and those of maps that train themselves."""
+        if self.recipe.clip is None:
+            return []
+        kinds = [list(module.parameters()) for module in (self.student, self.normalizers)]
+        return [parameters for parameters in kinds if parameters]
 
     def _rows(self, pair: Pair) -> dict[str, Tensor]:
         rows: dict[str, Tensor] = {}
@@ -161,6 +171,15 @@ class Arm(nn.Module):
             terms = self.losses[teacher](answer.summary, answer.spatial, goal.summary, goal.spatial)
             rows |= {f"{teacher}/{kind}": term for kind, term in terms.items()}
         return rows
+
+    def _training_rows(self, pair: Pair) -> dict[str, Tensor]:
+        """What trains normalisers that are learned."""
+        return {
+            f"{teacher}/{row}": value
+            for teacher, (summary, spatial) in pair.targets.items()
+            if spatial is not None
+            for row, value in self.normalizers[teacher].training_loss(summary, spatial).items()  # type: ignore[operator]
+        }
 
     def fit(self, moments: Mapping[str, Moments], step: int) -> None:
         """Fit every normaliser.
@@ -188,29 +207,53 @@ class Arm(nn.Module):
 
     @torch.no_grad()
     def teacher_errors(self, pairs: Iterable[Pair]) -> dict[str, float]:
-        """Mean squared error of spatial predictions in each teacher's own space; of several partitions their mean."""
+        """Mean squared error of spatial predictions, where methods compare; of several partitions their mean."""
         errors: dict[str, list[Tensor]] = {}
         for pair in pairs:
             for teacher, target in pair.targets.items():
-                spatial = self.in_teacher_space(teacher, pair.predictions[teacher]).spatial
-                if spatial is not None and target.spatial is not None:
-                    errors.setdefault(teacher, []).append((spatial - target.spatial).square().mean())
+                (_, spatial), (_, wanted) = self.comparable(teacher, pair.predictions[teacher], target)
+                if spatial is not None and wanted is not None:
+                    errors.setdefault(teacher, []).append((spatial - wanted).square().mean())
         means = [torch.stack(values).mean() for values in errors.values()]
         return dict(zip(errors, average(torch.stack(means)).tolist(), strict=True)) if errors else {}
 
     def normalized(self, teacher: str, target: Features) -> Features:
         """Features of a teacher as the student is asked to match them."""
         summary, spatial = target
-        if summary is not None and teacher in self.summary_normalizers:
-            summary = self.summary_normalizers[teacher](summary)
+        if summary is not None and (of_summary := self._of_summary(teacher)) is not None:
+            summary = of_summary(summary)
         return Features(summary, None if spatial is None else self.normalizers[teacher](spatial))
 
+    def comparable(self, teacher: str, prediction: Features, target: Features) -> tuple[Features, Features]:
+        """A prediction and its target where methods can be compared: in the teacher's own space.
+
+        A compression has no way back; then both are in the student's space.
+        """
+        if not self.is_invertible(teacher):
+            return prediction, self.normalized(teacher, target)
+        return self.in_teacher_space(teacher, prediction), target
+
+    def is_invertible(self, teacher: str) -> bool:
+        """Whether predictions can be mapped to the teacher's own space."""
+        return teacher not in self.normalizers or bool(self.normalizers[teacher].invertible)
+
     def in_teacher_space(self, teacher: str, prediction: Features) -> Features:
-        """A prediction with the normaliser undone: comparable between methods."""
+        """A prediction with the normaliser undone.
+
+        Raises:
+            NotInvertibleError: the normaliser compresses.
+        """
         summary, spatial = prediction
-        if summary is not None and teacher in self.summary_normalizers:
-            summary = self.summary_normalizers[teacher].inverse(summary)  # type: ignore[operator]
+        if summary is not None and (of_summary := self._of_summary(teacher)) is not None:
+            summary = of_summary.inverse(summary)  # type: ignore[operator]
         return Features(summary, None if spatial is None else self.normalizers[teacher].inverse(spatial))  # type: ignore[operator]
+
+    def _of_summary(self, teacher: str) -> nn.Module | None:
+        """What normalises a teacher's summary: an instance of its own, the one of the patches, or nothing."""
+        if teacher in self.summary_normalizers:
+            return self.summary_normalizers[teacher]
+        shared = teacher in self.normalizers and self.normalizers[teacher].shares_summary
+        return self.normalizers[teacher] if shared else None
 
     def training_state(self) -> dict[str, Any]:
         """All that a resumed arm needs to go on as if it had never stopped."""

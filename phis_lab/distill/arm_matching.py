@@ -87,12 +87,14 @@ class ArmMatching:
         """
         placed: dict[Place, Tensor] = {(kind, tuple(rows.shape[1:-1])): rows for kind, rows in _kinds(tokens)}
         for teacher, target in targets.items():
-            answers = dict(_kinds(self.arm.in_teacher_space(teacher, predictions[teacher])))
-            for kind, wanted in _kinds(target):
+            answer, goal = self.arm.comparable(teacher, predictions[teacher], target)
+            answers, raw = dict(_kinds(answer)), dict(_kinds(target))
+            for kind, wanted in _kinds(goal):
                 if kind in answers:
-                    self._match((teacher, kind), answers[kind], wanted, predictions[teacher].spatial)
+                    normalized = predictions[teacher].spatial if goal is target else None
+                    self._match((teacher, kind), answers[kind], wanted, normalized)
                     if self.shared is not None:
-                        self._compare((teacher, kind), answers[kind], wanted, placed)
+                        self._compare((teacher, kind), answers[kind], raw[kind], placed)
         if self.shared is not None:
             for place, rows in placed.items():
                 self._tokens.setdefault(place, Moments(rows.shape[-1])).update(rows)
@@ -100,14 +102,14 @@ class ArmMatching:
     def _match(self, key: Key, answer: Tensor, target: Tensor, normalized: Tensor | None) -> None:
         teacher, kind = key
         metric = self._matching.setdefault(key, TeacherMatching(target.shape[-1]).to(target.device))
-        if kind == "spatial":
+        if kind == "spatial" and normalized is not None:
             metric.update(answer, target, normalized, self.arm.normalizers[teacher](target))
         else:
             metric.update(answer, target)
 
     def _compare(self, key: Key, answer: Tensor, target: Tensor, placed: dict[Place, Tensor]) -> None:
         teacher, kind = key
-        if kind == "spatial":
+        if kind == "spatial" and answer.shape == target.shape:
             self._errors.setdefault(teacher, Moments(target.shape[-1])).update(answer - target)
         place = kind, tuple(target.shape[1:-1])
         if place not in placed:
@@ -141,7 +143,9 @@ class ArmMatching:
 
     def _spectrum(self, key: Key) -> dict[str, Tensor]:
         teacher, kind = key
-        if self.shared is None or kind == "summary" or self._errors[teacher].count < LEAST_ROWS:
+        if self.shared is None or kind == "summary" or teacher not in self._errors:
+            return {}
+        if self._errors[teacher].count < LEAST_ROWS:
             return {}
         spectrum = spectrum_along(*self.shared[key].eigh(), self._errors[teacher].covariance)
         bounds = {"unexplained_first_half": (0.0, 0.5), "unexplained_last_tenth": (0.9, 1.0)}

@@ -20,7 +20,7 @@ class OptimizerRecipe:
         final: the last rate as a share of `lr`.
         clip: largest norm of an arm's gradient; None leaves it alone.
         frozen_body_steps: first steps in which only the heads learn (PHI-S, table 10: 5,000, while the targets still
-            move because their statistics are being refined).
+            move because their statistics are being refined); a student without heads does not wait.
     """
 
     def __init__(

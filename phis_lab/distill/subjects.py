@@ -23,8 +23,9 @@ def subject_of(arm: Arm, share: Share, device: torch.device) -> Subject:
         return dict(share.test(images)[grid])
 
     def predictions(images: Images) -> dict[str, Features]:
-        said = arm.predict(images, size, tuple(share.test.pool.teachers))[1]
-        return {name: arm.in_teacher_space(name, answer) for name, answer in said.items()}
+        names = share.test.pool.teachers
+        said = arm.predict(images, size, tuple(names))[1]
+        return {name: arm.in_teacher_space(name, answer) for name, answer in said.items() if arm.is_invertible(name)}
 
     def labelled(split: Literal["train", "test"], count: int) -> Iterator[tuple[Images, torch.Tensor]]:
         for images, labels in share.loader(split, count, True):

@@ -25,23 +25,21 @@ def auroc(inliers: Float[Tensor, " in"], outliers: Float[Tensor, " out"]) -> flo
     return 1 - (below + up_to).double().mean().item() / (2 * len(ordered))
 
 
-def false_positive_rate(
-    inliers: Float[Tensor, " in"], outliers: Float[Tensor, " out"], recall: float = 0.95
-) -> float:
-    """Share of outliers at or above the threshold that keeps `recall` of the inliers: FPR@95.
+def false_positive_rate(inliers: Float[Tensor, " in"], outliers: Float[Tensor, " out"], missed: float = 0.05) -> float:
+    """Share of outliers at or above the threshold that keeps 95 % of the inliers: FPR@95.
 
-    The threshold is the 1 - recall quantile of the inliers' scores, interpolated, as in TinTeM's evaluation.
+    The threshold is the 5 % quantile of the inliers' scores, interpolated, as in TinTeM's evaluation.
 
     Args:
         inliers: scores of images of known classes; higher means more alike.
         outliers: scores of the others.
-        recall: share of the inliers that pass.
+        missed: share of the inliers below the threshold.
 
     Raises:
         ValueError: no scores of one kind, or NaN among them.
     """
     _check(inliers, outliers)
-    threshold = inliers.double().quantile(1 - recall)
+    threshold = inliers.double().quantile(missed)
     return (outliers.double() >= threshold).double().mean().item()
 
 

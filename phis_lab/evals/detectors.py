@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from phis_lab.linalg import Moments
 Scorer = Callable[[Tensor], Tensor]
 """Features [n, d] -> scores [n], higher for images that look known."""
 
+_CONSTANT = 1e-6
 _SMALLEST_VARIANCE = 1e-10
 
 
@@ -55,7 +57,8 @@ class Mahalanobis(Detector):
 
     Lee et al. (2018), by pytorch-ood. The score does not change under invertible maps, so the features are whitened
     first: pytorch-ood computes in float32, where a covariance with small and large variances has no useful inverse.
-    Directions in which the known images do not vary at all are left out.
+    Directions in which the known images do not vary at all are left out; a collapsed student has no other, and all
+    images score 0.
     """
 
     def __init__(self) -> None:
@@ -70,22 +73,30 @@ class Mahalanobis(Detector):
         from pytorch_ood.detector import Mahalanobis as Fitted  # noqa: PLC0415  an extra
 
         classes, position = known.labels.unique(return_inverse=True)
-        features = known.features.double()
-        moments = Moments(features.shape[1]).update(features)
-        variances, axes = moments.eigh()
-        varies = variances > _SMALLEST_VARIANCE * variances[0]
-        if len(features) - len(classes) < int(varies.sum()):
+        mean, whiten = _whitening(known.features)
+        if whiten.shape[1] == 0:
+            return lambda x: x.new_zeros(len(x))
+        if len(position) - len(classes) < whiten.shape[1]:
             raise ValueError(
-                f"a covariance of {int(varies.sum())} directions within {len(classes)} classes needs more than "
-                f"{len(features)} images; raise train_images or leave the Mahalanobis detector out"
+                f"a covariance of {whiten.shape[1]} directions within {len(classes)} classes needs more than "
+                f"{len(position)} images; raise train_images or leave the Mahalanobis detector out"
             )
-        whiten = axes[:, varies] * variances[varies].rsqrt()
 
         def white(x: Tensor) -> Tensor:
-            return ((x.double() - moments.mean) @ whiten).float()
+            return ((x.double() - mean) @ whiten).float()
 
-        fitted = Fitted(None).fit_features(white(features), position)
+        fitted = Fitted(None).fit_features(white(known.features), position)
         return lambda x: -fitted.predict_features(white(x))
+
+
+def _whitening(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean, and a map to uncorrelated channels of variance 1 out of all directions that vary, whatever their scale."""
+    std, mean = torch.std_mean(x.double(), dim=0, correction=0)
+    scale = torch.where(std > _CONSTANT * mean.abs(), 1 / std, 0.0)
+    moments = Moments(x.shape[1]).update((x.double() - mean) * scale)
+    variances, axes = moments.eigh()
+    varies = variances > _SMALLEST_VARIANCE * variances[0]
+    return mean, scale[:, None] * axes[:, varies] * variances[varies].rsqrt()
 
 
 class Energy(Detector):

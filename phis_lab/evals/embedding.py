@@ -43,7 +43,9 @@ def embed(network: Callable[[Images], Features], batches: Labelled) -> Embedding
     return Embeddings(features, labels.to(features.device))
 
 
-def in_batches(images: Iterable[Tensor], labels: Int64[Tensor, " n"], device: torch.device, size: int = 128) -> Labelled:
+def in_batches(
+    images: Iterable[Tensor], labels: Int64[Tensor, " n"], device: torch.device, size: int = 128
+) -> Labelled:
     """Stacks images [3, h, w] in [0, 1], made one at a time, to labelled batches on the device."""
     waiting: list[Tensor] = []
     first = 0

@@ -1,6 +1,6 @@
 """Out-of-distribution detection with frozen features: near, by classes held out, and far, by other data."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Annotated
 
@@ -125,7 +125,7 @@ class OutOfDistribution:
         if self.far:
             outliers = {name: self._outliers(name, data.test, subject, own) for name, data in self.far.items()}
             sets = far_detection(train, test.features, outliers, self.detectors)
-            found |= {"far": _mean(sets.values()), **sets}
+            found |= {"far": _mean(list(sets.values())), **sets}
         return {f"{name}/{metric}": value for name, metrics in found.items() for metric, value in metrics.items()}
 
     def _near(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
@@ -176,6 +176,5 @@ def held_out_groups(
     return list(classes[order.to(classes.device)][: len(classes) // size * size].split(size)[:groups])
 
 
-def _mean(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    rows = list(rows)
+def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}

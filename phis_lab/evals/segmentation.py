@@ -163,7 +163,9 @@ class Segmentation:
             device=subject.device,
         )
         scores = score_segmentation(head, self._seen(subject, test, self.test_images), subject.device)
-        _log.info("segmentation of %s: mIoU %.4f, %d tokens per image", test.name, scores.miou, tokens[0, ..., 0].numel())
+        _log.info(
+            "segmentation of %s: mIoU %.4f, %d tokens per image", test.name, scores.miou, tokens[0, ..., 0].numel()
+        )
         return scores._asdict()
 
     def _seen(self, subject: Subject, data: MaskedImages, most: int | None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -195,5 +197,6 @@ def _check(tokens: Tensor, labels: Tensor, classes: int) -> None:
         raise ValueError(f"every pixel of the {len(labels)} masks is ignored (255); give masks with classes")
     if int(found.min()) < 0 or int(found.max()) >= classes:
         raise ValueError(
-            f"labels are 0 to {classes - 1}, or {IGNORED} for ignored pixels, got {int(found.min())} to {int(found.max())}"
+            f"labels are 0 to {classes - 1}, or {IGNORED} for ignored pixels, "
+            f"got {int(found.min())} to {int(found.max())}"
         )

@@ -3,6 +3,7 @@
 from phis_lab.normalizers.base import Normalizer, NotFittedError
 from phis_lab.normalizers.batch_standardize import BatchStandardize
 from phis_lab.normalizers.center_scale import CenterScale
+from phis_lab.normalizers.compression import Compression, LinearCompression, NotInvertibleError
 from phis_lab.normalizers.elementwise import ElementwiseNormalizer
 from phis_lab.normalizers.ema_standardize import EMAStandardize
 from phis_lab.normalizers.global_standardize import GlobalStandardize
@@ -11,30 +12,39 @@ from phis_lab.normalizers.identity import Identity
 from phis_lab.normalizers.matrix import MatrixNormalizer
 from phis_lab.normalizers.partial_whiten import PartialWhiten
 from phis_lab.normalizers.pca_scale import PCAScale
+from phis_lab.normalizers.pca_truncation import PCATruncation
 from phis_lab.normalizers.pca_whiten import PCAWhiten
 from phis_lab.normalizers.phis import PhiS
+from phis_lab.normalizers.random_projection import RandomProjection
 from phis_lab.normalizers.random_rotation_scale import RandomRotationScale
 from phis_lab.normalizers.running import RunningStandardize
 from phis_lab.normalizers.standardize import Standardize
+from phis_lab.normalizers.teacher_in_the_middle import TeacherInTheMiddle
 from phis_lab.normalizers.zca_whiten import ZCAWhiten
 
 __all__ = [
     "BatchStandardize",
     "CenterScale",
+    "Compression",
     "EMAStandardize",
     "ElementwiseNormalizer",
     "GlobalStandardize",
     "HadamardWhiten",
     "Identity",
+    "LinearCompression",
     "MatrixNormalizer",
     "Normalizer",
     "NotFittedError",
+    "NotInvertibleError",
     "PCAScale",
+    "PCATruncation",
     "PCAWhiten",
     "PartialWhiten",
     "PhiS",
+    "RandomProjection",
     "RandomRotationScale",
     "RunningStandardize",
     "Standardize",
+    "TeacherInTheMiddle",
     "ZCAWhiten",
 ]

@@ -40,6 +40,12 @@ class Normalizer(nn.Module, ABC):
     normalizes_summary: ClassVar[bool] = False
     """Whether a teacher's summary gets an instance of its own, or stays as it is as in PHI-S."""
 
+    invertible: ClassVar[bool] = True
+    """Whether predictions can be mapped back to the teacher's space; if not, they are compared in the student's."""
+
+    shares_summary: ClassVar[bool] = False
+    """Whether the map of the spatial features maps the summary too."""
+
     fitted: Tensor
     shift: Tensor
 
@@ -47,7 +53,7 @@ class Normalizer(nn.Module, ABC):
         super().__init__()
         if dim < 1:
             raise ValueError(f"dim must be a positive number of channels, got {dim}")
-        self.dim = dim
+        self.dim = self.out_dim = dim
         self.is_fitted = False
         self._precision = torch.zeros(())
         self._casts: dict[torch.dtype, tuple[Tensor, ...]] = {}
@@ -90,6 +96,13 @@ class Normalizer(nn.Module, ABC):
         self.fitted = torch.ones_like(self.fitted)
         _restart(self)
         return self
+
+    def training_loss(
+        self, summary: Float[Tensor, "batch _"] | None, spatial: Float[Tensor, "batch *grid _"] | None
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Rows of the loss by which a learned map trains itself on a teacher's features; others have none."""
+        del summary, spatial
+        return {}
 
     def schedule(self, progress: float) -> None:
         """Tells how much of the run is done, from 0 to 1, before each training step; a fixed map does not change."""

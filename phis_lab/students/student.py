@@ -58,6 +58,11 @@ class Student(nn.Module):
         if own:
             backbone.grow_class_tokens(len(self.summary_heads))
 
+    @property
+    def has_heads(self) -> bool:
+        """Whether anything but the backbone can learn."""
+        return any(True for heads in (self.summary_heads, self.spatial_heads) for _ in heads.parameters())
+
     def _maker(self, head: HeadFactory, widest: int) -> Callable[[int], nn.Module]:
         """Makes a head of so many channels; one that reads every block is told their number."""
         facts = {"depth": len(self.backbone.vit.blocks)} if self.needs_blocks else {"widest": widest}

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from phis_lab import normalizers
-from phis_lab.normalizers import Normalizer
+from phis_lab.normalizers import Compression, Normalizer
 
 FOLDER = Path(__file__).parents[2] / "conf" / "normalizer"
 CONCRETE = {
@@ -28,7 +28,8 @@ def test_a_method_has_one_option_file_with_its_defaults(name):
     defaults = {
         key: parameter.default
         for key, parameter in inspect.signature(CONCRETE[name]).parameters.items()
-        if key != "dim"
+        if key not in ("dim", "out_dim")
     }
     assert build.keywords == defaults
-    assert isinstance(build(dim=8), CONCRETE[name])
+    into = {"out_dim": 4} if issubclass(CONCRETE[name], Compression) else {}
+    assert isinstance(build(dim=8, **into), CONCRETE[name])

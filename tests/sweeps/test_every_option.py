@@ -23,7 +23,17 @@ SMALL = [
     "estimation.warmup_steps=2", "estimation.refresh_every=1", "evaluation.every=4", "evaluation.train_images=40",
     "evaluation.test_images=20", "evaluation.matching_images=10",
 ]  # fmt: skip
-NEEDED = {"student=vit_base": ["student.pretrained=false"], "student=vit_large": ["student.pretrained=false"]}
+NEEDED = {
+    "student=vit_base": ["student.pretrained=false"],
+    "student=vit_large": ["student.pretrained=false"],
+    "head=identity": ["normalizer=pca_truncation", "loss=tintem"],
+    "normalizer=pca_truncation": ["head=linear", "loss=proteus"],
+    "normalizer=random_projection": ["head=identity", "loss=tintem"],
+    "normalizer=teacher_in_the_middle": ["head=identity", "loss=tintem"],
+}
+COMPRESSING = [choice for choice in NEEDED if not choice.startswith("student")]
+ALIKE = ["~teachers.dfn_clip", "~teachers.sam_h", "student.width=24"]
+"""Teachers whose summaries are as wide as their patches, and a student that is no wider."""
 LARGE = {"student=vit_base", "student=vit_large"}
 OPTIONS = sorted(f"{file.parent.name}={file.stem}" for key in ARM_KEYS for file in (CONF / key).glob("*.yaml"))
 VALUES = [
@@ -50,7 +60,8 @@ def hydra() -> Iterator[None]:
 
 
 def job(choice: str, folder: Path) -> Job:
-    overrides = [*SMALL, "data.seed=0", *choice.split(), *NEEDED.get(choice, [])]
+    alike = ALIKE if choice in COMPRESSING else []
+    overrides = [*SMALL, "data.seed=0", *choice.split(), *NEEDED.get(choice, []), *alike]
     made = create_job(compose("config", overrides, return_hydra_config=True), folder / choice.replace("/", "_"))
     check(made.config)
     return made
@@ -86,7 +97,11 @@ def assert_equal_to_solo_runs(choices: Sequence[str], folder: Path) -> None:
 
 
 def test_every_option_of_every_group_equals_its_solo_run(tmp_path: Path) -> None:
-    assert_equal_to_solo_runs([option for option in OPTIONS if option not in LARGE] + VALUES, tmp_path)
+    assert_equal_to_solo_runs([o for o in OPTIONS if o not in LARGE and o not in COMPRESSING] + VALUES, tmp_path)
+
+
+def test_students_that_are_matched_in_their_own_space_equal_their_solo_runs(tmp_path: Path) -> None:
+    assert_equal_to_solo_runs(COMPRESSING, tmp_path)
 
 
 @pytest.mark.slow

@@ -1,0 +1,112 @@
+"""Transfer of frozen features to other classified sets."""
+
+import logging
+from collections.abc import Mapping
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+from torch import Tensor
+
+from phis_lab.data import DataSource
+from phis_lab.evals.embed import Tokens, embed
+from phis_lab.evals.linear_probe import linear_probe
+from phis_lab.evals.penalty_search import UNIC_SEED, search_penalty
+from phis_lab.evals.subject import Subject
+from phis_lab.shapes import Float, Int64
+
+_log = logging.getLogger(__name__)
+_MEAN = "mean"
+
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+
+
+class TransferResult(NamedTuple):
+    """Accuracies as shares of the images, and the C that was chosen."""
+
+    accuracy: float
+    held_out_accuracy: float
+    c: float
+    converged: bool
+
+
+def transfer_probe(
+    train_x: Float[Tensor, "train dim"],
+    train_y: Int64[Tensor, " train"],
+    test_x: Float[Tensor, "test dim"],
+    test_y: Int64[Tensor, " test"],
+    *,
+    trials: int = 40,
+    c_range: tuple[float, float] = (1e-5, 1e6),
+    max_iterations: int = 2000,
+    seed: int = UNIC_SEED,
+) -> TransferResult:
+    """L2-regularised logistic regression with C from `search_penalty`, fitted again on all images and tested once.
+
+    UNIC, appendix B, for its small sets: features are not normalised. Test images play no part in the choice.
+
+    Raises:
+        ModuleNotFoundError: optuna is not installed.
+        ValueError: as `search_penalty` and `linear_probe_path`.
+    """
+    chosen = search_penalty(train_x, train_y, trials=trials, c_range=c_range, max_iterations=max_iterations, seed=seed)
+    final = linear_probe(train_x, train_y, test_x, test_y, c=chosen.c, standardize=False, max_iterations=max_iterations)
+    return TransferResult(final.accuracy, chosen.accuracy, chosen.c, final.converged)
+
+
+class Transfer:
+    """Top-1 accuracy of `transfer_probe` on every set, and the mean over the sets.
+
+    Args:
+        sets: by name; each with training and test images. A set's own `train_images` limits it.
+        tokens: the summary token, the mean of the spatial tokens, or both joined.
+        trials: values of C that are tried.
+        c_range: smallest and largest C.
+        max_iterations: limit of L-BFGS for each C.
+        batch_size: images of one forward pass.
+        seed: of the sampler and of the split.
+
+    Raises:
+        ValueError: no sets, one named `mean`, or a range that does not go up.
+    """
+
+    def __init__(
+        self,
+        sets: Mapping[str, DataSource],
+        tokens: Tokens = "summary",
+        trials: Positive = 40,
+        c_range: tuple[PositiveFloat, PositiveFloat] = (1e-5, 1e6),
+        max_iterations: Positive = 2000,
+        batch_size: Positive = 64,
+        seed: int = UNIC_SEED,
+    ) -> None:
+        if not sets or _MEAN in sets:
+            raise ValueError(f"transfer needs one set or more, none of them named {_MEAN}, got {list(sets)}")
+        if not c_range[0] < c_range[1]:
+            raise ValueError(f"c_range goes from the smallest to the largest C, got {c_range}")
+        self.sets, self.trials, self.c_range = dict(sets), trials, c_range
+        self.tokens: Tokens = tokens
+        self.max_iterations, self.batch_size, self.seed = max_iterations, batch_size, seed
+
+    def __call__(self, subject: Subject) -> dict[str, float]:
+        """Top-1 accuracy by set, and their `mean`."""
+        accuracies = {name: self._accuracy(subject, name, data) for name, data in self.sets.items()}
+        return {**accuracies, _MEAN: sum(accuracies.values()) / len(accuracies)}
+
+    def _accuracy(self, subject: Subject, name: str, data: DataSource) -> float:
+        train, test = (embed(subject, half, self.tokens, self.batch_size) for half in (data.train, data.test))
+        try:
+            result = transfer_probe(
+                *train,
+                *test,
+                trials=self.trials,
+                c_range=self.c_range,
+                max_iterations=self.max_iterations,
+                seed=self.seed,
+            )
+        except ValueError as error:
+            raise ValueError(f"transfer to {name}: {error}") from error
+        _log.info("transfer to %s: %.4f with C = %.3g (%.4f held out)", name, *result[:1], result.c, result[1])
+        if not result.converged:
+            _log.warning("transfer to %s: the final fit did not converge; raise max_iterations", name)
+        return result.accuracy
