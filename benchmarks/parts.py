@@ -47,7 +47,7 @@ class FrozenEstimation(Estimation):
     def __init__(self) -> None:
         self.moments = {}
 
-    def start(self, provenance: Provenance, places: set[Place]) -> None:
+    def start(self, provenance: Provenance, places: set[Place], steps: int) -> None:
         """Nothing to prepare."""
 
     def observe(self, features: PlacedFeatures, step: int) -> bool:

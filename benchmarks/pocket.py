@@ -57,7 +57,7 @@ def pocket_group(arms: Sequence[Sequence[str]], steps: int, shared: Sequence[str
 def freeze(group: Group) -> None:
     """Gather the statistics on the first batches and fit all arms, so that timed steps are those of a long run."""
     stage = group.stages[0]
-    group.estimation.start(stage.provenance, {(PARTITION, arm.grid_at()) for arm in group.arms.values()})
+    group.estimation.start(stage.provenance, {(PARTITION, arm.grid_at()) for arm in group.arms.values()}, stage.steps)
     for step, batch in zip(range(GATHERED), group.data.train_dataloader(), strict=False):
         group.estimation.observe({PARTITION: group.stages[0].main.train(batch[PARTITION].images)}, step)
     for arm in group.arms.values():

@@ -232,3 +232,25 @@ def export(
         written = export_run(run, out, overwrite)
     for path in written:
         Console(highlight=False).print(str(path), markup=False, soft_wrap=True)
+
+
+@app.command(no_args_is_help=True)
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="RUN", show_default=False)],
+    overrides: Annotated[
+        list[str],
+        typer.Argument(help="As for run.py: `evaluation=...`.", metavar="OVERRIDE...", show_default=False),
+    ],
+) -> None:
+    """Evaluate a finished run otherwise than it was, and add the numbers to its record and so to its reports.
+
+    `phis-lab evaluate outputs/runs/phis-.../seed0 evaluation=ood`
+    """
+    with _refusals(), _spoken():
+        from phis_lab.config.evaluate import evaluate_run  # noqa: PLC0415  torch, which --help can do without
+
+        record = evaluate_run(run, overrides)
+    console, table = Console(highlight=False), Table("metric", "value", "unit")
+    for name, metric in record.metrics.items():
+        table.add_row(name, f"{metric.value:.4g}", metric.unit)
+    _print_whole(console, table)

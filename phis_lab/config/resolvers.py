@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 NAMING_GROUPS = ("normalizer", "loss", "balancer", "teachers", "data")
-NOT_CONTENT = ("hydra", "paths", "logger", "seed")
+NOT_CONTENT = ("hydra", "paths", "logger", "seed", "label")
 NOT_CONTENT_EITHER = (  # where, for whom, how often and how fast: not what is computed
     "data.workers",
     "estimation.save",

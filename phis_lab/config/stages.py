@@ -74,4 +74,5 @@ def _share(
         train=FeatureProvider(pool, grids, images, views, options.memory_gb, stores.train, match),
         test=FeatureProvider(pool, grids, evaluation.matching_images, 1, remembered, stores.test, match),
         loader=partial(data.eval_loader, partition=plan),
+        classes=data.source.train.classes,
     )

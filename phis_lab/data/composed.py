@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Annotated
 
 import numpy as np
@@ -52,6 +53,10 @@ class Composed(MaskedData):
         most_items: an image has 1 to so many items.
         item_size: smallest and largest side of an item, as a share of the image's.
         seed: of the images.
+
+    Raises:
+        ModuleNotFoundError: scikit-image is not installed.
+        ValueError: `item_size` is no range.
     """
 
     items: DataSource
@@ -62,15 +67,18 @@ class Composed(MaskedData):
     item_size: tuple[Share, Share] = (0.35, 0.6)
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if find_spec("skimage") is None:
+            raise ModuleNotFoundError("the composed set needs scikit-image's photos: pip install 'phis-lab[dense]'")
+        if self.item_size[0] > self.item_size[1]:
+            raise ValueError(f"item_size goes from the smallest to the largest share, got {self.item_size}")
+
     def read(self) -> tuple[MaskedImages, MaskedImages]:
         """Returns the training and the test images; they are composed when they are asked for.
 
         Raises:
-            ModuleNotFoundError: scikit-image is not installed.
-            ValueError: an item has no class, or `item_size` is no range.
+            ValueError: an item has no class.
         """
-        if self.item_size[0] > self.item_size[1]:
-            raise ValueError(f"item_size goes from the smallest to the largest share, got {self.item_size}")
         left, right = zip(*_photos(2 * self.image_size), strict=True)
         return (
             _ComposedImages("train", self.items.train, left, self.train_images, self),
@@ -122,12 +130,8 @@ def _crop(photo: Tensor, side: int, generator: torch.Generator) -> Tensor:
 
 def _photos(shorter_side: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The part to train on and the part to test on of every photo, as uint8 [3, h, w]."""
-    try:
-        from skimage import data  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "the composed set needs the photos of scikit-image; pip install 'phis-lab[evals]'"
-        ) from error
+    from skimage import data  # noqa: PLC0415
+
     for name in _PHOTOS:
         pixels = torch.from_numpy(np.array(getattr(data, name)()))
         photo = pixels.expand(3, -1, -1) if pixels.ndim == 2 else pixels[..., :3].permute(2, 0, 1)

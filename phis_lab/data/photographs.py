@@ -36,7 +36,7 @@ class Photographs(DataSource):
             ModuleNotFoundError: scikit-image is not installed.
             ValueError: crops larger than half a photograph.
         """
-        folder = _folder()
+        folder = bundled_folder()
         photographs = [decode_image((folder / name).read_bytes(), name) for name in _NAMES]
         halves = [photograph.tensor_split(2, dim=2) for photograph in photographs]
         train, test = (
@@ -61,8 +61,13 @@ class Photographs(DataSource):
         return image[:, top : top + self.size, left : left + self.size]
 
 
-def _folder() -> Path:
+def bundled_folder() -> Path:
+    """Where scikit-image keeps the images that come with it.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("the photographs are those of scikit-image: pip install 'phis-lab[ood]'")
+        raise ModuleNotFoundError("these images are those of scikit-image: pip install 'phis-lab[ood]'")
     return Path(spec.origin).parent / "data"

@@ -2,7 +2,7 @@
 
 from functools import partial
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -29,6 +29,7 @@ class Augmentation:
             epoch.
         seed: of the fixed views, which belong to the data: runs of every seed share them and their teacher
             features. Fresh views follow the seed of the data instead.
+        colour: "unic" jitters colours, greys, blurs and solarises as UNIC does, after DeiT-III; "none" leaves them.
         shift: pixels, whole patches of the student, by which a training view is larger than `image_size`; student
             and teachers see crops of it at places of their own, and the spatial loss compares the tokens that both
             see (the shift-equivariant loss of C-RADIOv4, arXiv 2601.17237). 0 shows both the same image.
@@ -46,6 +47,7 @@ class Augmentation:
         views: Annotated[int, Field(ge=1)] | None = None,
         seed: Annotated[int, Field(ge=0)] = 0,
         shift: Annotated[int, Field(ge=0)] = 0,
+        colour: Literal["none", "unic"] = "none",
     ) -> None:
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(f"scale is a range of area shares within (0, 1], got {scale}")
@@ -58,14 +60,15 @@ class Augmentation:
         if shift and views is not None:
             raise ValueError("shift moves the crops in every step, which fixed views do not; set views to null")
         self.image_size, self.views, self.seed, self.shift = image_size, views, seed, shift
-        self._resized = partial(Augmentation, scale=scale, ratio=ratio, flip=flip, views=views, seed=seed, shift=shift)
-        self._crop = {"scale": list(scale), "ratio": list(ratio), "flip": flip}
+        self._resized = partial(Augmentation, scale=scale, ratio=ratio, flip=flip, views=views, seed=seed, shift=shift, colour=colour)
+        self._crop = {"scale": list(scale), "ratio": list(ratio), "flip": flip} | ({} if colour == "none" else {"colour": colour})
         to_float = v2.ToDtype(torch.float32, scale=True)
         self._random = v2.Compose(
             [
                 v2.RandomResizedCrop(image_size + shift, scale=scale, ratio=ratio, antialias=True),
                 v2.RandomHorizontalFlip(0.5 if flip else 0.0),
                 to_float,
+                *(_unic_colours() if colour == "unic" else ()),
             ]
         )
         self._central = v2.Compose([v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size), to_float])
@@ -93,3 +96,13 @@ class Augmentation:
         """Renders the uint8 image for an evaluation: shorter side resized, then the centre, in [0, 1]."""
         rendered: Tensor = self._central(image)
         return rendered
+
+
+def _unic_colours() -> tuple[v2.Transform, ...]:
+    """The colour part of UNIC's augmentation, for images in [0, 1]."""
+    return (
+        v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.2, 0.1)], 0.8),
+        v2.RandomGrayscale(0.2),
+        v2.RandomApply([v2.GaussianBlur(9, (0.1, 5.0))], 0.2),
+        v2.RandomSolarize(0.5, 0.2),
+    )

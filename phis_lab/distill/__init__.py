@@ -15,6 +15,7 @@ from phis_lab.distill.options import TrainerOptions
 from phis_lab.distill.pairs import View
 from phis_lab.distill.progress import ProgressLine
 from phis_lab.distill.provider import FeatureProvider
+from phis_lab.distill.running import RunningEstimation
 from phis_lab.distill.session import Group, is_first_process, train_group
 from phis_lab.distill.stages import Share, Stage
 from phis_lab.distill.streams import RandomStream
@@ -34,6 +35,7 @@ __all__ = [
     "OptimizerRecipe",
     "ProgressLine",
     "RandomStream",
+    "RunningEstimation",
     "Scores",
     "Share",
     "Stage",

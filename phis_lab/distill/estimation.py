@@ -5,8 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from torch import Tensor
+
 from phis_lab.linalg import Moments
-from phis_lab.linalg.processes import any_process
+from phis_lab.linalg.processes import any_process, world_size
+from phis_lab.shapes import Float
 from phis_lab.teachers import Features, Grid
 
 GridFeatures = Mapping[Grid, Mapping[str, Features]]
@@ -28,8 +31,8 @@ class Estimation(ABC):
     moments: dict[Place, dict[str, Moments]]
 
     @abstractmethod
-    def start(self, provenance: Provenance, places: set[Place]) -> None:
-        """Prepare for the teachers of a stage's partitions on the students' grids."""
+    def start(self, provenance: Provenance, places: set[Place], steps: int) -> None:
+        """Prepare for a stage of so many steps, for the teachers of its partitions on the students' grids."""
 
     @abstractmethod
     def observe(self, features: PlacedFeatures, step: int) -> bool:
@@ -62,6 +65,19 @@ class Estimation(ABC):
             for teacher, moments in self.moments[place].items():
                 merged[teacher] = moments if teacher not in merged else copy.deepcopy(merged[teacher]).merge(moments)
         return merged
+
+
+def batch_moments(spatial: Float[Tensor, "b h w c"], provenance: Mapping[str, str] | None = None) -> Moments:
+    """Moments of a batch over all processes."""
+    moments = Moments(spatial.shape[-1], provenance=provenance)
+    moments.update(spatial.double())  # so that the split over processes changes nothing above 1e-12
+    return moments.all_reduce() if world_size() > 1 else moments
+
+
+def name_of(place: Place) -> str:
+    """A place in words, for the keys of a state."""
+    partition, grid = place
+    return f"{partition}/{grid[0]}x{grid[1]}"
 
 
 def refuse_non_finite(features: PlacedFeatures, step: int) -> None:

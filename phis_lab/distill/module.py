@@ -108,7 +108,7 @@ class Distiller(L.LightningModule):
             log.info("Stage %s, steps %d to %d: %s.", stage.name, stage.first, stage.end, stage.describe())
         self.stage = stage
         grids = {place for arm in self.arms.values() for place in places(stage, arm.grid_at).items()}  # type: ignore[arg-type]
-        self.estimation.start(stage.provenance, grids)
+        self.estimation.start(stage.provenance, grids, stage.steps)
         self.estimation.resume_at(step - stage.first)
 
     def _enter_arm(self, label: str, stage: Stage) -> None:

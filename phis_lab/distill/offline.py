@@ -20,7 +20,7 @@ class OfflineEstimation(Estimation):
             raise ValueError(f"moments must be a folder of saved moments; there is none at {self.folder}")
         self.moments = {}
 
-    def start(self, provenance: Provenance, places: set[Place]) -> None:  # noqa: D102
+    def start(self, provenance: Provenance, places: set[Place], steps: int) -> None:  # noqa: D102
         self.moments = {}
         for partition, grid in sorted(places):
             for teacher, facts in provenance[partition].items():

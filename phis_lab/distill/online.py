@@ -8,10 +8,18 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch import Tensor
 
-from phis_lab.distill.estimation import Estimation, Place, PlacedFeatures, Provenance, refuse_non_finite
+from phis_lab.distill.estimation import (
+    Estimation,
+    Place,
+    PlacedFeatures,
+    Provenance,
+    batch_moments,
+    name_of,
+    refuse_non_finite,
+)
 from phis_lab.distill.provenance import moments_file, provenance_of
 from phis_lab.linalg import Moments
-from phis_lab.linalg.processes import rank, world_size
+from phis_lab.linalg.processes import rank
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +50,7 @@ class OnlineEstimation(Estimation):
         self._counted: set[Place] = set()
         self._frozen = False
 
-    def start(self, provenance: Provenance, places: set[Place]) -> None:  # noqa: D102
+    def start(self, provenance: Provenance, places: set[Place], steps: int) -> None:  # noqa: D102
         self._provenance = provenance
         self.moments = {place: {} for place in sorted(places)}
         self._counted, self._frozen = set(places), False
@@ -71,18 +79,15 @@ class OnlineEstimation(Estimation):
         return last or (since >= 0 and since % self.refresh_every == 0)
 
     def _add(self, place: Place, teacher: str, spatial: Tensor) -> None:
-        batch = self._empty(place, teacher, spatial.shape[-1])
-        batch.update(spatial.double())  # so that the split over processes changes nothing above 1e-12
-        if world_size() > 1:
-            batch.all_reduce()
+        batch = batch_moments(spatial, self._facts(place, teacher))
         if teacher in self.moments[place]:
             self.moments[place][teacher].merge(batch)
         else:
             self.moments[place][teacher] = batch
 
-    def _empty(self, place: Place, teacher: str, dim: int) -> Moments:
+    def _facts(self, place: Place, teacher: str) -> dict[str, str]:
         partition, grid = place
-        return Moments(dim, provenance=provenance_of(self._provenance[partition][teacher], grid))
+        return provenance_of(self._provenance[partition][teacher], grid)
 
     def _freeze(self) -> None:
         self._frozen = True
@@ -101,22 +106,17 @@ class OnlineEstimation(Estimation):
         if self._frozen:
             return {}
         return {
-            f"{_name(place)}/{teacher}": moments.state_dict()
+            f"{name_of(place)}/{teacher}": moments.state_dict()
             for place in self._counted
             for teacher, moments in self.moments[place].items()
         }
 
     def load_state_dict(self, state: Mapping[str, Any], places: Collection[Place]) -> None:  # noqa: D102
-        named = {_name(place): place for place in places}
+        named = {name_of(place): place for place in places}
         for key, of_teacher in state.items():
             name, _, teacher = key.rpartition("/")
             if name in named:
-                moments = self._empty(named[name], teacher, len(of_teacher["mean"]))
+                moments = Moments(len(of_teacher["mean"]), provenance=self._facts(named[name], teacher))
                 moments.load_state_dict(of_teacher)
                 self.moments[named[name]][teacher] = moments
                 self._counted.add(named[name])
-
-
-def _name(place: Place) -> str:
-    partition, grid = place
-    return f"{partition}/{grid[0]}x{grid[1]}"

@@ -34,7 +34,7 @@ def compose_record(
         data=_data(data),
         teachers=_teachers(module, run.arm.student.teachers, device),
         normalizers={name: _describe(normalizer) for name, normalizer in run.arm.normalizers.items()},
-        metrics={} if scores is None else _metrics(scores, keeper.evaluation),
+        metrics={} if scores is None else measured(scores, keeper.evaluation),
         teacher_metrics={} if scores is None else scores.matching,
         history=[HistoryPoint(**point) for point in run.history],
         steps=steps,
@@ -64,8 +64,8 @@ def _images(module: Distiller, steps: int) -> int:
     )
 
 
-def _metrics(scores: Scores, evaluation: Evaluation) -> dict[str, Metric]:
-    """Probes and tasks give shares; a student of low or high rank is neither better nor worse for it."""
+def measured(scores: Scores, evaluation: Evaluation) -> dict[str, Metric]:
+    """What an evaluation gave, with units. Probes and tasks give shares; a student of low or high rank is neither better nor worse for it."""
     shares = {
         name: Metric(value=value, unit="fraction", higher_is_better=evaluation.higher_is_better(name))
         for name, value in scores.probes.items()

@@ -30,6 +30,7 @@ class Share:
         train: teacher features of training images.
         test: teacher features of test images.
         loader: images for evaluations, at this partition's size.
+        classes: names of their labels.
     """
 
     plan: Partition
@@ -39,6 +40,7 @@ class Share:
     train: FeatureProvider
     test: FeatureProvider
     loader: Loader
+    classes: tuple[str, ...] = ()
 
 
 @dataclass

@@ -31,4 +31,5 @@ def subject_of(arm: Arm, share: Share, device: torch.device) -> Subject:
         for images, labels in share.loader(split, count, True):
             yield images.to(device), labels.to(device)
 
-    return Subject(tokens, predictions, teachers, labelled, share.image_size, device)
+    backbone = arm.student.backbone
+    return Subject(tokens, predictions, teachers, labelled, share.image_size, device, backbone, share.classes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -73,8 +73,8 @@ class OutOfDistribution:
     """AUROC and FPR@95 of detectors on the student's summary: `<set>/<detector>/<number>`.
 
     `near` is the mean over groups of held-out classes: the detectors see the other classes, and test images of the
-    group are to be detected. The student was distilled on images of all classes, without their labels. Each far set
-    has its own rows, and `far` is their mean.
+    group are to be detected. The student was distilled on images of all classes, without their labels. `far` is the
+    mean over the far sets.
 
     Args:
         detectors: by name.
@@ -83,6 +83,7 @@ class OutOfDistribution:
         near_groups: groups, drawn without overlap; fewer where the classes do not suffice.
         train_images: labelled training images that detectors see.
         test_images: test images of the known classes.
+        detail: `means` gives near and far; `full` every far set as well.
         seed: of the groups.
 
     Raises:
@@ -97,11 +98,12 @@ class OutOfDistribution:
         near_groups: Positive = 5,
         train_images: Positive = 5000,
         test_images: Positive = 2000,
+        detail: Literal["means", "full"] = "means",
         seed: int = 0,
     ) -> None:
         self.detectors, self.far = dict(detectors), dict(far or {})
         self.near_classes, self.near_groups, self.seed = near_classes, near_groups, seed
-        self.train_images, self.test_images = train_images, test_images
+        self.train_images, self.test_images, self.detail = train_images, test_images, detail
         if not self.far and not near_classes:
             raise ValueError("nothing is to be detected: give a far set, or near_classes above 0")
         if taken := self.far.keys() & set(_KINDS):
@@ -125,7 +127,7 @@ class OutOfDistribution:
         if self.far:
             outliers = {name: self._outliers(name, data.test, subject, own) for name, data in self.far.items()}
             sets = far_detection(train, test.features, outliers, self.detectors)
-            found |= {"far": _mean(list(sets.values())), **sets}
+            found |= {"far": _mean(list(sets.values()))} | (sets if self.detail == "full" else {})
         return {f"{name}/{metric}": value for name, metrics in found.items() for metric, value in metrics.items()}
 
     def _near(self, train: Embeddings, test: Embeddings) -> dict[str, float]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from phis_lab.evals.extras import require
 from phis_lab.evals.held_out import hold_out
 from phis_lab.evals.linear_probe import linear_probe_path
 from phis_lab.shapes import Float, Int64
@@ -89,10 +90,9 @@ def _check_classes(y: Tensor) -> None:
 
 
 def _study(seed: int) -> Any:
-    try:
-        import optuna  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("transfer searches C by optuna; pip install 'phis-lab[evals]'") from error
+    require("optuna", "transfer", "the search for C")
+    import optuna  # noqa: PLC0415
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_RANDOM_TRIALS)
     return optuna.create_study(direction="maximize", sampler=sampler)

@@ -1,7 +1,7 @@
 """Robustness to common corruptions: accuracy, corruption errors, and faithfulness to the teachers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -11,7 +11,7 @@ from phis_lab.evals.answers import CLASSIFIERS, Answers, accuracies
 from phis_lab.evals.corruptions import ALEXNET_ERRORS, CORRUPTIONS, SEVERITIES, check_corruptions_installed, corrupt
 from phis_lab.evals.probes import Embeddings
 from phis_lab.evals.subject import Images, Subject
-from phis_lab.evals.witness import Witness, faithfulness, witness
+from phis_lab.evals.witness import Witness, faithfulness, is_faithfulness, witness
 from phis_lab.shapes import Int64
 
 Positive = Annotated[int, Field(ge=1)]
@@ -44,8 +44,8 @@ class Robustness:
 
     Classifiers are fitted on clean training images. A condition is `clean`, a corruption (mean over severities) or
     `corrupted` (mean over corruptions). Its numbers are `knn_accuracy` and `linear_accuracy` of the student's summary
-    and, per teacher, `<teacher>/knn_accuracy` and `<teacher>/linear_accuracy` of the teacher itself and the agreements
-    and cosines of `faithfulness`. `relative/<teacher>/...` is a faithfulness under corruption, over the clean one.
+    and what `faithfulness` gives for the teachers. `relative/<number>` is a faithfulness under corruption over that on
+    clean images. Agreement comes cheap where a corruption leaves both with one answer: read it beside the accuracies.
 
     Args:
         corruptions: which ones; None takes all fifteen.
@@ -56,6 +56,7 @@ class Robustness:
         c: inverse strength of the probes' penalty, as scikit-learn's C.
         train_images: labelled training images that the classifiers see.
         test_images: test images, each seen once per corruption and severity.
+        detail: `means` gives clean and corrupted, teachers taken together; `full` every corruption and every teacher.
 
     Raises:
         ValueError: fewer training images than `k`, unknown corruptions or severities, or a reference that does not fit.
@@ -73,11 +74,12 @@ class Robustness:
         c: Annotated[float, Field(gt=0)] = 1.0,
         train_images: Positive = 2000,
         test_images: Positive = 200,
+        detail: Literal["means", "full"] = "means",
     ) -> None:
         check_corruptions_installed()
         self.corruptions, self.severities = list(corruptions or CORRUPTIONS), list(severities)
         self.reference, self.k, self.c = reference, k, c
-        self.train_images, self.test_images = train_images, test_images
+        self.train_images, self.test_images, self.detail = train_images, test_images, detail
         for name, given, known in (
             ("corruptions", self.corruptions, CORRUPTIONS),
             ("severities", self.severities, SEVERITIES),
@@ -129,11 +131,12 @@ class Robustness:
 
     def _summary(self, rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         corrupted = _mean([rows[name] for name in self.corruptions])
-        everything = {**rows, "corrupted": corrupted}
-        found = {f"{row}/{metric}": value for row, metrics in everything.items() for metric, value in metrics.items()}
-        for metric, clean in rows["clean"].items():
-            if metric.endswith(("_agreement", "_cosine")) and clean > 0:
-                found[f"relative/{metric}"] = corrupted[metric] / clean
+        compared = {metric: clean for metric, clean in rows["clean"].items() if is_faithfulness(metric) and clean > 0}
+        relative = {metric: corrupted[metric] / clean for metric, clean in compared.items()}
+        told = {**rows, "corrupted": corrupted, "relative": relative}
+        if self.detail == "means":
+            told = {name: _together(told[name]) for name in ("clean", "corrupted", "relative")}
+        found = {f"{row}/{metric}": value for row, metrics in told.items() for metric, value in metrics.items()}
         for classifier in CLASSIFIERS if self.reference is not None else ():
             errors = {name: 1 - rows[name][f"{classifier}_accuracy"] for name in self.corruptions}
             found[f"{classifier}_mce"] = mean_corruption_error(errors, self._reference_errors(rows, classifier))
@@ -158,6 +161,11 @@ def _corrupted(
         images = pixels.to(device).float() / 255
         yield (images if name is None else corrupt(images, name, severity, first)), labels
         first += len(labels)
+
+
+def _together(row: Mapping[str, float]) -> dict[str, float]:
+    """What belongs to no single teacher or reference."""
+    return {metric: value for metric, value in row.items() if "/" not in metric}
 
 
 def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

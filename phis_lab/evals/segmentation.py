@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 from torchvision import tv_tensors
-from torchvision.transforms import InterpolationMode, v2
 
 from phis_lab.data.masks import IGNORED, MaskedData, MaskedImages
 from phis_lab.evals.segmentation_head import SegmentationHead, make_head
+from phis_lab.evals.sources import central_view
 from phis_lab.evals.subject import Subject
 from phis_lab.shapes import Float
 
@@ -114,13 +114,12 @@ def score_segmentation(
 class Segmentation:
     """Linear segmentation probe on frozen patch tokens (see `fit_linear_segmentation` for the protocol).
 
-    Images and masks are resized by their shorter side and cropped to the centre, images bicubically and masks by the
-    nearest pixel; scores are over the pixels of the crops. The training tokens stay in the memory of the host:
+    Images and masks are central views of the size that the student was trained at (see `central_view`), and scores are
+    over their pixels. The training tokens stay in the memory of the host:
     images x tokens x channels x 4 bytes.
 
     Args:
         data: images with masks.
-        image_size: side in pixels at which they are shown; None is the size that the student was trained at.
         train_images: at most so many, spread evenly over the data; None takes all.
         test_images: the same for the test images.
         epochs: passes over the training images.
@@ -130,10 +129,11 @@ class Segmentation:
         seed: of the head.
     """
 
+    lower_is_better: frozenset[str] = frozenset()
+
     def __init__(
         self,
         data: MaskedData,
-        image_size: Positive | None = None,
         train_images: Positive | None = None,
         test_images: Positive | None = None,
         epochs: Positive = 20,
@@ -142,8 +142,7 @@ class Segmentation:
         weight_decay: Annotated[float, Field(ge=0)] = 1e-4,
         seed: int = 0,
     ) -> None:
-        self.data, self.image_size = data, image_size
-        self.train_images, self.test_images = train_images, test_images
+        self.data, self.train_images, self.test_images = data, train_images, test_images
         self.epochs, self.batch_size, self.rate = epochs, batch_size, rate
         self.weight_decay, self.seed = weight_decay, seed
 
@@ -170,13 +169,12 @@ class Segmentation:
 
     def _seen(self, subject: Subject, data: MaskedImages, most: int | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Patch tokens and labels in batches, on the host."""
-        side = self.image_size or subject.image_size
-        central = v2.Compose([v2.Resize(side, InterpolationMode.BICUBIC, antialias=True), v2.CenterCrop(side)])
+        view = central_view(subject.image_size)
         count = min(most or len(data), len(data))
         rows = torch.linspace(0, len(data) - 1, count, dtype=torch.float64).round().long()
         for chosen in rows.split(self.batch_size):
             pairs = [data[int(row)] for row in chosen]
-            shown = [central(tv_tensors.Image(image), tv_tensors.Mask(mask)) for image, mask in pairs]
+            shown = [view(tv_tensors.Image(image), tv_tensors.Mask(mask)) for image, mask in pairs]
             images = torch.stack([image.as_subclass(Tensor) for image, _ in shown]).to(subject.device).float() / 255
             spatial = subject.tokens(images).spatial
             if spatial is None:

@@ -60,7 +60,7 @@ class ShiftedFolders:
             raise ValueError(f"classes_root names {len(self.classes)} classes, but the run has a label {largest}")
         answers = Answers(train, self.k, self.c)
         view = Augmentation(subject.image_size).central_view
-        found = {}
+        found: dict[str, float] = {}
         for name, source in self.sources.items():
             images = (view(source.image(i)) for i in range(len(source)))
             test = embed(subject.tokens, in_batches(images, source.labels, subject.device))

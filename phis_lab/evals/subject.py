@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from phis_lab.shapes import Float, Int64
 from phis_lab.teachers import Features
@@ -25,6 +25,8 @@ class Subject:
         images: (split, count) -> batches of the run's own labelled images in [0, 1] at `image_size`, on `device`.
         image_size: side in pixels of the images that the student was trained on.
         device: where images have to be.
+        backbone: the module that `tokens` runs, for evaluations that change its weights for a while; None if unknown.
+        classes: names of the labels of `images`, in their order; empty if unknown.
     """
 
     tokens: Callable[[Images], Features]
@@ -33,6 +35,8 @@ class Subject:
     images: Callable[[Literal["train", "test"], int], Labelled]
     image_size: int
     device: torch.device
+    backbone: nn.Module | None = None
+    classes: tuple[str, ...] = ()
 
 
 @runtime_checkable

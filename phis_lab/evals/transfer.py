@@ -8,9 +8,10 @@ from pydantic import Field
 from torch import Tensor
 
 from phis_lab.data import DataSource
-from phis_lab.evals.embed import Tokens, embed
+from phis_lab.evals.extras import require
 from phis_lab.evals.linear_probe import linear_probe
 from phis_lab.evals.penalty_search import UNIC_SEED, search_penalty
+from phis_lab.evals.sources import Tokens, embed_source
 from phis_lab.evals.subject import Subject
 from phis_lab.shapes import Float, Int64
 
@@ -67,8 +68,11 @@ class Transfer:
         seed: of the sampler and of the split.
 
     Raises:
+        ModuleNotFoundError: optuna is not installed.
         ValueError: no sets, one named `mean`, or a range that does not go up.
     """
+
+    lower_is_better: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -80,6 +84,7 @@ class Transfer:
         batch_size: Positive = 64,
         seed: int = UNIC_SEED,
     ) -> None:
+        require("optuna", "transfer", "the search for C")
         if not sets or _MEAN in sets:
             raise ValueError(f"transfer needs one set or more, none of them named {_MEAN}, got {list(sets)}")
         if not c_range[0] < c_range[1]:
@@ -94,8 +99,10 @@ class Transfer:
         return {**accuracies, _MEAN: sum(accuracies.values()) / len(accuracies)}
 
     def _accuracy(self, subject: Subject, name: str, data: DataSource) -> float:
-        train, test = (embed(subject, half, self.tokens, self.batch_size) for half in (data.train, data.test))
         try:
+            train, test = (
+                embed_source(subject, half, self.tokens, self.batch_size) for half in (data.train, data.test)
+            )
             result = transfer_probe(
                 *train,
                 *test,

@@ -96,13 +96,14 @@ def faithfulness(seen: Witness, spaces: Mapping[str, Answers]) -> dict[str, floa
 
     Per teacher and classifier of its space: `<teacher>/<classifier>_agreement`, the share of images to which the
     classifier gives the same class for the student's features and for the teacher's, right or wrong, and
-    `<teacher>/<classifier>_accuracy` of the teacher's own features. And the cosines.
+    `<teacher>/<classifier>_accuracy` of the teacher's own features. And the cosines. `<classifier>_agreement` and
+    `<kind>_cosine` are means over teachers.
 
     Args:
         seen: the images from every side.
         spaces: classifiers by teacher, fitted on the teacher's own features.
     """
-    found = dict(seen.cosines)
+    found: dict[str, float] = dict(seen.cosines)
     for name, (student, teacher) in seen.pairs.items():
         said, meant = spaces[name](student), spaces[name](teacher)
         for classifier, answer in meant.items():
@@ -110,4 +111,16 @@ def faithfulness(seen: Witness, spaces: Mapping[str, Answers]) -> dict[str, floa
                 f"{name}/{classifier}_accuracy": same_share(answer, seen.labels),
                 f"{name}/{classifier}_agreement": same_share(answer, said[classifier]),
             }
-    return found
+    return found | _over_teachers(found)
+
+
+def _over_teachers(found: Mapping[str, float]) -> dict[str, float]:
+    """The mean over teachers of what says how faithful the student is to each."""
+    kinds = dict.fromkeys(name.partition("/")[2] for name in found)
+    shares = {kind: [value for name, value in found.items() if name.partition("/")[2] == kind] for kind in kinds}
+    return {kind: sum(values) / len(values) for kind, values in shares.items() if is_faithfulness(kind)}
+
+
+def is_faithfulness(name: str) -> bool:
+    """Whether a number compares the student with a teacher."""
+    return name.endswith(("_agreement", "_cosine"))

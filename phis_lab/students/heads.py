@@ -9,7 +9,7 @@ from phis_lab.shapes import Float
 
 
 class MLPHead(nn.Module):
-    """Two linear layers with LayerNorm and GELU between them (AM-RADIO, section 3.4).
+    """Two linear layers with LayerNorm and GELU between them (AM-RADIO, section 3.4), or more, or one.
 
     The last layer is `output`; a normaliser's inverse folds into it, so the exported head predicts the
     teacher itself at no cost.
@@ -20,6 +20,7 @@ class MLPHead(nn.Module):
         hidden: width between the layers; None takes `hidden_ratio`.
         hidden_ratio: the same in units of `in_dim`; None takes `widest`.
         norm: False leaves out the LayerNorm; with `hidden_ratio=4` that is UNIC's basic projector.
+        hidden_layers: how many of linear, LayerNorm and GELU come before the last linear layer.
         widest: the widest feature of any teacher, which `Student` passes; None takes `out_dim`.
 
     Raises:
@@ -33,6 +34,7 @@ class MLPHead(nn.Module):
         hidden: int | None = None,
         hidden_ratio: Annotated[float | int, Field(gt=0)] | None = None,
         norm: bool = True,
+        hidden_layers: Annotated[int, Field(ge=0)] = 1,
         *,
         widest: int | None = None,
     ) -> None:
@@ -42,15 +44,21 @@ class MLPHead(nn.Module):
         if hidden_ratio is not None:
             hidden = max(1, round(hidden_ratio * in_dim))
         hidden = hidden or widest or out_dim
-        self.input = nn.Linear(in_dim, hidden)
-        self.norm = nn.LayerNorm(hidden) if norm else nn.Identity()
-        self.activation = nn.GELU()
-        self.output = nn.Linear(hidden, out_dim)
+        plain = hidden_layers == 0
+        self.input = nn.Identity() if plain else nn.Linear(in_dim, hidden)
+        self.norm = nn.LayerNorm(hidden) if norm and not plain else nn.Identity()
+        self.activation = nn.Identity() if plain else nn.GELU()
+        self.deeper = nn.Sequential(*(_layer(hidden, norm) for _ in range(hidden_layers - 1)))
+        self.output = nn.Linear(in_dim if plain else hidden, out_dim)
 
     def forward(self, tokens: Float[Tensor, "*tokens in_dim"]) -> Float[Tensor, "*tokens out_dim"]:
         """Returns the prediction for each token."""
-        prediction: Tensor = self.output(self.activation(self.norm(self.input(tokens))))
+        prediction: Tensor = self.output(self.deeper(self.activation(self.norm(self.input(tokens)))))
         return prediction
+
+
+def _layer(width: int, norm: bool) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width) if norm else nn.Identity(), nn.GELU())
 
 
 class LinearHead(nn.Module):

@@ -25,6 +25,7 @@ class LadderHead(nn.Module):
         hidden: width between the layers for the blocks before the last; None takes `in_dim`.
         last_hidden: the same for the last block; None takes 4 times `in_dim`.
         blocks: which blocks before the last have a projector, counted from 1 as in UNIC's table I; None takes all.
+        hidden_layers: of every projector; 0 makes them linear (UNIC, table H).
         depth: number of blocks of the student.
 
     Raises:
@@ -45,6 +46,7 @@ class LadderHead(nn.Module):
         hidden: Annotated[int, Field(ge=1)] | None = None,
         last_hidden: Annotated[int, Field(ge=1)] | None = None,
         blocks: Sequence[int] | None = None,
+        hidden_layers: Annotated[int, Field(ge=0)] = 1,
         *,
         depth: int,
     ) -> None:
@@ -54,7 +56,7 @@ class LadderHead(nn.Module):
         self.depth = depth
         widths = dict.fromkeys(chosen, hidden or in_dim) | {depth: last_hidden or 4 * in_dim}
         self.projectors = nn.ModuleDict(
-            {str(block): MLPHead(in_dim, out_dim, width, norm=False) for block, width in widths.items()}
+            {str(block): MLPHead(in_dim, out_dim, width, norm=False, hidden_layers=hidden_layers) for block, width in widths.items()}
         )
         self.apply(_initialise)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from phis_lab.tracking.job import ARM_KEYS, Job
 
-PRIVATE_KEYS = (*ARM_KEYS, "seed", "logger", "paths")
+PRIVATE_KEYS = (*ARM_KEYS, "seed", "logger", "paths", "label")
 PRIVATE_TRAINER_KEYS = ("precision", "compile")
 
 

@@ -51,7 +51,7 @@ class TimmTeacher(Teacher):
         weights: str | None = HUB,
         spatial: Literal["final", "before_norm"] = "final",
         summary: Literal["class_token", "pooled"] | None = None,
-        architecture: dict[str, int] | None = None,
+        architecture: dict[str, int | str] | None = None,
         spatial_scale: float = 1.0,
         fit: Literal["resize", "pad"] = "resize",
     ) -> None:
@@ -126,14 +126,14 @@ def hub_file(model: str, weights: str | None = HUB) -> HubFile | None:
     return HubFile(config.hf_hub_id, (config.hf_hub_filename,) if config.hf_hub_filename else HUB_NAMES)
 
 
-def timm_stride(model: str, architecture: Mapping[str, int]) -> int:
+def timm_stride(model: str, architecture: Mapping[str, int | str]) -> int:
     """Returns how many pixels lie between the last features of a timm model; no parameter is allocated."""
     with torch.device("meta"):
         network = timm.create_model(model, pretrained=False, **architecture)
     return int(network.feature_info[-1]["reduction"])
 
 
-def build_timm(model: str, image_size: int, file: Path | None, architecture: Mapping[str, int]) -> Any:
+def build_timm(model: str, image_size: int, file: Path | None, architecture: Mapping[str, int | str]) -> Any:
     """Builds a timm model from a file, or from a fixed seed where there is none.
 
     Raises:

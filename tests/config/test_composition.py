@@ -15,6 +15,8 @@ NEEDED = {
     "data=webdataset": ["data.root=x"],
     "estimation=offline": ["estimation.moments=."],
     "scale=paper": ["data.root=x"],
+    "scale=tintem_paper": ["data.root=x"],
+    "scale=unic_paper": ["data.root=x"],
     "stages=one_teacher_per_image": ["teachers=tiny_set"],
     "stages=phis": ["teachers=tiny_set"],
 }

@@ -1,9 +1,10 @@
-"""Photographs and noise."""
+"""Photographs, faces and noise."""
 
 import pytest
 import torch
 
 from phis_lab.data import photographs
+from phis_lab.data.faces import Faces
 from phis_lab.data.noise import Noise
 from phis_lab.data.photographs import Photographs
 
@@ -36,6 +37,16 @@ def test_a_missing_scikit_image_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(photographs, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'phis-lab\[ood\]'"):
         Photographs().read()
+
+
+def test_faces_are_those_of_scikit_image() -> None:
+    pytest.importorskip("skimage")
+    from skimage.data import lfw_subset
+
+    train, test = Faces().read()
+    assert torch.equal(train.images[3], torch.from_numpy(lfw_subset()[6] * 255).round().byte())
+    assert test.labels.tolist() == [0] * 50 + [1] * 50
+    assert test.image(0).shape == (3, 25, 25)
 
 
 def test_noise_is_even_over_all_values() -> None:

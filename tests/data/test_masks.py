@@ -61,7 +61,7 @@ def test_pixels_of_an_item_are_the_item_s_and_the_others_the_photo_s():
 
 def test_composed_data_without_classes_or_with_a_reversed_range_is_refused():
     with pytest.raises(ValueError, match="smallest to the largest"):
-        Composed(items=Digits(), item_size=(0.6, 0.4)).train  # noqa: B018
+        Composed(items=Digits(), item_size=(0.6, 0.4))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def features(seed: int = 0) -> dict[str, dict[tuple[int, int], dict[str, Feature
 
 def online(**options: object) -> OnlineEstimation:
     estimation = OnlineEstimation(**{"steps": 5, "refresh_every": 2, "warmup_steps": 1} | options)
-    estimation.start(FACTS, {PLACE})
+    estimation.start(FACTS, {PLACE}, 8)
     return estimation
 
 
@@ -84,7 +84,7 @@ def test_saved_moments_serve_an_offline_run(tmp_path: Path) -> None:
     for step in range(5):
         estimation.observe(features(step), step)
     offline = OfflineEstimation(str(tmp_path))
-    offline.start(FACTS, {PLACE})
+    offline.start(FACTS, {PLACE}, 8)
     assert torch.equal(offline.moments[PLACE]["sam"].covariance, estimation.moments[PLACE]["sam"].covariance)
     assert [offline.observe(features(), step) for step in range(3)] == [True, False, False]
 
@@ -94,7 +94,7 @@ def test_moments_of_another_teacher_are_refused(tmp_path: Path) -> None:
     for step in range(5):
         estimation.observe(features(step), step)
     with pytest.raises(ValueError, match="'sam' are of other features: sha256 is 'abc', not 'other'"):
-        OfflineEstimation(str(tmp_path)).start({"all": {"sam": SAM | {"sha256": "other"}}}, {PLACE})
+        OfflineEstimation(str(tmp_path)).start({"all": {"sam": SAM | {"sha256": "other"}}}, {PLACE}, 8)
 
 
 def test_a_missing_folder_of_moments_is_refused(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_run_too_short_for_its_statistics_is_refused(options: dict[str, object
 
 def test_moments_of_other_images_are_taken_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     estimation = OnlineEstimation(steps=1, refresh_every=1, save=str(tmp_path))
-    estimation.start({"all": {"sam": SAM | {"data": "one"}}}, {PLACE})
+    estimation.start({"all": {"sam": SAM | {"data": "one"}}}, {PLACE}, 8)
     estimation.observe(features(), 0)
-    OfflineEstimation(str(tmp_path)).start({"all": {"sam": SAM | {"data": "other"}}}, {PLACE})
+    OfflineEstimation(str(tmp_path)).start({"all": {"sam": SAM | {"data": "other"}}}, {PLACE}, 8)
     assert "gathered on other images" in caplog.text

@@ -55,7 +55,7 @@ def test_every_far_set_has_its_own_numbers() -> None:
 
 
 def test_the_task_tells_drawn_classes_from_held_out_ones_and_from_noise() -> None:
-    task = OutOfDistribution({"nearest": NearestNeighbour()}, {"noise": Noise(count=20)}, 1, 4, 60, 36)
+    task = OutOfDistribution({"nearest": NearestNeighbour()}, {"noise": Noise(count=20)}, 1, 4, 60, 36, "full")
     assert isinstance(task, Task)
     found = task(drawn_subject())
     assert found["near/nearest/auroc"] > 0.9
@@ -67,10 +67,12 @@ def test_the_task_tells_drawn_classes_from_held_out_ones_and_from_noise() -> Non
 
 def test_far_is_the_mean_of_the_far_sets() -> None:
     far = {"noise": Noise(count=20), "other": Drawn(first_seed=5)}
-    found = OutOfDistribution({"nearest": NearestNeighbour()}, far, 0, 1, 60, 36)(drawn_subject())
+    found = OutOfDistribution({"nearest": NearestNeighbour()}, far, 0, 1, 60, 36, "full")(drawn_subject())
     expected = (found["noise/nearest/auroc"] + found["other/nearest/auroc"]) / 2
     assert found["far/nearest/auroc"] == pytest.approx(expected)
     assert not any(name.startswith("near/") for name in found)
+    means = OutOfDistribution({"nearest": NearestNeighbour()}, far, 0, 1, 60, 36)(drawn_subject())
+    assert means == {name: value for name, value in found.items() if name.startswith("far/")}
 
 
 @pytest.mark.parametrize("seed", [0, -1])

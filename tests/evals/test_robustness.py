@@ -13,6 +13,8 @@ from phis_lab.evals.robustness import Robustness, mean_corruption_error
 from phis_lab.evals.subject import Task
 from phis_lab.teachers import Features
 
+FAITHFUL = ("knn_agreement", "linear_agreement", "summary_cosine", "spatial_cosine")
+
 
 def by_hand(images: Tensor, name: str, severity: int, first: int) -> Tensor:
     """Fog leaves nothing of the image; snow swaps the colours of images 0 to 4 severity - 1; the rest do nothing."""
@@ -29,7 +31,7 @@ def _without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def measured(error: float = 0.0, reference: str | None = None, **options: object) -> dict[str, float]:
-    settings = {"corruptions": ["snow", "fog", "contrast"], "severities": [1, 3], "k": 3}
+    settings = {"corruptions": ["snow", "fog", "contrast"], "severities": [1, 3], "k": 3, "detail": "full"}
     task = Robustness(**settings | options, reference=reference, train_images=60, test_images=24)  # type: ignore[arg-type]
     assert isinstance(task, Task)
     return task(drawn_subject(error))
@@ -48,9 +50,24 @@ def test_accuracies_are_means_over_severities_and_then_over_corruptions() -> Non
 def test_a_student_that_is_its_teacher_is_faithful_everywhere() -> None:
     found = measured()
     faithful = {name: value for name, value in found.items() if name.endswith(("_agreement", "_cosine"))}
-    assert {name.split("/")[1] for name in faithful} == {"whole", "local"}
+    assert {name.split("/")[1] for name in faithful if name.count("/") == 2} == {"whole", "local"}
     assert "clean/local/summary_cosine" not in faithful
     assert faithful == pytest.approx(dict.fromkeys(faithful, 1.0))
+
+
+def test_means_are_over_teachers_and_tell_no_single_corruption() -> None:
+    full = measured(error=4.0, reference="pixels", corruptions=["snow", "fog"])
+    means = measured(error=4.0, reference="pixels", corruptions=["snow", "fog"], detail="means")
+    assert set(means) == {
+        *(f"{row}/{classifier}_accuracy" for row in ("clean", "corrupted") for classifier in ("knn", "linear")),
+        *(f"{row}/{name}" for row in ("clean", "corrupted", "relative") for name in FAITHFUL),
+        "knn_mce",
+        "linear_mce",
+    }
+    assert means.items() <= full.items()
+    both = full["fog/whole/knn_agreement"] + full["fog/local/knn_agreement"]
+    assert full["fog/knn_agreement"] == pytest.approx(both / 2)
+    assert means["clean/summary_cosine"] == full["clean/whole/summary_cosine"]
 
 
 def test_agreement_is_with_the_teacher_and_not_with_the_truth() -> None:

@@ -150,16 +150,20 @@ def test_a_student_that_sees_colours_segments_coloured_squares_in_the_middle_of_
     assert scores == task(colours(32))
 
 
-def test_images_can_be_shown_at_another_size():
+def test_batches_are_central_views_spread_evenly_over_the_data():
     seen = []
 
     def tokens(images: torch.Tensor) -> Features:
-        seen.append(tuple(images.shape))
+        seen.append(images)
         return colours(16).tokens(images)
 
     subject = Subject(**(vars(colours(16)) | {"tokens": tokens}))
-    Segmentation(SquareData(), image_size=48, train_images=5, test_images=3, batch_size=4, epochs=1)(subject)
-    assert seen == [(4, 3, 48, 48), (1, 3, 48, 48), (3, 3, 48, 48)]
+    data = SquareData()
+    Segmentation(data, train_images=5, test_images=3, batch_size=4, epochs=1)(subject)
+    assert [tuple(batch.shape) for batch in seen] == [(4, 3, 16, 16), (1, 3, 16, 16), (3, 3, 16, 16)]
+    reds = torch.cat(seen[:2])[:, 0, ::8, ::8]
+    expected = data.train.cells[[0, 10, 20, 29, 39]][:, :, 1:3] == 0
+    assert torch.equal(reds > 0.5, expected)
 
 
 def test_a_student_without_patch_tokens_is_refused():
