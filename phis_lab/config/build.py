@@ -56,8 +56,9 @@ class Normalizers(NamedTuple):
             return summary, normalizer.out_dim
         if summary != spatial:
             raise ValueError(
-                f"{type(normalizer).__name__} maps summary and patches alike, and those of teacher '{name}' have {summary} "
-                f"and {spatial} channels; leave the teacher out, or its summary (teachers.{name}.summary=null where it can)"
+                f"{type(normalizer).__name__} maps summary and patches alike, and those of teacher '{name}' have "
+                f"{summary} and {spatial} channels; leave the teacher out, or its summary where it has that option "
+                f"(teachers.{name}.summary=null)"
             )
         return normalizer.out_dim, normalizer.out_dim
 

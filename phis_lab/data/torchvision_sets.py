@@ -72,7 +72,7 @@ class TorchvisionImages(ImageSource):
         classes = getattr(getattr(parts[0], "dataset", parts[0]), "classes", None)
         names = [str(label) for label in classes or range(int(labels.max()) + 1)]
         super().__init__(name, digest(name, labels.numpy().tobytes()), labels, names)
-        self.images = torch.utils.data.ConcatDataset(parts)
+        self.images: torch.utils.data.ConcatDataset[Any] = torch.utils.data.ConcatDataset(parts)
 
     def image(self, index: int) -> Tensor:  # noqa: D102
         image = self.images[index][0].convert("RGB")

@@ -60,8 +60,12 @@ class Augmentation:
         if shift and views is not None:
             raise ValueError("shift moves the crops in every step, which fixed views do not; set views to null")
         self.image_size, self.views, self.seed, self.shift = image_size, views, seed, shift
-        self._resized = partial(Augmentation, scale=scale, ratio=ratio, flip=flip, views=views, seed=seed, shift=shift, colour=colour)
-        self._crop = {"scale": list(scale), "ratio": list(ratio), "flip": flip} | ({} if colour == "none" else {"colour": colour})
+        self._resized = partial(
+            Augmentation, scale=scale, ratio=ratio, flip=flip, views=views, seed=seed, shift=shift, colour=colour
+        )
+        self._crop = {"scale": list(scale), "ratio": list(ratio), "flip": flip} | (
+            {} if colour == "none" else {"colour": colour}
+        )
         to_float = v2.ToDtype(torch.float32, scale=True)
         self._random = v2.Compose(
             [

@@ -65,7 +65,7 @@ def _images(module: Distiller, steps: int) -> int:
 
 
 def measured(scores: Scores, evaluation: Evaluation) -> dict[str, Metric]:
-    """What an evaluation gave, with units. Probes and tasks give shares; a student of low or high rank is neither better nor worse for it."""
+    """What an evaluation gave, with units: shares, and ranks, for which a student is neither better nor worse."""
     shares = {
         name: Metric(value=value, unit="fraction", higher_is_better=evaluation.higher_is_better(name))
         for name, value in scores.probes.items()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,7 @@ def _replaced(weight: Tensor, values: Tensor) -> Iterator[None]:
 @contextmanager
 def _masked(layer: nn.Linear, mask: Tensor) -> Iterator[None]:
     """Multiplies what the layer's own parametrisations give by a mask."""
-    steps = layer.parametrizations["weight"]  # type: ignore[index]
+    steps: Any = layer.parametrizations["weight"]  # type: ignore[index]
     steps.append(_Mask(mask))
     try:
         yield

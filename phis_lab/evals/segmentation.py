@@ -162,9 +162,7 @@ class Segmentation:
             device=subject.device,
         )
         scores = score_segmentation(head, self._seen(subject, test, self.test_images), subject.device)
-        _log.info(
-            "segmentation of %s: mIoU %.4f, %d tokens per image", test.name, scores.miou, tokens[0, ..., 0].numel()
-        )
+        _log.info("segmentation of %s: mIoU %.4f with %d x %d tokens", test.name, scores.miou, *tokens.shape[1:3])
         return scores._asdict()
 
     def _seen(self, subject: Subject, data: MaskedImages, most: int | None) -> Iterator[tuple[Tensor, Tensor]]:

@@ -78,13 +78,14 @@ class Backbone(nn.Module):
         """Position embeddings of the patches [h, w, width]; those of the prefix are added to its tokens for good."""
         vit = self.vit
         positions: Tensor = vit.pos_embed.detach()[0]
+        rows, columns = vit.patch_embed.grid_size
         if not vit.no_embed_class:
             positions, prefix = positions[vit.num_prefix_tokens :], positions[: vit.num_prefix_tokens]
             vit.cls_token.data += prefix[:1]
             if vit.reg_token is not None:
                 vit.reg_token.data += prefix[1:]
         vit.pos_embed = None
-        return positions.unflatten(0, vit.patch_embed.grid_size)
+        return positions.unflatten(0, (rows, columns))
 
     @property
     def grid(self) -> tuple[int, int]:

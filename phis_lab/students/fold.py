@@ -10,7 +10,6 @@ from phis_lab.normalizers import Normalizer
 from phis_lab.students.spectral import remove
 from phis_lab.students.student import Student
 
-
 Normalizers = Mapping[str, Normalizer] | nn.ModuleDict
 
 

@@ -56,7 +56,10 @@ class LadderHead(nn.Module):
         self.depth = depth
         widths = dict.fromkeys(chosen, hidden or in_dim) | {depth: last_hidden or 4 * in_dim}
         self.projectors = nn.ModuleDict(
-            {str(block): MLPHead(in_dim, out_dim, width, norm=False, hidden_layers=hidden_layers) for block, width in widths.items()}
+            {
+                str(block): MLPHead(in_dim, out_dim, width, norm=False, hidden_layers=hidden_layers)
+                for block, width in widths.items()
+            }
         )
         self.apply(_initialise)
 

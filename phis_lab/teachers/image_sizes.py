@@ -28,7 +28,7 @@ def at_image_size(option: Mapping[str, Any], factor: float) -> dict[str, Any]:
 
 
 def share_parameters(first: nn.Module, second: nn.Module) -> None:
-    """Makes `second`, the same network at another image size, hold the parameters of `first` wherever they are equal."""
+    """Makes `second`, the same network at another image size, hold the parameters of `first` where they are equal."""
     known = dict(first.named_parameters())
     for name, parameter in list(second.named_parameters()):
         if name in known and torch.equal(known[name], parameter):

@@ -46,7 +46,7 @@ class Job:
         return (self.folder / FILE_NAME).exists()
 
     def label(self, varied: Sequence[str] = ()) -> str:
-        """The method in a table: its label, or the normaliser and what else is unusual; and arm options among `varied`."""
+        """The method in a table: its label, or the normaliser and what is unusual; then arm options among `varied`."""
         unusual = [self.choices[group] for group, usual in USUAL.items() if self.choices.get(group, usual) != usual]
         words = [self.config["label"]] if self.config.get("label") else [self.choices["normalizer"], *unusual]
         for key, value in as_mapping(self.overrides).items():

@@ -14,11 +14,20 @@ NEEDED = {
     "data=image_folder": ["data.root=x"],
     "data=webdataset": ["data.root=x"],
     "estimation=offline": ["estimation.moments=."],
+    "evaluation=shifted_folders": [
+        "evaluation.tasks.shifted.roots={r: x}",
+        "evaluation.tasks.shifted.classes_root=x",
+    ],
     "scale=paper": ["data.root=x"],
     "scale=tintem_paper": ["data.root=x"],
     "scale=unic_paper": ["data.root=x"],
+    "segmentation=ade20k": ["evaluation=dense", "segmentation.root=x"],
+    "segmentation=composed": ["evaluation=dense"],
+    "segmentation=voc2012": ["evaluation=dense"],
     "stages=one_teacher_per_image": ["teachers=tiny_set"],
     "stages=phis": ["teachers=tiny_set"],
+    "transfer=pocket": ["evaluation=transfer"],
+    "transfer=unic": ["evaluation=transfer"],
 }
 FILES = sorted(file.relative_to(CONF) for file in CONF.glob("*/**/*.yaml"))
 GROUPS = ["{}={}".format(*file.with_suffix("").as_posix().split("/", 1)) for file in FILES]

@@ -71,7 +71,7 @@ def test_a_standardisation_that_is_fitted_from_them_follows_unics_own_means() ->
 def test_a_run_resumes_with_its_running_statistics(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool
 ) -> None:
-    def group(name: str):  # noqa: ANN202
+    def group(name: str):
         made = make_group(tmp_path / name, {"phis": lambda pool: make_arm(pool, PhiS)}, checkpoint_every=3)
         made.estimation = RunningEstimation(take_in_first=first, refresh_every=2)
         return made

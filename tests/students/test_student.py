@@ -117,7 +117,9 @@ def test_only_the_wanted_teachers_are_predicted_at_the_wanted_size():
     assert tokens.spatial.shape == (2, 8, 8, 24)
 
 
-@pytest.mark.parametrize(("layers", "linear"), [(0, [(4, 6)]), (1, [(5, 6), (4, 5)]), (3, [(5, 6), (5, 5), (5, 5), (4, 5)])])
+@pytest.mark.parametrize(
+    ("layers", "linear"), [(0, [(4, 6)]), (1, [(5, 6), (4, 5)]), (3, [(5, 6), (5, 5), (5, 5), (4, 5)])]
+)
 def test_a_head_has_as_many_hidden_layers_as_it_is_told(layers, linear):
     head = MLPHead(6, 4, 5, hidden_layers=layers)
     shapes = [tuple(module.weight.shape) for module in head.modules() if isinstance(module, nn.Linear)]

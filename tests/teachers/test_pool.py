@@ -161,7 +161,8 @@ def test_a_student_that_is_finer_than_a_teacher_is_refused_unless_allowed(grid: 
     pool = TeacherPool({"toy": Toy()}, precision="float32")
     pool.check_grids(8, [grid], finer_students=True)
     if fine:
-        return pool.check_grids(8, [(1, 1), grid])
+        pool.check_grids(8, [(1, 1), grid])
+        return
     says = f"{grid[0]}x{grid[1]} tokens is finer than the 4x4 features of teacher 'toy' at 8 px"
     with pytest.raises(ValueError, match=says):
         pool.check_grids(8, [(1, 1), grid])
