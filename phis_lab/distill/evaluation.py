@@ -56,10 +56,13 @@ class Evaluation:
         self.tokens: Literal["summary", "spatial", "both"] = tokens
         self.tasks = dict(tasks or {})
 
-    def higher_is_better(self, name: str) -> bool:
-        """The direction of a number that a probe or a task gave."""
-        task, _, metric = name.partition("/")
-        return task not in self.tasks or metric not in self.tasks[task].lower_is_better
+    def higher_is_better(self, name: str) -> bool | None:
+        """The direction of a number that a probe or a task gave; None where neither is better."""
+        of, _, metric = name.partition("/")
+        task = self.tasks.get(of)
+        if task is not None and task.unranked:
+            return None
+        return task is None or metric not in task.lower_is_better
 
     def check(self, loader: Loader) -> None:
         """Refuse what would only fail at the end: images without labels, or fewer than a probe needs.

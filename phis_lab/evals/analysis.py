@@ -12,7 +12,7 @@ from phis_lab.evals.linear_probe import linear_probe
 from phis_lab.evals.probes import Embeddings
 from phis_lab.evals.pruning import pruned
 from phis_lab.evals.sources import Tokens, select
-from phis_lab.evals.subject import Images, Subject
+from phis_lab.evals.subject import Images, Subject, Task
 from phis_lab.evals.truncation import feature_moments, truncation_curve
 from phis_lab.teachers import Features
 
@@ -23,7 +23,7 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Pruning:
+class Pruning(Task):
     """Linear-probe accuracy with the smallest weights of the backbone's linear layers at zero: `sparsity_<percent>`.
 
     The probe is trained anew for every share, on features of the pruned backbone (UNIC, figure 6a; see `pruned`).
@@ -36,8 +36,6 @@ class Pruning:
         c: inverse strength of the probe's penalty.
         max_iterations: limit of L-BFGS.
     """
-
-    lower_is_better: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -70,7 +68,7 @@ class Pruning:
         return found
 
 
-class Truncation:
+class Truncation(Task):
     """Linear-probe accuracy on the first principal components, whitened: `dims_<number>` (see `truncation_curve`).
 
     Args:
@@ -81,8 +79,6 @@ class Truncation:
         c: inverse strength of the probe's penalty.
         max_iterations: limit of L-BFGS.
     """
-
-    lower_is_better: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -109,7 +105,7 @@ class Truncation:
         return {f"dims_{dim}": accuracy for dim, accuracy in curve.items()}
 
 
-class FeatureMoments:
+class FeatureMoments(Task):
     """Lengths and spreads of the student's and the teachers' features on test images (see `feature_moments`).
 
     `student/summary/norm`, `teachers/<name>/spatial/std_of_channel` and so on; spatial features are averaged over the
@@ -122,7 +118,6 @@ class FeatureMoments:
         unranked: whether its numbers are descriptions that no report may rank.
     """
 
-    lower_is_better: frozenset[str] = frozenset()
     unranked = True
 
     def __init__(self, images: Annotated[int, Field(ge=2)] = 1000) -> None:

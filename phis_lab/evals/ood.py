@@ -15,7 +15,7 @@ from phis_lab.evals.detection import auroc, false_positive_rate
 from phis_lab.evals.detectors import Detector
 from phis_lab.evals.embedding import embed, in_batches
 from phis_lab.evals.probes import Embeddings
-from phis_lab.evals.subject import Images, Labelled, Subject
+from phis_lab.evals.subject import Images, Labelled, Subject, Task
 from phis_lab.shapes import Float, Int64
 
 Positive = Annotated[int, Field(ge=1)]
@@ -69,7 +69,7 @@ def far_detection(
     return found
 
 
-class OutOfDistribution:
+class OutOfDistribution(Task):
     """AUROC and FPR@95 of detectors on the student's summary: `<set>/<detector>/<number>`.
 
     `near` is the mean over groups of held-out classes: the detectors see the other classes, and test images of the

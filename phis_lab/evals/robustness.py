@@ -10,7 +10,7 @@ from torch import Tensor
 from phis_lab.evals.answers import CLASSIFIERS, Answers, accuracies
 from phis_lab.evals.corruptions import ALEXNET_ERRORS, CORRUPTIONS, SEVERITIES, check_corruptions_installed, corrupt
 from phis_lab.evals.probes import Embeddings
-from phis_lab.evals.subject import Images, Subject
+from phis_lab.evals.subject import Images, Subject, Task
 from phis_lab.evals.witness import Witness, faithfulness, is_faithfulness, witness
 from phis_lab.shapes import Int64
 
@@ -39,7 +39,7 @@ def mean_corruption_error(errors: Mapping[str, float], reference: Mapping[str, f
     return sum(error / reference[name] for name, error in errors.items()) / len(errors)
 
 
-class Robustness:
+class Robustness(Task):
     """Fifteen corruptions at five severities: `<condition>/<number>`, and `knn_mce`, `linear_mce`.
 
     Classifiers are fitted on clean training images. A condition is `clean`, a corruption (mean over severities) or

@@ -14,7 +14,7 @@ from torchvision import tv_tensors
 from phis_lab.data.masks import IGNORED, MaskedData, MaskedImages
 from phis_lab.evals.segmentation_head import SegmentationHead, make_head
 from phis_lab.evals.sources import central_view
-from phis_lab.evals.subject import Subject
+from phis_lab.evals.subject import Subject, Task
 from phis_lab.shapes import Float
 
 _log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def score_segmentation(
     return SegmentationScores(float(miou.compute()), float(accuracy.compute()))
 
 
-class Segmentation:
+class Segmentation(Task):
     """Linear segmentation probe on frozen patch tokens (see `fit_linear_segmentation` for the protocol).
 
     Images and masks are central views of the size that the student was trained at (see `central_view`), and scores are
@@ -128,8 +128,6 @@ class Segmentation:
         weight_decay: of AdamW.
         seed: of the head.
     """
-
-    lower_is_better: frozenset[str] = frozenset()
 
     def __init__(
         self,

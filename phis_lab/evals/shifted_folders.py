@@ -11,12 +11,12 @@ from phis_lab.data.image_folder import FolderImages
 from phis_lab.data.transforms import Augmentation
 from phis_lab.evals.answers import Answers, accuracies
 from phis_lab.evals.embedding import embed, in_batches
-from phis_lab.evals.subject import Subject
+from phis_lab.evals.subject import Subject, Task
 
 Positive = Annotated[int, Field(ge=1)]
 
 
-class ShiftedFolders:
+class ShiftedFolders(Task):
     """kNN and linear accuracy on folders `<root>/<class>/<image>`: `<name>/knn_accuracy`, `<name>/linear_accuracy`.
 
     Classifiers are fitted on the run's training images. Where a folder has some of the classes only, as ImageNet-R and
@@ -32,8 +32,6 @@ class ShiftedFolders:
     Raises:
         ValueError: fewer training images than `k`, a folder without images, or a class that the run does not have.
     """
-
-    lower_is_better: frozenset[str] = frozenset()
 
     def __init__(
         self,

@@ -1,8 +1,9 @@
 """A frozen student as the larger evaluations see it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,15 +40,17 @@ class Subject:
     classes: tuple[str, ...] = ()
 
 
-@runtime_checkable
-class Task(Protocol):
+class Task(ABC):
     """An evaluation with data of its own: one file, an option file, and a pure function within.
 
     Attributes:
         lower_is_better: names among its numbers that should be low.
+        unranked: its numbers describe, and no report may rank them.
     """
 
-    lower_is_better: frozenset[str]
+    lower_is_better: frozenset[str] = frozenset()
+    unranked: bool = False
 
+    @abstractmethod
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Named numbers, fractions where they can be; higher is better unless `lower_is_better` names it."""

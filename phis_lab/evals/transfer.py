@@ -12,7 +12,7 @@ from phis_lab.evals.extras import require
 from phis_lab.evals.linear_probe import linear_probe
 from phis_lab.evals.penalty_search import UNIC_SEED, search_penalty
 from phis_lab.evals.sources import Tokens, embed_source
-from phis_lab.evals.subject import Subject
+from phis_lab.evals.subject import Subject, Task
 from phis_lab.shapes import Float, Int64
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def transfer_probe(
     return TransferResult(final.accuracy, chosen.accuracy, chosen.c, final.converged)
 
 
-class Transfer:
+class Transfer(Task):
     """Top-1 accuracy of `transfer_probe` on every set, and the mean over the sets.
 
     Args:
@@ -71,8 +71,6 @@ class Transfer:
         ModuleNotFoundError: optuna is not installed.
         ValueError: no sets, one named `mean`, or a range that does not go up.
     """
-
-    lower_is_better: frozenset[str] = frozenset()
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from phis_lab.evals.subject import Subject
+from phis_lab.evals.subject import Subject, Task
 from phis_lab.evals.text_tower import TextTower
 from phis_lab.shapes import Float
 from phis_lab.teachers import Features
@@ -57,7 +57,7 @@ def text_classifier(
     return TextClassifier(weight, tower.logit_scale.exp(), tower.logit_bias)
 
 
-class ZeroShot:
+class ZeroShot(Task):
     """Accuracy of the student's prediction of a teacher's summary, classified by the teacher's text tower.
 
     UNIC-L's zero-shot protocol (its appendix A): the one evaluation that uses a head. `agreement` is the share of
@@ -76,8 +76,6 @@ class ZeroShot:
     Raises:
         MissingWeightsError: the weights cannot be reached.
     """
-
-    lower_is_better: frozenset[str] = frozenset()
 
     def __init__(
         self,

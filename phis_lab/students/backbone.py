@@ -85,7 +85,8 @@ class Backbone(nn.Module):
             if vit.reg_token is not None:
                 vit.reg_token.data += prefix[1:]
         vit.pos_embed = None
-        return positions.unflatten(0, (rows, columns))
+        on_grid: Tensor = positions.unflatten(0, (rows, columns))
+        return on_grid
 
     @property
     def grid(self) -> tuple[int, int]:

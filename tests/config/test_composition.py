@@ -37,7 +37,7 @@ def composed(*overrides: str) -> DictConfig:
     return compose("config", list(overrides), return_hydra_config=True)
 
 
-@pytest.mark.parametrize("choice", [choice for choice in GROUPS if not choice.startswith("teacher=")])
+@pytest.mark.parametrize("choice", [choice for choice in GROUPS if not choice.startswith(("teacher=", "task="))])
 def test_every_option_composes_and_is_accepted(choice: str) -> None:
     check(to_plain(composed(choice, *NEEDED.get(choice, []))))
 
@@ -46,6 +46,14 @@ def test_every_option_composes_and_is_accepted(choice: str) -> None:
 def test_every_teacher_can_take_a_place_in_a_set(choice: str) -> None:
     config = composed(f"teacher@teachers.xfeat={choice.partition('=')[2]}")
     check(to_plain(config))
+
+
+@pytest.mark.parametrize("choice", [choice for choice in GROUPS if choice.startswith("task=")])
+def test_every_task_can_join_an_evaluation(choice: str) -> None:
+    given = (
+        ["+evaluation.tasks.new.roots={r: x}", "+evaluation.tasks.new.classes_root=x"] if "shifted" in choice else []
+    )
+    check(to_plain(composed(f"+task@evaluation.tasks.new={choice.partition('=')[2]}", *given)))
 
 
 def test_every_option_file_is_short() -> None:
