@@ -64,6 +64,12 @@ class Evaluation:
             return None
         return task is None or metric not in task.lower_is_better
 
+    def is_detail(self, name: str) -> bool:
+        """Whether a number is none of those by which its task is judged."""
+        of, _, metric = name.partition("/")
+        headline = self.tasks[of].headline if of in self.tasks else None
+        return headline is not None and metric not in headline
+
     def check(self, loader: Loader) -> None:
         """Refuse what would only fail at the end: images without labels, or fewer than a probe needs.
 

@@ -67,7 +67,12 @@ def _images(module: Distiller, steps: int) -> int:
 def measured(scores: Scores, evaluation: Evaluation) -> dict[str, Metric]:
     """What an evaluation gave, with units: shares, and ranks, for which a student is neither better nor worse."""
     shares = {
-        name: Metric(value=value, unit="fraction", higher_is_better=evaluation.higher_is_better(name))
+        name: Metric(
+            value=value,
+            unit="fraction",
+            higher_is_better=evaluation.higher_is_better(name),
+            detail=evaluation.is_detail(name),
+        )
         for name, value in scores.probes.items()
     }
     return shares | {name: Metric(value=v, unit="rank", higher_is_better=None) for name, v in scores.student.items()}

@@ -37,6 +37,8 @@ class Pruning(Task):
         max_iterations: limit of L-BFGS.
     """
 
+    headline = frozenset[str]()
+
     def __init__(
         self,
         shares: Annotated[Sequence[Share], Field(min_length=1)] = TENTHS,
@@ -79,6 +81,8 @@ class Truncation(Task):
         c: inverse strength of the probe's penalty.
         max_iterations: limit of L-BFGS.
     """
+
+    headline = frozenset[str]()
 
     def __init__(
         self,

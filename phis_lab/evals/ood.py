@@ -90,6 +90,8 @@ class OutOfDistribution(Task):
         ValueError: fewer training images than a detector needs, nothing to detect, or a far set named near or far.
     """
 
+    headline = frozenset({"near/nearest/auroc", "far/nearest/auroc"})
+
     def __init__(
         self,
         detectors: Annotated[Mapping[str, Detector], Field(min_length=1)],

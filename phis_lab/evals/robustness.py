@@ -63,6 +63,7 @@ class Robustness(Task):
         ModuleNotFoundError: imagecorruptions is not installed.
     """
 
+    headline = frozenset({"corrupted/knn_accuracy", "knn_mce"})
     lower_is_better = frozenset(f"{classifier}_mce" for classifier in CLASSIFIERS)
 
     def __init__(

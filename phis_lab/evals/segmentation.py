@@ -129,6 +129,8 @@ class Segmentation(Task):
         seed: of the head.
     """
 
+    headline = frozenset({"miou"})
+
     def __init__(
         self,
         data: MaskedData,

@@ -46,10 +46,12 @@ class Task(ABC):
     Attributes:
         lower_is_better: names among its numbers that should be low.
         unranked: its numbers describe, and no report may rank them.
+        headline: numbers for the main table and the ranks; the others stand in a table of their own. None for all.
     """
 
     lower_is_better: frozenset[str] = frozenset()
     unranked: bool = False
+    headline: frozenset[str] | None = None
 
     @abstractmethod
     def __call__(self, subject: Subject) -> dict[str, float]:

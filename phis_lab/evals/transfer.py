@@ -72,6 +72,8 @@ class Transfer(Task):
         ValueError: no sets, one named `mean`, or a range that does not go up.
     """
 
+    headline = frozenset({_MEAN})
+
     def __init__(
         self,
         sets: Mapping[str, DataSource],

@@ -48,7 +48,7 @@ def caveats(study: Study) -> list[str]:
         found.append(f"{corrupt} corrupt images were left out.")
     numbers = measurements(study.records)
     methods = numbers.groupby("metric")["method"].nunique()
-    judged = [name for name, column in columns(study.records).items() if column.higher_is_better is not None]
+    judged = [name for name, column in columns(study.records).items() if column.judged]
     partly = [name for name in judged if methods[name] < len(seeds)]
     if partly:
         found.append(f"Not every method has {', '.join(partly)}: these metrics are not ranked.")

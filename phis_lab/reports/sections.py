@@ -55,7 +55,7 @@ class Section:
     @cached_property
     def judged(self) -> pd.DataFrame:
         """The measurements of metrics that have a better direction: what is ranked, compared and tested."""
-        judged = {name for name, column in self.meaning.items() if column.higher_is_better is not None}
+        judged = {name for name, column in self.meaning.items() if column.judged}
         return self.numbers[self.numbers["metric"].isin(judged)]
 
     @cached_property
@@ -116,7 +116,16 @@ class Section:
         """The tables for the file: ranks per category, the differences again, each teacher's matching in detail."""
         sheets = [] if self.ranks is None else [rank_sheet("Average ranks", _RANKS, self.ranks)]
         sheets += self.evidence.details()
-        described = [column for column in self.meaning.values() if column.higher_is_better is None]
+        details: dict[str, list[Column]] = {}
+        for name, column in self.meaning.items():
+            if column.detail:
+                details.setdefault(name.partition("/")[0], []).append(column)
+        for task, shown in details.items():
+            title = f"{task.replace('_', ' ')} in detail"
+            sheets.append(value_sheet(title.capitalize(), _VALUES, self.numbers, shown, prefix=f"{task}/"))
+        described = [
+            column for column in self.meaning.values() if column.higher_is_better is None and not column.detail
+        ]
         if described:
             sheets.append(value_sheet("Described, not judged", _DESCRIBED, self.numbers, described))
         return sheets + self._matching()

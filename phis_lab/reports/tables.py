@@ -27,6 +27,12 @@ class Column(NamedTuple):
     metric: str
     unit: str
     higher_is_better: bool | None
+    detail: bool = False
+
+    @property
+    def judged(self) -> bool:
+        """Whether methods are ranked, compared and tested by it."""
+        return self.higher_is_better is not None and not self.detail
 
 
 def teacher_metric(record: RunRecord, teacher: str, key: str) -> str:
@@ -89,7 +95,7 @@ def by_method(frame: pd.DataFrame, metric: str) -> Rows:
 def _numbers(record: RunRecord) -> Iterator[tuple[Column, float]]:
     for name, metric in record.metrics.items():
         unit, scale = ("%", 100) if metric.unit == "fraction" else (metric.unit, 1)
-        yield Column(name, unit, metric.higher_is_better), scale * metric.value
+        yield Column(name, unit, metric.higher_is_better, metric.detail), scale * metric.value
     for teacher, kinds in record.teacher_metrics.items():
         for kind, values in kinds.items():
             for key, value in values.items():

@@ -28,6 +28,8 @@ class Metric(_Model):
     unit: str
     higher_is_better: bool | None
     """None for a number that describes a student and makes it neither better nor worse: shown, never ranked."""
+    detail: bool = False
+    """Shown in a table of its own, not in the main one, and not ranked."""
 
 
 class Data(_Model):

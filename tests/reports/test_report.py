@@ -13,6 +13,7 @@ from phis_lab.reports.numbers import decimals, with_spread
 from phis_lab.reports.sheets import Cell, Sheet
 from phis_lab.reports.style import looks
 from phis_lab.tracking import RunProgress, write_progress
+from phis_lab.tracking.record import Metric
 
 
 def three_methods(seeds=3):
@@ -118,6 +119,23 @@ def test_a_metric_without_a_better_is_shown_and_nothing_else(folder, made):
     csv = pd.read_csv(folder / "report.csv").set_index(["method", "metric"])
     assert pd.isna(csv.loc[("phis", name), "higher_is_better"])
     assert csv.loc[("phis", name), "mean"] == pytest.approx(97.3, abs=1)
+
+
+def test_details_of_a_task_stand_in_a_table_of_their_own_and_are_not_ranked(tmp_path):
+    metrics = {
+        "ood/near": percent(70.0),
+        "ood/far": Metric(value=10.0, unit="%", higher_is_better=False, detail=True),
+    }
+    records = [record(m, s, metrics=metrics) for m in ("identity", "phis") for s in range(2)]
+    (section,) = report(write_study(tmp_path, records)).sections
+    assert "ood/near" in [column.metric for column in section.headline]
+    assert "ood/far" not in {
+        *section.paired["metric"],
+        *section.evidence.cube.metrics,
+        *(c.metric for c in section.headline),
+    }
+    (detail,) = [sheet for sheet in section.details() if sheet.title == "Ood in detail"]
+    assert detail.columns == ("method", "far (%) ↓")
 
 
 def test_records_with_nothing_to_judge_have_no_ranks_and_no_comparison(tmp_path):
