@@ -116,8 +116,18 @@ def test_cache_refuses_with_a_sentence(overrides, says):
     assert "Traceback" not in result.stderr
 
 
+HELP = {
+    "report": "--baseline",
+    "cache": "teachers.store=PATH",
+    "stats": "--own-grid",
+    "figures": "--format",
+    "export": "--overwrite",
+    "evaluate": "evaluation=ood",
+}
+
+
 def test_help_imports_nothing_heavy():
-    for command, word in (("report", "--baseline"), ("cache", "teachers.store=PATH")):
+    for command, word in HELP.items():
         result = _python(f"""
             import runpy, sys
             sys.argv = ["phis-lab", {command!r}, "--help"]

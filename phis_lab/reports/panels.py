@@ -8,6 +8,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from phis_lab.reports.style import PAGE_WIDTH
 
+_LETTER, _ENTRY = 0.07, 0.5
+"""Inches that a letter of a legend takes, and everything else of an entry."""
+
 
 def panels(count: int, height: float, share_rows: bool = False) -> tuple[Figure, list[Axes]]:
     """A figure as wide as the page, with up to three panels side by side, each `height` inches high."""
@@ -32,8 +35,10 @@ def readable_log_ticks(axes: Axes) -> None:
 
 
 def legend_above(figure: Figure, axes: Axes, across: int = 4) -> None:
-    """One legend for all panels, in rows above them."""
+    """One legend for all panels, in rows above them of up to `across` entries, fewer where they are long."""
     handles, labels = axes.get_legend_handles_labels()
+    widest = _ENTRY + _LETTER * max((len(label) for label in labels), default=1)
+    across = max(1, min(across, int(PAGE_WIDTH / widest)))
     figure.legend(handles, labels, loc="outside upper left", ncols=across, handlelength=2.6, columnspacing=1.6)
 
 
