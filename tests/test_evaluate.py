@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 
 from phis_lab.config import evaluate
 from phis_lab.config.assemble import assemble
-from phis_lab.config.evaluate import evaluate_run
+from phis_lab.config.evaluate import _changed, evaluate_run
 from phis_lab.config.globs import CONF
 from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import register_resolvers
@@ -16,6 +16,13 @@ from phis_lab.tracking import read_record
 
 SMALL = ["evaluation.train_images=40", "evaluation.test_images=20", "evaluation.matching_images=10"]
 CENTRED = "evaluation.probes.knn.k=3"
+PRUNING = [
+    "evaluation.tasks.pruning.shares=[0.0,0.5]",
+    "evaluation.tasks.pruning.train_images=40",
+    "evaluation.tasks.pruning.test_images=20",
+    "~evaluation.tasks.truncation",
+    "~evaluation.tasks.moments",
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +50,24 @@ def test_the_same_evaluation_gives_the_same_numbers(run: Path) -> None:
     assert read_record(run / "result.json") == after
 
 
-def test_other_numbers_join_those_of_the_run(run: Path) -> None:
+def test_other_numbers_join_those_of_the_run_and_change_none(run: Path) -> None:
     before = read_record(run / "result.json")
-    after = evaluate_run(run, ["evaluation=held_out_probe", *SMALL, CENTRED])
-    assert before.metrics.keys() <= after.metrics.keys()
-    assert after.metrics != before.metrics
+    after = evaluate_run(run, ["evaluation=analysis", CENTRED, *PRUNING])
+    assert before.metrics.items() <= after.metrics.items()
+    assert set(after.metrics) - set(before.metrics) == {"pruning/sparsity_0", "pruning/sparsity_50"}
+    assert after.teacher_metrics == before.teacher_metrics
     assert (after.seed, after.steps, after.method) == (before.seed, before.steps, before.method)
+
+
+def test_the_evaluation_is_the_runs_own_but_for_what_is_changed() -> None:
+    own = {"every": 5, "probes": {"knn": {"k": 7}}, "tasks": {"a": 1}}
+    usual = {"every": None, "probes": {"knn": {"k": 20}, "linear_probe": {"c": 1.0}}}
+    wanted = {"every": None, "probes": {"knn": {"k": 3}, "linear_probe": {"c": 1.0}}, "tasks": {"b": 2}}
+    assert _changed(own, usual, wanted) == {
+        "every": 5,
+        "probes": {"knn": {"k": 3}},
+        "tasks": {"a": 1, "b": 2},
+    }
 
 
 def test_a_broken_evaluation_leaves_the_record_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

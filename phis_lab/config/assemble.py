@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from phis_lab.config.build import build, build_normalizers
-from phis_lab.config.plan import read_stages
+from phis_lab.config.plan import read_stages, refuse_shift, refuse_weights
 from phis_lab.config.pool import Catalogue
 from phis_lab.config.stages import build_stages
 from phis_lab.config.store import refuse_unstorable
@@ -12,7 +12,7 @@ from phis_lab.config.teachers import split
 from phis_lab.data import DataModule
 from phis_lab.data.stages import boundaries, check_batches
 from phis_lab.distill import Arm, Group, OptimizerRecipe, RandomStream, TrainerOptions
-from phis_lab.distill.stages import refuse_shift
+from phis_lab.distill.stages import places
 from phis_lab.losses import Balancer, Loss
 from phis_lab.students import Backbone, HeadFactory, Student
 from phis_lab.teachers import check_available
@@ -44,22 +44,28 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
     augmentation = build(shared["augmentation"], "augmentation")
     refuse_unstorable(chosen, augmentation)
     source = build(shared["data"], "data")
-    plans = read_stages(shared["stages"], members)
+    plans = read_stages(shared.get("stages"), members)
     data = DataModule(source, augmentation, options.max_steps, plans)
     check_batches(plans, source.batch_size, len(source.train), strategy.processes)
     for first, end in boundaries(plans, options.max_steps):
         estimation.check(end - first)
-    evaluation.check(data.eval_loader)
-    refuse_shift(augmentation.shift, {part.backbone.patch_size for part in parts.values()})
-    catalogue = Catalogue(members, chosen, options.teacher_precision)
+        for part in parts.values():
+            part.recipe.check(end - first - estimation.first_step)
+    refuse_weights(plans, [part.balancer for part in parts.values()])
+    evaluation.check(data.eval_loader, members)
     backbones = [part.backbone for part in parts.values()]
+    if augmentation.shift:
+        refuse_shift(augmentation, plans, backbones, chosen)
+    catalogue = Catalogue(members, chosen, options.teacher_precision)
     stages = build_stages(data, backbones, catalogue, chosen, options, evaluation)
     dims = catalogue.dims()
     for part in parts.values():
         part.loss.check({name: summary for name, (summary, _) in dims.items()})
     arms = {key: part.arm(dims) for key, part in parts.items()}
-    for arm in arms.values():
-        arm.enter(stages[0].name, stages[0].shares)
+    for stage in stages:
+        estimation.check_files(
+            stage.provenance, {place for part in backbones for place in places(stage, part.grid_at).items()}
+        )
     return Group(
         jobs=named,
         labels={key: labels[job.folder] for key, job in named.items()},

@@ -74,7 +74,8 @@ def build_normalizers(node: Mapping[str, Any], dims: Dims, width: int) -> Normal
     Raises:
         ValueError: the constructor refused an option.
     """
-    into = {"out_dim": width} if issubclass(get_object(node["_target_"]), Compression) else {}
+    method = get_object(node["_target_"])
+    into = {"out_dim": width} if issubclass(method, Compression) else {}
 
     def of_kind(kind: int) -> dict[str, Normalizer]:
         return {
@@ -83,8 +84,7 @@ def build_normalizers(node: Mapping[str, Any], dims: Dims, width: int) -> Normal
             if channels[kind] is not None
         }
 
-    summaries = {} if into else of_kind(0)
-    return Normalizers(of_kind(1), {name: n for name, n in summaries.items() if n.normalizes_summary})
+    return Normalizers(of_kind(1), of_kind(0) if method.normalizes_summary else {})
 
 
 def _converting(target: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,8 +1,10 @@
 """`phis-lab evaluate`: other evaluations of a run that has ended."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,11 +15,16 @@ from phis_lab.distill.outcome import measured
 from phis_lab.tracking import RunRecord, read_record, write_record
 from phis_lab.tracking.record import FILE_NAME
 
+log = logging.getLogger(__name__)
+
+CHOICES = ("evaluation", "task@evaluation", "segmentation", "transfer")
+
 
 def evaluate_run(folder: Path, overrides: Sequence[str]) -> RunRecord:
     """Evaluates the trained student of a finished run and adds what was measured to its record.
 
-    Numbers of the same name are replaced, the others stay. Nothing is written unless all of it ended.
+    The evaluation is the run's own but for what the overrides change. Numbers that the run has stay as they are, for
+    its name tells by which protocol they were measured. Nothing is written unless all of it ended.
 
     Args:
         folder: of the run.
@@ -30,13 +37,14 @@ def evaluate_run(folder: Path, overrides: Sequence[str]) -> RunRecord:
         ValueError: the run has not ended or failed, or an option is refused.
         FileNotFoundError: its configuration or its checkpoint is gone.
     """
-    strange = [text for text in overrides if not text.lstrip("+~").startswith("evaluation")]
+    strange = [text for text in overrides if not text.lstrip("+~").startswith(CHOICES)]
     if strange:
         raise ValueError(f"of a finished run only the evaluation can be chosen, got {', '.join(strange)}")
     job, record = finished_job(folder), read_record(folder / FILE_NAME)
     if record.status == "failed":
         raise ValueError(f"{folder} failed: {record.failure}; there is no trained student to evaluate")
-    changed = job.config | {"evaluation": composed(overrides)["evaluation"]}
+    usual, wanted = (composed(given)["evaluation"] for given in ([], overrides))
+    changed = job.config | {"evaluation": _changed(job.config["evaluation"], usual, wanted)}
     group = rebuild([dataclasses.replace(job, config=changed)])
     (key,) = group.arms
     restore(group, key)
@@ -46,11 +54,21 @@ def evaluate_run(folder: Path, overrides: Sequence[str]) -> RunRecord:
         share.test.pool.to(device)
         share.test.prepare(device)
     scores: Scores = group.evaluation({key: arm}, stage, device, final=True)[key]
-    new = record.model_copy(
-        update={
-            "metrics": record.metrics | measured(scores, group.evaluation),
-            "teacher_metrics": record.teacher_metrics | scores.matching,
-        }
-    )
+    found = measured(scores, group.evaluation)
+    for name in found.keys() & record.metrics.keys():
+        if found[name].value != record.metrics[name].value:
+            log.warning("%s stays %.4g; now it was %.4g.", name, record.metrics[name].value, found[name].value)
+    new = record.model_copy(update={"metrics": found | record.metrics})
     write_record(folder, new)
     return new
+
+
+def _changed(own: Any, usual: Any, wanted: Any) -> Any:
+    """The run's own options, and what `wanted` has otherwise than usual."""
+    if not (isinstance(own, dict) and isinstance(wanted, dict)):
+        return own if wanted == usual else wanted
+    before = usual if isinstance(usual, dict) else {}
+    kept = {key: value for key, value in own.items() if key not in before and key not in wanted}
+    changed = {key: _changed(own[key], before.get(key), value) for key, value in wanted.items() if key in own}
+    added = {key: value for key, value in wanted.items() if key not in own and before.get(key) != value}
+    return kept | changed | added

@@ -55,6 +55,7 @@ def content_hash(config: DictConfig) -> str:
         section, _, key = path.rpartition(".")
         (resolved.get(section, {}) if section else resolved).pop(key, None)
     _drop_place_of_store(resolved["teachers"])
+    resolved["stages"] = json.dumps(resolved.get("stages"))  # whose order matters, unlike that of options
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -38,7 +38,7 @@ def build_stages(
     stages: list[Stage] = []
     for (name, plan), (first, end) in zip(data.stages.items(), spans, strict=True):
         shares = {
-            key: _share(data, partition, backbones, catalogue, chosen, options, evaluation)
+            key: _share(data, partition, backbones, catalogue, chosen, options, evaluation, len(plan.partitions))
             for key, partition in plan.partitions.items()
         }
         fingerprint = data.source.train.fingerprint
@@ -58,20 +58,22 @@ def _share(
     chosen: TeacherOptions,
     options: TrainerOptions,
     evaluation: Evaluation,
+    partitions: int,
 ) -> Share:
     grids = {backbone.grid_at(plan.size) for backbone in backbones}
     pool = catalogue.pool(plan, grids)
     augmentation = data.augmentation.resized(plan.size)
     pool.check_grids(augmentation.image_size, grids, finer_students=chosen.match == "larger")
     stores = open_stores(chosen, pool, grids, data, evaluation, plan)
-    remembered = options.memory_gb if evaluation.every else 0.0
+    memory = options.memory_gb / partitions
+    remembered = memory if evaluation.every else 0.0
     images, views, match = len(data.source.train), augmentation.views, chosen.match
     return Share(
         plan=plan,
         batch_size=plan.batch_size(data.source.batch_size),
         image_size=augmentation.image_size,
         shift=augmentation.shift,
-        train=FeatureProvider(pool, grids, images, views, options.memory_gb, stores.train, match),
+        train=FeatureProvider(pool, grids, images, views, memory, stores.train, match),
         test=FeatureProvider(pool, grids, evaluation.matching_images, 1, remembered, stores.test, match),
         loader=partial(data.eval_loader, partition=plan),
         classes=data.source.train.classes,

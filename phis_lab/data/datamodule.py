@@ -89,11 +89,18 @@ class DataModule(LightningDataModule):
         """
         if self.augmentation.views is None:
             raise ValueError("training images have no fixed views; set augmentation.views")
-        steps_per_epoch = max(1, len(self.source.train) // self.source.batch_size)
-        epochs = -(-self.steps // steps_per_epoch)
-        views = self.augmentation.views if every else min(self.augmentation.views, epochs)
+        views = self.augmentation.views if every else min(self.augmentation.views, self._epochs(partition))
         rendered = self._train_views(partition, self.source.seed)
         return FixedViews(rendered, "train", rendered.augmentation.fixed_recipe(), views, self.source.workers)
+
+    def _epochs(self, partition: Partition) -> int:
+        """In how many epochs at most a stage visits the images of a partition."""
+        epochs = 1
+        for (first, end), plan in zip(self._spans.values(), self.stages.values(), strict=True):
+            if partition in plan.partitions.values():
+                batch = sum(part.batch_size(self.source.batch_size) for part in plan.partitions.values())
+                epochs = max(epochs, -(-(end - first) // max(1, len(self.source.train) // batch)))
+        return epochs
 
     def central_test_views(self, count: int, partition: Partition = WHOLE) -> FixedViews:
         """Returns the test images as `eval_loader("test", count)` renders them."""

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from phis_lab.distill.compiled import Forward, compile_forward
 from phis_lab.distill.gradients import average_gradients
 from phis_lab.distill.optimizer import OptimizerRecipe
-from phis_lab.distill.pairs import Pair, View, common
+from phis_lab.distill.pairs import Pair, View, common, joined, split_like
 from phis_lab.distill.streams import RandomStream
 from phis_lab.linalg import Moments
 from phis_lab.linalg.processes import average
@@ -83,6 +83,8 @@ class Arm(nn.Module):
         self.stage = stage
         self.losses = nn.ModuleDict({teacher: copy.deepcopy(loss) for teacher in self.student.teachers})
         self.balancers = nn.ModuleDict({name: copy.deepcopy(balancer) for name in partitions})
+        for name, of_partition in self.balancers.items():
+            of_partition.reseed(f"{stage}/{name}")  # type: ignore[operator]
         for module in (self.losses, self.balancers):
             module.to(next(self.student.parameters()).device)
         self.student.backbone.requires_grad_(True)
@@ -129,17 +131,15 @@ class Arm(nn.Module):
             ArmFailedError: the loss is not finite; the student is left as it was.
         """
         self.student.backbone.requires_grad_(step >= self.recipe.frozen_body_steps or not self.student.has_heads)
-        pairs: list[Pair] = []
         losses: list[Tensor] = []
         rows: dict[str, Tensor] = {}
         for normalizer in (*self.normalizers.values(), *self.summary_normalizers.values()):
             normalizer.schedule(step / max_steps)  # type: ignore[operator]
         with self.stream.active():
-            for name, view in views.items():
-                predictions = self._predict(self._forward, view.images, view.size, tuple(view.features))[1]
-                pairs.append(common(predictions, view))
-                of_view = self._rows(pairs[-1])
-                own = self._training_rows(pairs[-1])
+            pairs = [self._pair(view) for view in views.values()]
+            for name, pair, goals in zip(views, pairs, self._goals(pairs), strict=True):
+                of_view = self._rows(pair, goals)
+                own = self._training_rows(pair)
                 losses.append(self.balancers[name](torch.stack(list(of_view.values()))) + sum(own.values()))
                 of_view |= own
                 rows |= of_view if len(views) == 1 else {f"{row}/{name}": value for row, value in of_view.items()}
@@ -164,10 +164,28 @@ class Arm(nn.Module):
         kinds = [list(module.parameters()) for module in (self.student, self.normalizers)]
         return [parameters for parameters in kinds if parameters]
 
-    def _rows(self, pair: Pair) -> dict[str, Tensor]:
+    def _pair(self, view: View) -> Pair:
+        return common(self._predict(self._forward, view.images, view.size, tuple(view.features))[1], view)
+
+    def _goals(self, pairs: Sequence[Pair]) -> list[dict[str, Features]]:
+        """Normalised targets of every partition.
+
+        A teacher that several show is normalised once, with all its tokens: running statistics are of all of them.
+        """
+        goals: list[dict[str, Features]] = [{} for _ in pairs]
+        for teacher in dict.fromkeys(name for pair in pairs for name in pair.targets):
+            places = [number for number, pair in enumerate(pairs) if teacher in pair.targets]
+            targets = [pairs[number].targets[teacher] for number in places]
+            normalized = self.normalized(teacher, joined(targets) if len(targets) > 1 else targets[0])
+            parts = split_like(normalized, targets) if len(targets) > 1 else [normalized]
+            for number, part in zip(places, parts, strict=True):
+                goals[number][teacher] = part
+        return goals
+
+    def _rows(self, pair: Pair, goals: Mapping[str, Features]) -> dict[str, Tensor]:
         rows: dict[str, Tensor] = {}
-        for teacher, target in pair.targets.items():
-            answer, goal = pair.predictions[teacher], self.normalized(teacher, target)
+        for teacher, goal in goals.items():
+            answer = pair.predictions[teacher]
             terms = self.losses[teacher](answer.summary, answer.spatial, goal.summary, goal.spatial)
             rows |= {f"{teacher}/{kind}": term for kind, term in terms.items()}
         return rows

@@ -109,7 +109,7 @@ class ArmMatching:
 
     def _compare(self, key: Key, answer: Tensor, target: Tensor, placed: dict[Place, Tensor]) -> None:
         teacher, kind = key
-        if kind == "spatial" and answer.shape == target.shape:
+        if kind == "spatial" and self.arm.is_invertible(teacher):
             self._errors.setdefault(teacher, Moments(target.shape[-1])).update(answer - target)
         place = kind, tuple(target.shape[1:-1])
         if place not in placed:

@@ -46,6 +46,10 @@ class Estimation(ABC):
         if steps <= self.first_step:
             raise ValueError(f"nobody would train: there are {steps} steps, warmup_steps is {self.first_step}")
 
+    def check_files(self, provenance: Provenance, places: set[Place]) -> None:
+        """Raise ValueError or FileNotFoundError where what a stage will read is missing or of other features."""
+        del provenance, places  # nothing is read
+
     def resume_at(self, step: int) -> None:
         """Go on from a step: of the steps before it only what is loaded from then on is known."""
         del step  # nothing to forget here

@@ -1,6 +1,6 @@
 """What every arm is measured by, during training and at its end."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -70,16 +70,18 @@ class Evaluation:
         headline = self.tasks[of].headline if of in self.tasks else None
         return headline is not None and metric not in headline
 
-    def check(self, loader: Loader) -> None:
-        """Refuse what would only fail at the end: images without labels, or fewer than a probe needs.
+    def check(self, loader: Loader, teachers: Collection[str]) -> None:
+        """Refuse what would only fail at the end: images without labels, fewer than a probe needs, missing teachers.
 
         Raises:
-            ValueError: naming the probe or the images.
+            ValueError: naming the probe, the task or the images.
         """
+        for task in self.tasks.values():
+            task.check(teachers)
         for name, probe in self.probes.items():
             if self.train_images < probe.minimum_images:
                 raise ValueError(f"{name} needs {probe.minimum_images} images; train_images is {self.train_images}")
-        if self.probes:
+        if self.probes or self.tasks:
             loader("train", self.train_images, True)
             loader("test", self.test_images, True)
 

@@ -88,8 +88,8 @@ class Keeper(L.Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Fill the feature stores of the test images."""
         assert isinstance(pl_module, Distiller)
-        for stage in pl_module.stages:
-            for share in stage.shares.values():
+        for stage in pl_module.stages if self.evaluation.every else pl_module.stages[-1:]:
+            for share in stage.shares.values() if pl_module.steps_done < stage.end else ():
                 share.test.prepare(pl_module.device)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -20,6 +20,9 @@ class OfflineEstimation(Estimation):
             raise ValueError(f"moments must be a folder of saved moments; there is none at {self.folder}")
         self.moments = {}
 
+    def check_files(self, provenance: Provenance, places: set[Place]) -> None:  # noqa: D102
+        self.start(provenance, places, steps=0)
+
     def start(self, provenance: Provenance, places: set[Place], steps: int) -> None:  # noqa: D102
         self.moments = {}
         for partition, grid in sorted(places):

@@ -1,5 +1,6 @@
 """Statistics of the training stream itself."""
 
+import copy
 import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -94,13 +95,16 @@ class OnlineEstimation(Estimation):
         log.info("Teacher statistics are frozen after %d steps.", self.steps)
         if self.save is None or rank() > 0:
             return
+        found: dict[Path, Moments] = {}
         for place in sorted(self._counted):
-            for teacher, moments in self.moments[place].items():
+            for moments in self.moments[place].values():
                 path = moments_file(Path(self.save), moments.provenance, place[1])
-                path.parent.mkdir(parents=True, exist_ok=True)
-                moments.save(path.with_suffix(".part"))
-                path.with_suffix(".part").replace(path)
-                log.info("Wrote the moments of %s to %s.", teacher, path)
+                found[path] = copy.deepcopy(found[path]).merge(moments) if path in found else moments
+        for path, moments in found.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            moments.save(path.with_suffix(".part"))
+            path.with_suffix(".part").replace(path)
+            log.info("Wrote moments to %s.", path)
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102
         if self._frozen:

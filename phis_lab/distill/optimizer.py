@@ -37,6 +37,14 @@ class OptimizerRecipe:
         self.warmup, self.final, self.clip = warmup, final, clip
         self.frozen_body_steps = frozen_body_steps
 
+    def check(self, steps: int) -> None:
+        """Raise ValueError where the body would stay frozen throughout a stage of so many steps."""
+        if self.frozen_body_steps >= steps:
+            raise ValueError(
+                f"optimizer.frozen_body_steps={self.frozen_body_steps} counts in every stage, and one has {steps} "
+                "steps for students: the body would never learn"
+            )
+
     def build(self, module: nn.Module) -> Optimizer:
         """The optimiser over a module's trainable parameters."""
         return self.constructor(_groups(module.named_parameters(), self.weight_decay), lr=self.lr)

@@ -1,8 +1,9 @@
 """Predictions beside their targets: on one grid, of the tokens that student and teacher both saw."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from phis_lab.shapes import Float
@@ -57,3 +58,25 @@ def _overlap(spatial: Float[Tensor, "b h w c"], shift: tuple[int, int], sign: in
     rows, columns = (sign * tokens for tokens in shift)
     height, width = spatial.shape[1:3]
     return spatial[:, max(0, rows) : height + min(0, rows), max(0, columns) : width + min(0, columns)]
+
+
+def joined(targets: Sequence[Features]) -> Features:
+    """The rows of several partitions' features: summaries [b, d], spatial features as tokens [n, c]."""
+    summaries = [target.summary for target in targets if target.summary is not None]
+    tokens = [target.spatial.flatten(0, 2) for target in targets if target.spatial is not None]
+    return Features(torch.cat(summaries) if summaries else None, torch.cat(tokens) if tokens else None)
+
+
+def split_like(rows: Features, targets: Sequence[Features]) -> list[Features]:
+    """Undoes `joined`: the rows in the shapes that the targets have, but for the number of channels."""
+    parts: list[Features] = []
+    summary, spatial = rows
+    for target in targets:
+        mine: list[Tensor | None] = [None, None]
+        if summary is not None and target.summary is not None:
+            mine[0], summary = summary[: len(target.summary)], summary[len(target.summary) :]
+        if spatial is not None and target.spatial is not None:
+            count = target.spatial[..., 0].numel()
+            mine[1], spatial = spatial[:count].unflatten(0, target.spatial.shape[:-1]), spatial[count:]
+        parts.append(Features(*mine))
+    return parts

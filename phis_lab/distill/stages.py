@@ -1,6 +1,6 @@
 """Stages as the engine walks them: from which step, and who sees what."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
@@ -109,14 +109,6 @@ class Shifts(NamedTuple):
 
 def _place(seed: int, step: int, count: int, number: int) -> int:
     return named_seed("shift", seed, step, number) % count
-
-
-def refuse_shift(shift: int, patches: Collection[int]) -> None:
-    """Raise ValueError unless crops can be shifted by whole patches of every student."""
-    if shift and (len(patches) > 1 or shift % max(patches)):
-        raise ValueError(
-            f"augmentation.shift={shift} must be a multiple of the students' patch, which is {sorted(patches)}"
-        )
 
 
 def crop(images: Float[Tensor, "b 3 h w"], corner: tuple[int, int], side: int) -> Float[Tensor, "b 3 side side"]:

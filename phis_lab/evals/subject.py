@@ -1,7 +1,7 @@
 """A frozen student as the larger evaluations see it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,6 +52,10 @@ class Task(ABC):
     lower_is_better: frozenset[str] = frozenset()
     unranked: bool = False
     headline: frozenset[str] | None = None
+
+    def check(self, teachers: Collection[str]) -> None:
+        """Raise ValueError where a run with these teachers could not be evaluated at its end."""
+        del teachers  # any will do
 
     @abstractmethod
     def __call__(self, subject: Subject) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Zero-shot classification: a student's summary head in the space of a CLIP-family teacher's texts."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, NamedTuple
 
 import open_clip
@@ -92,6 +92,11 @@ class ZeroShot(Task):
         self.architecture, self.classes, self.images = architecture, classes, images
         self.tokenizer = open_clip.get_tokenizer(model)
         self._known: dict[tuple[str, ...], TextClassifier] = {}
+
+    def check(self, teachers: Collection[str]) -> None:
+        """Refuse a run without the teacher."""
+        if self.teacher not in teachers:
+            raise ValueError(f"zero-shot wants the teacher '{self.teacher}', and there are {', '.join(teachers)}")
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """`accuracy` and `agreement` on test images.

@@ -36,11 +36,16 @@ def average(values: Tensor) -> Tensor:
 def gather(rows: Tensor) -> Tensor:
     """The rows of all processes, in the order of their ranks; a constant, into which no gradient flows.
 
-    Every process must bring as many rows as the others.
+    Processes may bring different numbers of rows.
     """
     rows = rows.detach()
     if world_size() == 1:
         return rows
-    parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(world_size())]
-    dist.all_gather(parts, rows.contiguous())
-    return torch.cat(parts)
+    counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(world_size())]
+    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+    sizes = [int(count) for count in counts]
+    padded = rows.new_zeros((max(sizes), *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])

@@ -14,6 +14,9 @@ class Balancer(nn.Module, ABC):
     def weigh(self, rows: Float[Tensor, "rows batch"]) -> Float[Tensor, "rows #batch"]:
         """Returns a weight for each row, or for each image of each row; `rows` carry no gradient."""
 
+    def reseed(self, name: str) -> None:
+        """Begin draws of its own, named by stage and partition; a balancer that draws nothing ignores it."""
+
     def forward(self, rows: Float[Tensor, "..."]) -> Float[Tensor, ""]:
         """Returns sum over rows of mean over images of weight times loss.
 

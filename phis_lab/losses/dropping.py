@@ -42,7 +42,9 @@ class TeacherDropping(Balancer):
         if not 0 <= probability <= 1:
             raise ValueError(f"probability must lie in [0, 1], got {probability}")
         self.probability, self.level = float(probability), level
-        self._generator = torch.Generator().manual_seed(_own_seed(seed))
+        self.seed = seed
+        self._generator = torch.Generator()
+        self.reseed("")
 
     def weigh(self, rows: Float[Tensor, "rows batch"]) -> Float[Tensor, "rows #batch"]:
         """Returns c over its mean over images and sum over teachers, which makes `forward` the mean over kept pairs."""
@@ -61,6 +63,10 @@ class TeacherDropping(Balancer):
         own = draws.narrow(1, processes.rank() * images if parts > 1 else 0, images)
         return own.to(rows.device, non_blocking=True) >= self.probability
 
+    def reseed(self, name: str) -> None:
+        """Begin the draws of this name."""
+        self._generator.manual_seed(_own_seed(f"{self.seed} {name}"))
+
     def get_extra_state(self) -> Tensor:
         """The state of the draws, so that a resumed run drops what an uninterrupted one would."""
         return self._generator.get_state()
@@ -70,6 +76,6 @@ class TeacherDropping(Balancer):
         self._generator.set_state(state.cpu())
 
 
-def _own_seed(seed: int) -> int:
+def _own_seed(seed: str) -> int:
     """Not the seed itself, from which the student's initialisation is drawn."""
     return int.from_bytes(blake2b(f"teacher dropping {seed}".encode(), digest_size=4).digest(), "big")

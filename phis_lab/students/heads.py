@@ -19,7 +19,7 @@ class MLPHead(nn.Module):
         out_dim: channels of the teacher's feature.
         hidden: width between the layers; None takes `hidden_ratio`.
         hidden_ratio: the same in units of `in_dim`; None takes `widest`.
-        norm: False leaves out the LayerNorm; with `hidden_ratio=4` that is UNIC's basic projector.
+        norm: False leaves out the LayerNorm.
         hidden_layers: how many of linear, LayerNorm and GELU come before the last linear layer.
         widest: the widest feature of any teacher, which `Student` passes; None takes `out_dim`.
 

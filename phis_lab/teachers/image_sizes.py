@@ -31,7 +31,7 @@ def share_parameters(first: nn.Module, second: nn.Module) -> None:
     """Makes `second`, the same network at another image size, hold the parameters of `first` where they are equal."""
     known = dict(first.named_parameters())
     for name, parameter in list(second.named_parameters()):
-        if name in known and torch.equal(known[name], parameter):
+        if name in known and torch.equal(known[name].to(parameter.device), parameter):
             owner, _, leaf = name.rpartition(".")
             setattr(second.get_submodule(owner), leaf, known[name])
 

@@ -48,7 +48,9 @@ class Job:
     def label(self, varied: Sequence[str] = ()) -> str:
         """The method in a table: its label, or the normaliser and what is unusual; then arm options among `varied`."""
         unusual = [self.choices[group] for group, usual in USUAL.items() if self.choices.get(group, usual) != usual]
-        words = [self.config["label"]] if self.config.get("label") else [self.choices["normalizer"], *unusual]
+        words = [self.choices["normalizer"], *unusual]
+        if self.config.get("label"):
+            words = [self.config["label"], *(self.choices[key] for key in ("normalizer", *USUAL) if key in varied)]
         for key, value in as_mapping(self.overrides).items():
             group, _, option = key.partition(".")
             if key in varied and group in ARM_KEYS and (option or group not in ("normalizer", *USUAL)):

@@ -1,9 +1,12 @@
 """Every option of every group composes, and is accepted by what it configures."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from phis_lab.config.check import check
@@ -100,3 +103,26 @@ def test_a_sweep_fills_the_same_folders_as_solo_runs() -> None:
     config = composed("sweep=demo", "normalizer=phis")
     assert f"{config.hydra.sweep.dir}/{config.hydra.sweep.subdir}" == config.hydra.run.dir
     assert OmegaConf.select(config, "hydra.sweeper.params.normalizer") == "identity,standardize,phis"
+
+
+def commands_of(sweep: str) -> list[list[str]]:
+    """What the sweep's file says to run, once for every value of every parameter, the others at their first."""
+    text = (CONF / "sweep" / f"{sweep}.yaml").read_text()
+    command = re.search(r"run\.py -m (.*?)(?:      |\n)", text)
+    typed = shlex.split(command.group(1)) if command else [f"sweep={sweep}"]
+    config = composed(*typed)
+    parameters = {str(name): str(value) for name, value in config.hydra.sweeper.params.items()}
+    parser = OverridesParser.create()
+    values: dict[str, list[str]] = {}
+    for name, value in parameters.items():
+        override = parser.parse_override(f"{name}={value}")
+        values[name] = list(override.sweep_string_iterator()) if override.is_sweep_override() else [value]
+    first = {name: choices[0] for name, choices in values.items()}
+    jobs = [first | {name: choice} for name, choices in values.items() for choice in choices]
+    return [[*typed, *(f"{name}={value}" for name, value in job.items())] for job in jobs]
+
+
+@pytest.mark.parametrize("sweep", sorted(file.stem for file in (CONF / "sweep").glob("*.yaml")))
+def test_every_job_of_a_sweep_is_accepted(sweep: str) -> None:
+    for command in commands_of(sweep):
+        check(to_plain(composed(*command)))
