@@ -9,6 +9,7 @@ from torch import nn
 from phis_lab.config.build import build_normalizers
 from phis_lab.config.check import check
 from phis_lab.config.exported import build_student
+from phis_lab.config.plan import read_stages
 from phis_lab.config.rebuild import finished_job
 from phis_lab.distill import load_checkpoint
 from phis_lab.students import Student
@@ -52,6 +53,7 @@ def export_run(run: Path, folder: Path, overwrite: bool = False) -> list[Path]:
         backbone=_changed(job.config["student"], UNTRAINED | PLAIN),
         head=job.config["head"],
         teachers={name: Channels(summary=summary, spatial=spatial) for name, (summary, spatial) in dims.items()},
+        image_size=student.backbone.image_size_at(_last_size(job, dims)),
         origin=Origin(
             study=record.name,
             method=record.method,
@@ -61,6 +63,12 @@ def export_run(run: Path, folder: Path, overwrite: bool = False) -> list[Path]:
         ),
     )
     return write_student(folder, student, description, overwrite)
+
+
+def _last_size(job: Job, dims: Dims) -> float:
+    """Image size of the last stage's first partition, over the student's own."""
+    plans = list(read_stages(job.config.get("stages"), dims).values())
+    return next(iter(plans[-1].partitions.values())).size
 
 
 def _dims(record: RunRecord) -> Dims:

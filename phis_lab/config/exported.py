@@ -40,7 +40,9 @@ def _build(description: Description, packages: Sequence[str]) -> Student:
                 "name its package in `packages` if you trust it"
             )
     dims = {name: (channels.summary, channels.spatial) for name, channels in description.teachers.items()}
-    return as_folded(build_student(nodes["backbone"], nodes["head"], dims))
+    student = as_folded(build_student(nodes["backbone"], nodes["head"], dims))
+    student.backbone.image_size = description.image_size
+    return student
 
 
 def build_student(

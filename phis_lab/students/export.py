@@ -49,6 +49,7 @@ class Description(_Model):
         backbone: node of the configuration, with nothing in it that only training needs.
         head: likewise.
         teachers: by name, in the student's order.
+        image_size: side in pixels at which the student answers unless told otherwise: that of its last stage.
         origin: the run.
     """
 
@@ -57,6 +58,7 @@ class Description(_Model):
     backbone: dict[str, Any]
     head: dict[str, Any]
     teachers: dict[str, Channels]
+    image_size: int
     origin: Origin
 
 

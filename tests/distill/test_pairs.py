@@ -9,10 +9,15 @@ from hypothesis import strategies as st
 from small_arms import make_arm, make_group
 from torch.testing import assert_close
 
+from phis_lab.config.plan import refuse_shift
+from phis_lab.config.teachers import TeacherOptions
+from phis_lab.data import ONE_STAGE, Augmentation
 from phis_lab.distill import View, train_group
 from phis_lab.distill.pairs import common
-from phis_lab.distill.stages import Shifts, crop, refuse_shift
+from phis_lab.distill.stages import Shifts, crop
+from phis_lab.students import ViT
 from phis_lab.teachers import Features, match_grid
+from phis_lab.tracking import read_record
 
 PATCH, SIDE = 4, 24
 
@@ -51,11 +56,27 @@ def test_predictions_follow_targets_to_a_finer_grid() -> None:
 
 
 def test_a_run_with_shifted_crops_trains(tmp_path: Path) -> None:
-    train_group(make_group(tmp_path, {"phis": make_arm}, shift=8))
-    assert (tmp_path / "phis" / "result.json").exists()
+    for shift in (0, 8):
+        train_group(make_group(tmp_path / str(shift), {"phis": make_arm}, shift=shift))
+    still, shifted = (read_record(tmp_path / where / "phis" / "result.json") for where in ("0", "8"))
+    assert shifted.status == "complete"
+    fidelity = [record.teacher_metrics["loud"]["spatial"]["fidelity"] for record in (still, shifted)]
+    assert fidelity[0] != fidelity[1]
+    assert min(fidelity) > 0.3
 
 
-@pytest.mark.parametrize(("shift", "patches"), [(12, {8}), (16, {8, 16})])
-def test_a_shift_that_is_not_of_whole_patches_is_refused(shift: int, patches: set[int]) -> None:
-    with pytest.raises(ValueError, match=f"augmentation.shift={shift} must be a multiple of the students' patch"):
-        refuse_shift(shift, patches)
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"shift": 12}, "must be a multiple of the students' patch, which is \\[8\\]"),
+        ({"shift": 16}, "leaves crops of 16 px nothing in common"),
+        ({"shift": 8, "image_size": 20}, "wants images of the students' own sizes, and those of 20 px become 16"),
+    ],
+)
+def test_a_shift_that_leaves_no_whole_tokens_in_common_is_refused(options: dict[str, int], says: str) -> None:
+    augmentation = Augmentation(**({"image_size": 16} | options))
+    backbone = ViT(image_size=16, patch_size=8, width=16, depth=1, heads=2)
+    with pytest.raises(ValueError, match=says):
+        refuse_shift(augmentation, ONE_STAGE, [backbone], TeacherOptions())
+    with pytest.raises(ValueError, match=r"set teachers\.match=student"):
+        refuse_shift(augmentation, ONE_STAGE, [backbone], TeacherOptions(match="larger"))
