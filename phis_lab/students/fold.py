@@ -17,7 +17,8 @@ def fold(student: Student, normalizers: Normalizers, summary_normalizers: Normal
     """A copy of a student whose predictions are in each teacher's own space, in evaluation mode.
 
     The inverse of each normaliser moves into the layer `output` of its head (PHI-S, A.6), and spectral parametrisations
-    become plain weights. A head that was shared by both kinds of tokens becomes two.
+    become plain weights. A head that was shared by both kinds of tokens becomes two. Where a normaliser compresses and
+    has no inverse, predictions stay in the student's own space.
 
     Args:
         student: trained on normalised features.
@@ -28,12 +29,13 @@ def fold(student: Student, normalizers: Normalizers, summary_normalizers: Normal
         ValueError: a normaliser is missing or was never fitted, or a head does not end with a linear layer `output`.
     """
     for name, head in student.spatial_heads.items():
-        _output(name, head)
         if name not in normalizers:
             raise ValueError(f"teacher '{name}' has spatial features and needs a normaliser, got {sorted(normalizers)}")
+        if normalizers[name].invertible:
+            _output(name, head)
     folded = as_folded(copy.deepcopy(student))
     for heads, of_kind in ((folded.spatial_heads, normalizers), (folded.summary_heads, summary_normalizers or {})):
-        for name in of_kind:
+        for name in (name for name in of_kind if of_kind[name].invertible):
             heads[name].output = of_kind[name].fold_into(_output(name, heads[name]))  # type: ignore[operator]
     return folded.eval()
 

@@ -27,7 +27,7 @@ from phis_lab.distill import train_group
 from phis_lab.distill.checkpoint import save_checkpoint
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import NotFittedError, PhiS, Standardize
-from phis_lab.students import MLPHead, Student, TimmViT, ViT
+from phis_lab.students import IdentityHead, MLPHead, Student, TimmViT, ViT
 from phis_lab.students.fold import fold
 from phis_lab.students.spectral import reparametrize
 from phis_lab.tracking import write_record
@@ -42,7 +42,9 @@ CONFIG = {
 METHODS = [
     name
     for name in methods.__all__
-    if issubclass(kind := getattr(methods, name), methods.Normalizer) and not inspect.isabstract(kind)
+    if issubclass(kind := getattr(methods, name), methods.Normalizer)
+    and not inspect.isabstract(kind)
+    and not issubclass(kind, methods.Compression)
 ]
 
 
@@ -136,6 +138,15 @@ def run(tmp_path):
 def test_a_folded_student_predicts_in_the_teachers_space(method):
     normalizers = fitted(getattr(methods, method))
     assert_is_undone(fold(student(), normalizers), student(), normalizers)
+
+
+@torch.no_grad()
+def test_a_student_that_is_matched_in_its_own_space_stays_there():
+    backbone = ViT(image_size=16, patch_size=8, width=6, depth=1, heads=2)
+    trained = Student(backbone, IdentityHead, {"clip": (6, 6)}).eval()
+    folded = fold(trained, {"clip": methods.TeacherInTheMiddle(12, 6)})
+    pixels = torch.rand(2, 3, 16, 16)
+    assert_close(folded(pixels)[1]["clip"].spatial, trained(pixels)[1]["clip"].spatial)
 
 
 def test_folding_leaves_the_student_alone_and_draws_nothing():
