@@ -38,7 +38,7 @@ def test_showing_a_configuration_imports_nothing_heavy() -> None:
 
 def test_help_lists_groups_and_examples() -> None:
     text = run("--help").stdout
-    assert "normalizer: center_scale, global_standardize" in text
+    assert "normalizer: batch_standardize, center_scale" in text
     assert "python run.py -m sweep=pocket_methods" in text
 
 

@@ -28,7 +28,7 @@ def shared_part(job: Job) -> dict[str, Any]:
     for key in PRIVATE_TRAINER_KEYS:
         shared["trainer"].pop(key, None)
     shared["stages"] = json.dumps(shared.get("stages"))  # whose order matters
-    if shared["teachers"].get("smallest") or shared["augmentation"].get("shift"):
+    if shared["teachers"].get("smallest") or shared.get("augmentation", {}).get("shift"):
         shared["student"] = copy.deepcopy(job.config["student"])  # its grid or its patch decides what the teachers see
     return shared
 

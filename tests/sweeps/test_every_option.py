@@ -26,6 +26,7 @@ SMALL = [
 NEEDED = {
     "student=vit_base": ["student.pretrained=false"],
     "student=vit_large": ["student.pretrained=false"],
+    "student=vit_tiny14": ["student.image_size=28"],
     "head=identity": ["normalizer=pca_truncation", "loss=tintem"],
     "normalizer=pca_truncation": ["head=linear", "loss=proteus"],
     "normalizer=random_projection": ["head=identity", "loss=tintem"],
@@ -34,7 +35,7 @@ NEEDED = {
 COMPRESSING = [choice for choice in NEEDED if not choice.startswith("student")]
 ALIKE = ["~teachers.dfn_clip", "~teachers.sam_h", "student.width=24"]
 """Teachers whose summaries are as wide as their patches, and a student that is no wider."""
-LARGE = {"student=vit_base", "student=vit_large"}
+LARGE = {"student=vit_base", "student=vit_base_scratch", "student=vit_large"}
 OPTIONS = sorted(f"{file.parent.name}={file.stem}" for key in ARM_KEYS for file in (CONF / key).glob("*.yaml"))
 VALUES = [
     "seed=1",
