@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from phis_lab.distill.arm import Arm
+from phis_lab.distill.compression import KeptByMaps
 from phis_lab.linalg import Moments
 from phis_lab.metrics import CrossMoments, TeacherMatching, rank_of, spectrum_along
 from phis_lab.metrics.cka import LEAST_ROWS
@@ -23,7 +24,8 @@ class MatchingScores(NamedTuple):
 
     teachers: TeacherMetrics
     student: dict[str, float]
-    """`effective_rank/spatial` and `effective_rank/summary` of the student's tokens: 1 to their channels."""
+    """`effective_rank/spatial` and `effective_rank/summary` of the student's tokens: 1 to their channels; and of an arm
+    that compresses its teachers `map/<teacher>/<name>`, see `orthogonality` and `cosine_preservation`."""
 
     def joined(self, other: "MatchingScores") -> "MatchingScores":
         """With other teachers, matched on other images; the student's own numbers stay, where there are any."""
@@ -73,6 +75,7 @@ class ArmMatching:
         self._errors: dict[str, Moments] = {}
         self._tokens: dict[Place, Moments] = {}
         self._cross: dict[Key, tuple[Place, CrossMoments]] = {}
+        self._maps = KeptByMaps(arm)
 
     def update(self, tokens: Features, predictions: Mapping[str, Features], targets: Mapping[str, Features]) -> None:
         """Adds a batch.
@@ -96,6 +99,7 @@ class ArmMatching:
                     if self.shared is not None:
                         self._compare((teacher, kind), answers[kind], raw[kind], placed)
         if self.shared is not None:
+            self._maps.update(targets)
             for place, rows in placed.items():
                 self._tokens.setdefault(place, Moments(rows.shape[-1])).update(rows)
 
@@ -132,7 +136,7 @@ class ArmMatching:
         for key, metric in self._matching.items():
             values = metric.compute() | self._alignment(key) | self._spectrum(key)
             teachers.setdefault(key[0], {})[key[1]] = {name: float(value) for name, value in values.items()}
-        return MatchingScores(teachers, self._ranks())
+        return MatchingScores(teachers, self._ranks() | self._maps.compute())
 
     def _alignment(self, key: Key) -> dict[str, Tensor]:
         if self.shared is None or key not in self._cross:

@@ -75,7 +75,10 @@ def measured(scores: Scores, evaluation: Evaluation) -> dict[str, Metric]:
         )
         for name, value in scores.probes.items()
     }
-    return shares | {name: Metric(value=v, unit="rank", higher_is_better=None) for name, v in scores.student.items()}
+    return shares | {
+        name: Metric(value=value, unit="rank" if name.startswith("effective_rank/") else "", higher_is_better=None)
+        for name, value in scores.student.items()
+    }
 
 
 def _data(data: DataModule) -> Data:

@@ -21,7 +21,9 @@ _VALUES = "Mean over seeds ± sample standard deviation (none for one seed); bes
 _RANKS = "1 is best; ties share the lowest rank; ranks are averaged in each category, then over categories."
 _DESCRIBED = (
     "Mean over seeds ± sample standard deviation (none for one seed). Neither direction is better: not ranked, not "
-    "tested. An effective rank (RankMe) counts the directions that the student's tokens use, from 1 to their channels."
+    "tested. An effective rank (RankMe) counts the directions that the student's tokens use, from 1 to their channels. "
+    "A map into the student's space is described by its singular values, by how far it is from a scaled one with "
+    "orthonormal rows (deviation, procrustes: 0 is orthogonal), and by how its cosines go with the teacher's."
 )
 _MATCHING = (
     f"{_VALUES} All is in the teacher's own space but the normalised range. Both fidelities are the teacher's variance "

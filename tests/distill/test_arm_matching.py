@@ -7,11 +7,16 @@ import pytest
 import torch
 from small_arms import make_arm
 
+from phis_lab.distill import OptimizerRecipe, RandomStream
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.arm_matching import ArmMatching, MatchingScores, TargetMoments
+from phis_lab.distill.compression import KeptByMaps
 from phis_lab.distill.matching import GroupMatching
 from phis_lab.linalg import Moments
-from phis_lab.normalizers import Identity
+from phis_lab.losses import MSE, Uniform
+from phis_lab.metrics.preservation import cosine_preservation
+from phis_lab.normalizers import Identity, RandomProjection
+from phis_lab.students import IdentityHead, Student, ViT
 from phis_lab.teachers import Features, TeacherPool, match_grid
 
 IMAGES = 24
@@ -186,3 +191,20 @@ def test_moments_of_other_targets_are_refused(pool: TeacherPool, images: torch.T
     matching.update(*arm.predict(images), targets(pool, images))
     with pytest.raises(ValueError, match="moments of the same rows, got 24 and 5"):
         matching.compute()
+
+
+def test_a_map_is_described_by_what_it_keeps(pool: TeacherPool) -> None:
+    dim = pool.teachers["loud"].spatial_dim
+    maps = {"loud": RandomProjection(dim, 8).fit(Moments(dim).update(torch.randn(100, dim)))}
+    backbone = ViT(image_size=16, patch_size=8, width=8, depth=1, heads=2)
+    student = Student(backbone, IdentityHead, {"loud": (8, 8)})
+    arm = Arm(student, maps, MSE(), Uniform(), OptimizerRecipe(torch.optim.SGD, 0.1), RandomStream(0))
+    kept = KeptByMaps(arm)
+    rows = torch.randn(20, dim)
+    kept.update({"loud": Features(rows[:12], None)})
+    kept.update({"loud": Features(rows[12:], None)})
+    found = kept.compute()
+    assert found["map/loud/singular_min"] == pytest.approx(found["map/loud/singular_max"], rel=1e-5)
+    expected = cosine_preservation(rows, maps["loud"](rows))
+    assert found["map/loud/pearson"] == pytest.approx(float(expected["pearson"]), rel=1e-6)
+    assert KeptByMaps(make_arm(pool)).compute() == {}

@@ -1,0 +1,44 @@
+"""What the maps of an arm that compresses its teachers keep of them."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from phis_lab.distill.arm import Arm
+from phis_lab.metrics.preservation import cosine_preservation, orthogonality
+from phis_lab.teachers import Features
+
+MOST_ROWS, LEAST_ROWS = 1000, 3
+
+
+class KeptByMaps:
+    """Streaming collection of summaries, for `orthogonality` and `cosine_preservation` of every compressing map.
+
+    Args:
+        arm: whose maps they are.
+    """
+
+    def __init__(self, arm: Arm) -> None:
+        self.arm = arm
+        self._summaries: dict[str, list[Tensor]] = {}
+
+    def update(self, targets: Mapping[str, Features]) -> None:
+        """Adds a batch of teacher features, up to a thousand images; patches stand in where there is no summary."""
+        for teacher, target in targets.items():
+            kept = self._summaries.setdefault(teacher, [])
+            rows = target.summary
+            if rows is None and target.spatial is not None:
+                rows = target.spatial.mean(dim=(1, 2))
+            if rows is not None and not self.arm.is_invertible(teacher) and sum(map(len, kept)) < MOST_ROWS:
+                kept.append(rows)
+
+    def compute(self) -> dict[str, float]:
+        """Numbers by `map/<teacher>/<name>`; none for an arm whose normalisers have an inverse."""
+        found: dict[str, float] = {}
+        for teacher, parts in self._summaries.items():
+            if sum(map(len, parts)) >= LEAST_ROWS:
+                map_, rows = self.arm.normalizers[teacher], torch.cat(parts)[:MOST_ROWS]
+                values = orthogonality(map_.weight) | cosine_preservation(rows, map_(rows))  # type: ignore[arg-type]
+                found |= {f"map/{teacher}/{name}": float(value) for name, value in values.items()}
+        return found
