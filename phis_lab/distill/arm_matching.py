@@ -60,6 +60,9 @@ class ArmMatching:
       along the leading principal components that hold half of the teacher's variance, and along the trailing ones that
       hold the last tenth. 0 is perfect, 1 what predicting the mean scores. See `ErrorSpectrum.unexplained_between`.
 
+    An arm that compresses its teachers is compared with them in its own space: what `TeacherMatching` gives is then
+    called `mse_mapped` and so on, for it is no match for the others'.
+
     These, and the student's effective ranks, are left out for fewer than four rows. All processes are expected to see
     the same images; so every one of them has the numbers of all images.
 
@@ -134,7 +137,10 @@ class ArmMatching:
         """
         teachers: TeacherMetrics = {}
         for key, metric in self._matching.items():
-            values = metric.compute() | self._alignment(key) | self._spectrum(key)
+            matched = metric.compute()
+            if not self.arm.is_invertible(key[0]):
+                matched = {f"{name}_mapped": value for name, value in matched.items()}
+            values = matched | self._alignment(key) | self._spectrum(key)
             teachers.setdefault(key[0], {})[key[1]] = {name: float(value) for name, value in values.items()}
         return MatchingScores(teachers, self._ranks() | self._maps.compute())
 

@@ -30,7 +30,8 @@ _MATCHING = (
     "over the mse: of every channel about its own mean, and (global) of all elements about one mean. CKA is of the "
     "student's tokens, before the head. Unexplained is error variance over teacher variance, along the leading "
     "principal components with half of the teacher's variance and along the trailing ones with its last tenth; "
-    "predicting the mean scores 1. The same holds for the tables of the other teachers."
+    "predicting the mean scores 1. What is mapped is in the student's space, for a method that has no way back to the "
+    "teacher's. The same holds for the tables of the other teachers."
 )
 
 

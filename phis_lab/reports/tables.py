@@ -99,4 +99,4 @@ def _numbers(record: RunRecord) -> Iterator[tuple[Column, float]]:
     for teacher, kinds in record.teacher_metrics.items():
         for kind, values in kinds.items():
             for key, value in values.items():
-                yield Column(f"{teacher}/{kind}/{key}", "", key not in LOWER_IS_BETTER), value
+                yield Column(f"{teacher}/{kind}/{key}", "", key.removesuffix("_mapped") not in LOWER_IS_BETTER), value

@@ -208,3 +208,22 @@ def test_a_map_is_described_by_what_it_keeps(pool: TeacherPool) -> None:
     expected = cosine_preservation(rows, maps["loud"](rows))
     assert found["map/loud/pearson"] == pytest.approx(float(expected["pearson"]), rel=1e-6)
     assert KeptByMaps(make_arm(pool)).compute() == {}
+
+
+def test_what_is_matched_in_the_students_space_has_names_of_its_own(pool: TeacherPool, images: torch.Tensor) -> None:
+    chosen = {"loud": targets(pool, images)["loud"]}
+    dim = pool.teachers["loud"].spatial_dim
+    maps = {"loud": RandomProjection(dim, 8).fit(Moments(dim).update(chosen["loud"].spatial))}
+    student = Student(ViT(image_size=16, patch_size=8, width=8, depth=1, heads=2), IdentityHead, {"loud": (8, 8)})
+    arm = Arm(student, maps, MSE(), Uniform(), OptimizerRecipe(torch.optim.SGD, 0.1), RandomStream(0)).eval()
+    shared = TargetMoments()
+    shared.update(chosen)
+    matching = ArmMatching(arm, shared)
+    tokens, predictions = arm.predict(images)
+    matching.update(tokens.__class__(*(t.detach() for t in tokens)), predictions, chosen)
+    found = matching.compute().teachers["loud"]["spatial"]
+    assert {f"{name}_mapped" for name in CHEAP} <= found.keys()
+    assert not found.keys() & (CHEAP | SPECTRUM)
+    goal = maps["loud"](chosen["loud"].spatial).double()
+    error = (predictions["loud"].spatial.detach().double() - goal).square().mean()
+    assert found["mse_mapped"] == pytest.approx(float(error), rel=1e-5)
