@@ -9,6 +9,9 @@ from phis_lab.reports.tables import columns, measurements
 _COMMANDS = 3
 
 
+MOST_NAMES = 6
+
+
 def provenance(study: Study) -> list[str]:
     """Markdown lines: data, teachers, budget, seeds, commits, machines and commands."""
     first = study.records[0]
@@ -51,7 +54,8 @@ def caveats(study: Study) -> list[str]:
     judged = [name for name, column in columns(study.records).items() if column.judged]
     partly = [name for name in judged if methods[name] < len(seeds)]
     if partly:
-        found.append(f"Not every method has {', '.join(partly)}: these metrics are not ranked.")
+        more = f" and {len(partly) - MOST_NAMES} more" if len(partly) > MOST_NAMES else ""
+        found.append(f"Not every method has {', '.join(partly[:MOST_NAMES])}{more}: these metrics are not ranked.")
     return found
 
 
