@@ -43,7 +43,7 @@ def compare() -> Iterator[Comparison]:
         peer = LightlyTrain(Path(folder))
         ours = _ours(Path(folder))
         peer()
-        teacher = sum(p.numel() for p in ours.stages[0].main.train.pool.teachers["vits14"].parameters())
+        teacher = sum(p.numel() for p in ours.provider.pool.teachers["vits14"].parameters())
         student = sum(p.numel() for p in ours.arms["arm"].student.backbone.parameters())
         assert student == sum(p.numel() for p in peer.student.parameters())
         assert peer.has_learned(), "the peer's student did not change, or is not finite"
