@@ -82,7 +82,8 @@ class BareLoop:
 
 def _decayed_apart(arm: Arm) -> list[dict[str, object]]:
     """Weight decay on matrices only, as in the recipe."""
-    plain = {name for name, p in arm.student.named_parameters() if p.ndim <= 1 or name.endswith(("_token", "positions.embedding"))}
+    free = ("_token", "positions.embedding")
+    plain = {name for name, p in arm.student.named_parameters() if p.ndim <= 1 or name.endswith(free)}
     named = dict(arm.student.named_parameters())
     return [
         {"params": [p for name, p in named.items() if name not in plain], "weight_decay": arm.recipe.weight_decay},
