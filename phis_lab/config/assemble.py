@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from phis_lab.config.build import build, build_normalizers
+from phis_lab.config.build import Dims, build, build_normalizers
 from phis_lab.config.plan import read_stages, refuse_shift, refuse_weights
 from phis_lab.config.pool import Catalogue
 from phis_lab.config.stages import build_stages
@@ -102,7 +102,7 @@ class _ArmParts:
         with self.stream.active():
             self.backbone: Backbone = build(config["student"], "student")
 
-    def arm(self, dims: Mapping[str, tuple[int | None, int | None]]) -> Arm:
+    def arm(self, dims: Dims) -> Arm:
         spatial, summaries = normalizers = build_normalizers(self.config["normalizer"], dims, self.backbone.width)
         with self.stream.active():
             student = Student(self.backbone, self.head, normalizers.target_dims(dims))

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from phis_lab.config.build import build_normalizers
+from phis_lab.config.build import Dims, build_normalizers
 from phis_lab.config.check import check
 from phis_lab.config.exported import build_student
 from phis_lab.config.plan import read_stages
@@ -18,8 +18,6 @@ from phis_lab.students.fold import fold
 from phis_lab.tracking import RunRecord, environment, read_record
 from phis_lab.tracking.job import Job
 from phis_lab.tracking.record import FILE_NAME
-
-Dims = Mapping[str, tuple[int | None, int | None]]
 
 UNTRAINED = {"pretrained": False, "weights": None}
 """Options of a backbone whose weights will be loaded from a checkpoint."""

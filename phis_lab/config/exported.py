@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from phis_lab.config.build import build
+from phis_lab.config.build import Dims, build
 from phis_lab.students import Student
 from phis_lab.students.export import Description, read_student
 from phis_lab.students.fold import as_folded
@@ -45,9 +45,7 @@ def _build(description: Description, packages: Sequence[str]) -> Student:
     return student
 
 
-def build_student(
-    backbone: Mapping[str, Any], head: Mapping[str, Any], dims: Mapping[str, tuple[int | None, int | None]]
-) -> Student:
+def build_student(backbone: Mapping[str, Any], head: Mapping[str, Any], dims: Dims) -> Student:
     """A student whose weights are still to be loaded; the caller's random numbers stay as they are.
 
     Args:

@@ -2,7 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -78,8 +78,27 @@ def batch_moments(spatial: Float[Tensor, "b h w c"], provenance: Mapping[str, st
     return moments.all_reduce() if world_size() > 1 else moments
 
 
-def name_of(place: Place) -> str:
-    """A place in words, for the keys of a state."""
+def packed(moments: Mapping[Place, Mapping[str, Moments]]) -> dict[str, Any]:
+    """Moments by place and teacher as a state for a checkpoint."""
+    return {
+        f"{_name_of(place)}/{teacher}": of_teacher.state_dict()
+        for place, by_teacher in moments.items()
+        for teacher, of_teacher in by_teacher.items()
+    }
+
+
+def unpacked(state: Mapping[str, Any], places: Collection[Place]) -> Iterator[tuple[Place, str, Moments]]:
+    """Undoes `packed` for some places: place, teacher and moments, which have no provenance yet."""
+    named = {_name_of(place): place for place in places}
+    for key, of_teacher in state.items():
+        name, _, teacher = key.rpartition("/")
+        if name in named:
+            moments = Moments(len(of_teacher["mean"]))
+            moments.load_state_dict(of_teacher)
+            yield named[name], teacher, moments
+
+
+def _name_of(place: Place) -> str:
     partition, grid = place
     return f"{partition}/{grid[0]}x{grid[1]}"
 

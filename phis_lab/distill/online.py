@@ -15,8 +15,9 @@ from phis_lab.distill.estimation import (
     PlacedFeatures,
     Provenance,
     batch_moments,
-    name_of,
+    packed,
     refuse_non_finite,
+    unpacked,
 )
 from phis_lab.distill.provenance import moments_file, provenance_of
 from phis_lab.linalg import Moments
@@ -109,18 +110,10 @@ class OnlineEstimation(Estimation):
     def state_dict(self) -> dict[str, Any]:  # noqa: D102
         if self._frozen:
             return {}
-        return {
-            f"{name_of(place)}/{teacher}": moments.state_dict()
-            for place in self._counted
-            for teacher, moments in self.moments[place].items()
-        }
+        return packed({place: self.moments[place] for place in self._counted})
 
     def load_state_dict(self, state: Mapping[str, Any], places: Collection[Place]) -> None:  # noqa: D102
-        named = {name_of(place): place for place in places}
-        for key, of_teacher in state.items():
-            name, _, teacher = key.rpartition("/")
-            if name in named:
-                moments = Moments(len(of_teacher["mean"]), provenance=self._facts(named[name], teacher))
-                moments.load_state_dict(of_teacher)
-                self.moments[named[name]][teacher] = moments
-                self._counted.add(named[name])
+        for place, teacher, moments in unpacked(state, places):
+            moments.provenance = self._facts(place, teacher)
+            self.moments[place][teacher] = moments
+            self._counted.add(place)

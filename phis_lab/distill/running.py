@@ -13,8 +13,9 @@ from phis_lab.distill.estimation import (
     PlacedFeatures,
     Provenance,
     batch_moments,
-    name_of,
+    packed,
     refuse_non_finite,
+    unpacked,
 )
 from phis_lab.linalg import Moments
 
@@ -78,20 +79,11 @@ class RunningEstimation(Estimation):
             self.moments = kept
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102
-        return {
-            f"{name_of(place)}/{teacher}": moments.state_dict()
-            for place, by_teacher in self.moments.items()
-            for teacher, moments in by_teacher.items()
-        }
+        return packed(self.moments)
 
     def load_state_dict(self, state: Mapping[str, Any], places: Collection[Place]) -> None:  # noqa: D102
-        named = {name_of(place): place for place in places}
-        for key, of_teacher in state.items():
-            name, _, teacher = key.rpartition("/")
-            if name in named:
-                moments = Moments(len(of_teacher["mean"]))
-                moments.load_state_dict(of_teacher)
-                self.moments[named[name]][teacher] = moments
+        for place, teacher, moments in unpacked(state, places):
+            self.moments[place][teacher] = moments
 
 
 def _averaged(old: Moments, new: Moments, momentum: float) -> Moments:
