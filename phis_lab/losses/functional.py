@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, mse_loss, smooth_l1_loss
 
-from phis_lab.losses.reduction import aligned, per_image, required
+from phis_lab.losses.reduction import aligned, per_image, predicted_kinds
 from phis_lab.losses.vmf_sne import vmf_sne
 from phis_lab.shapes import Float
 
@@ -125,12 +125,6 @@ def unic(
         UNIC (arXiv 2408.05088), eq. 1 and 2. Its eq. 6 has the smooth L1 of the norm of x - y; its numbers come from
         the element-wise one.
     """
-    kinds = {"summary": (pred_summary, target_summary), "spatial": (pred_spatial, target_spatial)}
-    losses = [
-        hybrid(required(pred, kind), target, smooth_l1, cosine_weight=0.5)
-        for kind, (pred, target) in kinds.items()
-        if target is not None
-    ]
-    if not losses:
-        raise ValueError("the teacher has neither a summary nor spatial features; leave it out of the set")
+    pairs = predicted_kinds(pred_summary, pred_spatial, target_summary, target_spatial)
+    losses = [hybrid(pred, target, smooth_l1, cosine_weight=0.5) for pred, target in pairs]
     return torch.stack(losses).mean(dim=0)

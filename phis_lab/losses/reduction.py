@@ -37,3 +37,21 @@ def required(pred: Float[Tensor, "..."] | None, kind: str) -> Float[Tensor, "...
     if pred is None:
         raise ValueError(f"the teacher has {kind} features but the prediction is None; give the student a {kind} head")
     return pred
+
+
+def predicted_kinds(
+    pred_summary: Float[Tensor, "..."] | None,
+    pred_spatial: Float[Tensor, "..."] | None,
+    target_summary: Float[Tensor, "..."] | None,
+    target_spatial: Float[Tensor, "..."] | None,
+) -> list[tuple[Float[Tensor, "..."], Float[Tensor, "..."]]]:
+    """Returns (prediction, target) of each kind of feature that the teacher has, the summary first.
+
+    Raises:
+        ValueError: a prediction that the teacher calls for is missing, or it has neither kind.
+    """
+    kinds = {"summary": (pred_summary, target_summary), "spatial": (pred_spatial, target_spatial)}
+    pairs = [(required(pred, kind), target) for kind, (pred, target) in kinds.items() if target is not None]
+    if not pairs:
+        raise ValueError("the teacher has neither a summary nor spatial features; leave it out of the set")
+    return pairs

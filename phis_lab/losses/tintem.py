@@ -5,7 +5,7 @@ from torch import Tensor
 
 from phis_lab.losses.functional import cosine
 from phis_lab.losses.modules import Loss
-from phis_lab.losses.reduction import aligned, required
+from phis_lab.losses.reduction import aligned, predicted_kinds, required
 from phis_lab.shapes import Float
 
 
@@ -29,10 +29,8 @@ def flattened_cosine(
     Raises:
         ValueError: shapes differ, a prediction that the teacher calls for is missing, or it has neither kind.
     """
-    kinds = {"summary": (pred_summary, target_summary), "spatial": (pred_spatial, target_spatial)}
-    pairs = [aligned(required(pred, kind), target) for kind, (pred, target) in kinds.items() if target is not None]
-    if not pairs:
-        raise ValueError("the teacher has neither a summary nor spatial features; leave it out of the set")
+    kinds = predicted_kinds(pred_summary, pred_spatial, target_summary, target_spatial)
+    pairs = [aligned(*pair) for pair in kinds]
     pred, target = (torch.cat([tokens.flatten(1) for tokens in side], dim=1) for side in zip(*pairs, strict=True))
     return cosine(pred, target)
 
