@@ -12,7 +12,7 @@ from phis_lab.data.fixed_views import FixedViews
 from phis_lab.data.loading import Batch, BatchLoader, EvalLoader
 from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
-from phis_lab.data.source import ImageSource, TensorImages
+from phis_lab.data.source import ImageSource, NoImages, TensorImages
 from phis_lab.data.stages import ONE_STAGE, Partition, StagePlan
 from phis_lab.data.subset import Subset
 from phis_lab.data.transforms import Augmentation
@@ -29,6 +29,7 @@ __all__ = [
     "EvalLoader",
     "FixedViews",
     "ImageSource",
+    "NoImages",
     "Partition",
     "StagePlan",
     "StepSampler",

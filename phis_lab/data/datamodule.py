@@ -11,10 +11,12 @@ from phis_lab.data.loading import Batch, BatchLoader, CentralViews, EvalLoader, 
 from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
 from phis_lab.data.seeds import named_seed
-from phis_lab.data.source import UNLABELLED, ImageSource
+from phis_lab.data.source import UNLABELLED, ImageSource, NoImages
 from phis_lab.data.stages import ONE_STAGE, WHOLE, Partition, StagePlan, boundaries
 from phis_lab.data.subset import Subset
 from phis_lab.data.transforms import Augmentation
+
+WITHOUT_THEM = "add them, or choose evaluation=matching, which needs no labels and no test images"
 
 
 class DataModule(LightningDataModule):
@@ -123,14 +125,14 @@ class DataModule(LightningDataModule):
             partition: whose image size they have.
 
         Raises:
-            ValueError: `labelled`, and some of the images have no label.
+            ValueError: there are no test images; or `labelled`, and some of the images have no label.
         """
         images = self._images(split, count)
         missing = int((images.labels == UNLABELLED).sum())
         if labelled and missing:
             raise ValueError(
                 f"{images.name}: this evaluation needs labels, {missing} of {len(images)} images have none; "
-                "give them classes or choose evaluations that need none"
+                f"{WITHOUT_THEM}"
             )
         keys = [(index, 0) for index in range(len(images))]
         size = self.source.batch_size
@@ -144,4 +146,6 @@ class DataModule(LightningDataModule):
 
     def _images(self, split: Literal["train", "test"], count: int | None) -> ImageSource:
         images = self.source.train if split == "train" else self.source.test
+        if isinstance(images, NoImages):
+            raise ValueError(f"{images.name}: this evaluation needs test images, and {images.reason}; {WITHOUT_THEM}")
         return Subset(images, count) if count is not None and count < len(images) else images

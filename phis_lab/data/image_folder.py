@@ -10,12 +10,17 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from phis_lab.data.decoding import decode_image, fingerprint_files
 from phis_lab.data.options import DataSource
-from phis_lab.data.source import UNLABELLED, ImageSource
+from phis_lab.data.source import UNLABELLED, ImageSource, NoImages
+
+_TEST_FOLDERS = ("test", "val", "validation", "valid")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(DataSource):
-    """Image files at `<root>/train/<class>/...` and `<root>/test/<class>/...` (or `val` for `test`).
+    """Image files at `<root>/train/<class>/...` and `<root>/test/<class>/...`.
+
+    `val`, `validation` or `valid` serve where there is no `test`; without any of them there are no test images.
+
 
     A class is a folder name and counts from 0 in alphabetical order over train and test together. An image
     that lies directly in `train` has no class: it can be trained on but not evaluated on.
@@ -30,10 +35,11 @@ class ImageFolder(DataSource):
         """Returns the train and the test images.
 
         Raises:
-            ValueError: a folder is missing or holds no image.
+            ValueError: `train` is missing, or a folder holds no image.
         """
         root = Path(self.root).expanduser()
-        folders = (root / "train", root / ("test" if (root / "test").is_dir() else "val"))
+        tests = [root / name for name in _TEST_FOLDERS if (root / name).is_dir()]
+        folders = [root / "train", *tests[:1]]
         files = [_image_files(folder) for folder in folders]
         names = {
             name
@@ -41,8 +47,12 @@ class ImageFolder(DataSource):
             for file in found
             if (name := _class_name(folder, file))
         }
-        train, test = (FolderImages(folder, found, sorted(names)) for folder, found in zip(folders, files, strict=True))
-        return train, test
+        classes = sorted(names)
+        parts = [FolderImages(folder, found, classes) for folder, found in zip(folders, files, strict=True)]
+        if len(parts) == 1:
+            reason = f"{root} holds none of the folders {', '.join(_TEST_FOLDERS)}"
+            return parts[0], NoImages(f"{root.name}/test", reason, classes)
+        return parts[0], parts[1]
 
 
 class FolderImages(ImageSource):

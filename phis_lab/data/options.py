@@ -45,7 +45,11 @@ class DataSource(ABC):
 
     @abstractmethod
     def read(self) -> tuple[ImageSource, ImageSource]:
-        """Returns all train and all test images, fetching them where that is possible."""
+        """Returns all train and all test images, fetching them where that is possible.
+
+        A data set without test images gives `NoImages` in their place: they are refused where an evaluation asks for
+        them, and not before.
+        """
 
     @cached_property
     def _whole(self) -> tuple[ImageSource, ImageSource]:
@@ -58,8 +62,9 @@ class DataSource(ABC):
 
     @cached_property
     def test(self) -> ImageSource:
-        """The held-out images."""
-        return _subset(self._whole[1], self.test_images)
+        """The held-out images; of length 0 where the data set has none."""
+        test = self._whole[1]
+        return _subset(test, self.test_images) if len(test) else test
 
 
 def _subset(source: ImageSource, count: int | None) -> ImageSource:

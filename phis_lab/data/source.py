@@ -4,6 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
 from phis_lab.shapes import Int64
@@ -43,7 +44,7 @@ class ImageSource(ABC):
         self.fingerprint = fingerprint
         self.labels = labels
         self.classes = tuple(classes)
-        largest = int(labels.max())
+        largest = int(labels.max()) if len(labels) else UNLABELLED
         if largest >= len(self.classes):
             raise ValueError(
                 f"{name}: labels count from 0 and each has a class name, got label {largest} with "
@@ -64,6 +65,23 @@ class ImageSource(ABC):
     def image_name(self, index: int) -> str:
         """Returns the name under which a corrupt image is reported."""
         return f"{self.name}[{index}]"
+
+
+class NoImages(ImageSource):
+    """Stands for the test images of a data set that has none; its length is 0.
+
+    Args:
+        name: what logs and records call it.
+        reason: one sentence without its full stop, which says where test images were looked for.
+        classes: names of the classes of the training images.
+    """
+
+    def __init__(self, name: str, reason: str, classes: Iterable[str] = ()) -> None:
+        super().__init__(name, digest("no images"), torch.empty(0, dtype=torch.int64), classes)
+        self.reason = reason
+
+    def image(self, index: int) -> Tensor:  # noqa: D102
+        raise IndexError(index)
 
 
 class TensorImages(ImageSource):

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from phis_lab.data.decoding import decode_image, fingerprint_files
 from phis_lab.data.options import DataSource
-from phis_lab.data.source import ImageSource
+from phis_lab.data.source import ImageSource, NoImages
 from phis_lab.data.tar_index import TarIndex, index_shard
+
+_TEST_SHARDS = ("test-*.tar", "val-*.tar", "validation-*.tar", "valid-*.tar")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +27,13 @@ class WebDataset(DataSource):
     Attributes:
         root: folder of the shards.
         train_shards: shards to train on, as in `train-{000..009}.tar` or `train-*.tar`.
-        test_shards: shards to test on.
+        test_shards: shards to test on; None takes `test-*.tar`, else `val-*.tar`, `validation-*.tar` or `valid-*.tar`,
+            else there are no test images.
     """
 
     root: str
     train_shards: str = "train-*.tar"
-    test_shards: str = "test-*.tar"
+    test_shards: str | None = None
 
     def read(self) -> tuple[ImageSource, ImageSource]:
         """Returns the train and the test images.
@@ -39,13 +42,19 @@ class WebDataset(DataSource):
             ValueError: no shard matches, or one is missing or damaged; the message names it.
         """
         root = Path(self.root).expanduser()
-        shards = [matching_shards(root, pattern) for pattern in (self.train_shards, self.test_shards)]
+        shards = [matching_shards(root, self.train_shards), self._test_shards(root)]
         indexes = [[index_shard(shard) for shard in part] for part in shards]
         classes = _classes(root) or _numbers(indexes[0] + indexes[1])
-        return (
-            TarImages(f"{root.name}/train", shards[0], indexes[0], classes),
-            TarImages(f"{root.name}/test", shards[1], indexes[1], classes),
-        )
+        train = TarImages(f"{root.name}/train", shards[0], indexes[0], classes)
+        name = f"{root.name}/test"
+        if not shards[1]:
+            return train, NoImages(name, f"no shard in {root} matches {', '.join(_TEST_SHARDS)}", classes)
+        return train, TarImages(name, shards[1], indexes[1], classes)
+
+    def _test_shards(self, root: Path) -> list[Path]:
+        if self.test_shards is not None:
+            return matching_shards(root, self.test_shards)
+        return next((found for pattern in _TEST_SHARDS if (found := sorted(root.glob(pattern)))), [])
 
 
 class TarImages(ImageSource):

@@ -81,6 +81,7 @@ class Evaluation:
         for name, probe in self.probes.items():
             if self.train_images < probe.minimum_images:
                 raise ValueError(f"{name} needs {probe.minimum_images} images; train_images is {self.train_images}")
+        loader("test", self.matching_images, False)
         if self.probes or self.tasks:
             loader("train", self.train_images, True)
             loader("test", self.test_images, True)

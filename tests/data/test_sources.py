@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from phis_lab.data import CorruptImageError, TensorImages
+from phis_lab.data import Augmentation, CorruptImageError, DataModule, TensorImages
 from phis_lab.data.digits import Digits
 from phis_lab.data.image_folder import ImageFolder
 
@@ -59,6 +59,23 @@ def test_validation_images_serve_where_there_are_no_test_images(folder):
     (folder / "test").rename(folder / "val")
     source = ImageFolder(root=str(folder)).test
     assert (len(source), source.name) == (4, "photos/val")
+
+
+@pytest.mark.parametrize("name", ["validation", "valid"])
+def test_other_usual_names_of_the_test_folder_are_known(folder, name):
+    (folder / "test").rename(folder / name)
+    assert ImageFolder(root=str(folder)).test.name == f"photos/{name}"
+
+
+def test_a_folder_without_test_images_is_read_and_they_are_refused_where_they_are_asked_for(folder):
+    shutil.rmtree(folder / "test")
+    source = ImageFolder(root=str(folder), test_images=4)
+    assert [len(source.train), len(source.test), source.test.classes] == [8, 0, ("cat", "dog")]
+    data = DataModule(source, Augmentation(8), steps=1)
+    with pytest.raises(ValueError, match=r"needs test images, and .*photos holds none of the folders test, val, "):
+        data.eval_loader("test", labelled=False)
+    with pytest.raises(ValueError, match="choose evaluation=matching"):
+        data.central_test_views(4)
 
 
 def test_images_outside_class_folders_have_no_label_and_classes_agree_over_both_splits(folder, png):

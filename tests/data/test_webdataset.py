@@ -132,6 +132,14 @@ def test_missing_shards_are_named(shards):
         WebDataset(root=str(shards), test_shards="valid-*.tar").read()
 
 
+def test_shards_without_test_images_are_read_and_val_serves_where_there_is_no_test(shards):
+    (shards / "test-00.tar").rename(shards / "val-00.tar")
+    assert len(WebDataset(root=str(shards)).test) == 3
+    (shards / "val-00.tar").unlink()
+    source = WebDataset(root=str(shards))
+    assert [len(source.train), len(source.test)] == [9, 0]
+
+
 def test_a_corrupt_jpeg_in_a_sound_shard_is_named(tmp_path, write_tar, pixels):
     file = io.BytesIO()
     Image.fromarray(pixels(0).permute(1, 2, 0).contiguous().numpy()).save(file, "jpeg")
