@@ -1,6 +1,8 @@
 """Corrupt images are left out, named and counted; too many of them end the run."""
 
 import logging
+from collections.abc import Sequence
+from itertools import zip_longest
 
 _TOLERATED = 0.01
 _ENOUGH_SEEN = 1000
@@ -23,21 +25,28 @@ class CorruptCounter:
         self.num_images = num_images
         self.seen = 0
         self.names: set[str] = set()
+        self._told: dict[str, str] = {}
 
-    def update(self, corrupt: list[str], seen: int) -> None:
+    def update(self, corrupt: list[str], seen: int, reasons: Sequence[str] = ()) -> None:
         """Counts `seen` more images, of which those named in `corrupt` did not decode.
+
+        Args:
+            corrupt: names.
+            seen: how many images were read, the corrupt ones among them.
+            reasons: what is wrong with each, for the log.
 
         Raises:
             ValueError: more than 1 % are corrupt.
         """
         self.seen += seen
-        for name in corrupt:
+        for name, reason in zip_longest(corrupt, reasons, fillvalue=""):
             if name not in self.names:
-                _log.warning("left out a corrupt image: %s", name)
                 self.names.add(name)
+                self._told[name] = f"{name} ({reason})" if reason else name
+                _log.warning("left out a corrupt image: %s", self._told[name])
         judged = min(self.num_images, max(self.seen, _ENOUGH_SEEN))
         if len(self.names) > _TOLERATED * judged:
-            some = ", ".join(sorted(self.names)[:5])
+            some = ", ".join(self._told[name] for name in sorted(self.names)[:5])
             raise ValueError(
                 f"{self.source}: {len(self.names)} corrupt images among {self.seen} seen are "
                 f"more than {_TOLERATED:.0%}; repair or remove them. Among them: {some}"

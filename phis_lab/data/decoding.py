@@ -1,61 +1,145 @@
-"""Encoded image files: decoding, and a fingerprint that is cheap for large collections."""
+"""Encoded image files to uint8 RGB, by one rule for every kind of pixel; `docs/data.md` states it."""
 
 import io
-import struct
-import zlib
-from collections.abc import Mapping
-from pathlib import Path
+import warnings
+from functools import lru_cache
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.Image import Transpose
 from torch import Tensor
 
-from phis_lab.data.source import digest
-
-_HASHED_BYTES = 256 * 1024**2
-_UNDECODABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
+# fmt: off
+ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpx", ".avif", ".heic", ".heif", ".hif", ".jxl",
+    ".tga", ".qoi",
 )
+# fmt: on
+"""Endings of the names of image files, in lower case; Pillow may lack the decoder of some."""
+
+_WHITE = (255, 255, 255, 255)
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _MIN_IS_WHITE = 258, 262, 0
 
 
 class CorruptImageError(ValueError):
-    """An image does not decode; it is left out of its batch and reported by name."""
+    """An image does not decode; it is left out of its batch and reported by name.
+
+    Args:
+        name: of the image.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name, self.reason = name, reason
+
+    def __str__(self) -> str:
+        return f"{self.name} does not decode: {self.reason}"
+
+
+@lru_cache
+def readable_endings() -> frozenset[str]:
+    """Those of `ENDINGS` for which the installed Pillow has a decoder."""
+    Image.init()
+    return frozenset(ENDINGS).intersection(Image.registered_extensions())
 
 
 def decode_image(data: bytes, name: str) -> Tensor:
-    """Decodes a JPEG, PNG, WebP or other file that Pillow knows into uint8 [3, h, w].
+    """Decodes the first picture of a JPEG, PNG, TIFF, WebP or other file that Pillow knows into uint8 [3, h, w].
 
     Args:
         data: the file's bytes.
         name: what the error calls it.
 
     Raises:
-        CorruptImageError: Pillow cannot read the image to its end.
+        CorruptImageError: Pillow cannot read the image to its end, or its values have no defined white.
     """
+    if not data:
+        raise CorruptImageError(name, "the file is empty")
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            pixels = np.array(image.convert("RGB"))
-    except _UNDECODABLE as error:
-        raise CorruptImageError(f"{name} does not decode: {error}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are about metadata, and large images below Pillow's limit
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
+                pixels = np.array(_upright(_to_rgb(image), _orientation(image)))
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
+        raise CorruptImageError(name, _described(error)) from error
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def fingerprint_files(files: Mapping[str, Path]) -> str:
-    """Returns the sha256 of the files' names and sizes, and of their contents as well up to 256 MiB in all.
+def _described(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is no image that the installed Pillow reads"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it is too large ({error})"
+    return str(error) or type(error).__name__
 
-    Args:
-        files: path by the name that stands for it, so that moving a data set keeps its fingerprint.
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Eight bits per channel, transparent pixels on white, colour profiles ignored."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_grey(image)).convert("RGB")
+    if image.mode == "LAB":
+        return ImageCms.applyTransform(image, _lab_to_rgb()) or image
+    if image.has_transparency_data:
+        picture = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, _WHITE), picture).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey(image: Image.Image) -> np.ndarray:
+    """Grey levels from more than eight bits: the highest eight of integers, 255 times a float.
+
+    Raises:
+        ValueError: integers of 32 bits or with a sign, or floats outside [0, 1].
     """
-    sizes = {name: file.stat().st_size for name, file in files.items()}
-    parts = [f"{name} {size}" for name, size in sizes.items()]
-    if sum(sizes.values()) > _HASHED_BYTES:
-        return digest(*parts)
-    return digest(*parts, *(digest(file.read_bytes()) for file in files.values()))
+    values = np.asarray(image)
+    if image.mode == "F":
+        scaled = np.rint(values * 255)
+        if not (scaled.min() >= 0 and scaled.max() <= 255):
+            raise ValueError(
+                f"its floating-point values go from {values.min():g} to {values.max():g}, and 0 is black and 1 is "
+                "white; rescale them"
+            )
+        return np.asarray(scaled, np.uint8)
+    if image.mode == "I" and image.format not in ("PNG", "PPM"):
+        raise ValueError("its integers have 32 bits or a sign, so that no value is white; save it with 8 or 16 bits")
+    tags = getattr(image, "tag_v2", {})
+    levels: np.ndarray = (values >> (tags.get(_BITS_PER_SAMPLE, (16,))[0] - 8)).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE:
+        levels = 255 - levels
+    if "transparency" in image.info:
+        levels[values == image.info["transparency"]] = 255
+    return levels
+
+
+@lru_cache
+def _lab_to_rgb() -> ImageCms.ImageCmsTransform:
+    lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.buildTransform(lab, rgb, "LAB", "RGB")
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """How a camera was held, by EXIF; a damaged entry says nothing."""
+    try:
+        found: int | None = image.getexif().get(_ORIENTATION)
+    except Exception:  # it is the pixels that make an image corrupt
+        return None
+    return found
+
+
+def _upright(image: Image.Image, orientation: int | None) -> Image.Image:
+    turn = None if orientation is None else _UPRIGHT.get(orientation)
+    return image if turn is None else image.transpose(turn)

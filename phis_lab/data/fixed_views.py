@@ -60,7 +60,8 @@ class FixedViews:
             generator=torch.Generator(),  # or the loader would draw from the global stream
         )
         for samples in loader:
-            corrupt.update([sample.name for sample in samples if sample.image is None], seen=len(samples))
+            broken = [sample for sample in samples if sample.image is None]
+            corrupt.update([one.name for one in broken], len(samples), [one.reason for one in broken])
             yield self._stack(samples)
 
     def _stack(self, samples: Sequence[Sample]) -> Rendered:

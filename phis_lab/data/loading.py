@@ -1,7 +1,7 @@
 """From a source of images to checked batches of tensors."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,19 +17,21 @@ from phis_lab.shapes import Float, Int64
 
 
 class Batch(NamedTuple):
-    """What a step sees: images in [0, 1], their (index, view) keys, and the names of corrupt ones."""
+    """What a step sees: images in [0, 1], their (index, view) keys, the names of corrupt ones, and what is wrong."""
 
     images: Float[Tensor, "batch 3 height width"]
     keys: Int64[Tensor, "batch 2"]
     corrupt: list[str]
+    reasons: Sequence[str] = ()
 
 
 class Sample(NamedTuple):
-    """One rendered image, or None where it did not decode."""
+    """One rendered image, or None and the reason where it did not decode."""
 
     image: Tensor | None
     key: Key
     name: str
+    reason: str = ""
 
 
 class Views(Dataset[Sample], ABC):
@@ -47,8 +49,8 @@ class Views(Dataset[Sample], ABC):
         name = self.source.image_name(key[0])
         try:
             image = self.source.image(key[0])
-        except CorruptImageError:
-            return Sample(None, key, name)
+        except CorruptImageError as error:
+            return Sample(None, key, name, error.reason)
         return Sample(self.render(image, key), key, name)
 
 
@@ -77,11 +79,13 @@ def collate(samples: list[Sample]) -> Batch:
         ValueError: none did.
     """
     images = [sample.image for sample in samples if sample.image is not None]
-    corrupt = [sample.name for sample in samples if sample.image is None]
+    corrupt = [sample for sample in samples if sample.image is None]
     if not images:
-        raise ValueError(f"no image of this batch decodes: {', '.join(corrupt[:5])} ({len(corrupt)} in all)")
+        some = ", ".join(f"{sample.name} ({sample.reason})" for sample in corrupt[:5])
+        raise ValueError(f"no image of this batch decodes: {some} ({len(corrupt)} in all)")
     keys = [sample.key for sample in samples if sample.image is not None]
-    return Batch(torch.stack(images), torch.tensor(keys), corrupt)
+    names, reasons = [sample.name for sample in corrupt], [sample.reason for sample in corrupt]
+    return Batch(torch.stack(images), torch.tensor(keys), names, reasons)
 
 
 class BatchLoader:
@@ -97,6 +101,7 @@ class BatchLoader:
     """
 
     def __init__(self, views: Views, sampler: Iterable[list[Key]], workers: int) -> None:
+        self.source = views.source
         self.corrupt = CorruptCounter(views.source.name, len(views.source))
         self._loader: DataLoader[Sample] = DataLoader(
             views,
@@ -111,7 +116,7 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         batch: Batch
         for batch in self._loader:
-            self.corrupt.update(batch.corrupt, seen=len(batch.keys) + len(batch.corrupt))
+            self.corrupt.update(batch.corrupt, len(batch.keys) + len(batch.corrupt), batch.reasons)
             yield batch
 
 
@@ -130,3 +135,20 @@ class EvalLoader:
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch 3 height width"], Int64[Tensor, "batch"]]]:
         for batch in self.batches:
             yield batch.images, self.labels[batch.keys[:, 0]]
+
+
+def refuse_absent_classes(train: EvalLoader, test: EvalLoader) -> None:
+    """Refuse test images of classes that the training images lack, for no classifier could ever answer them.
+
+    Raises:
+        ValueError: naming the classes and both sources.
+    """
+    source, known = test.batches.source, train.batches.source
+    absent = sorted(set(test.labels.tolist()) - set(train.labels.tolist()))
+    if absent:
+        names = ", ".join(source.classes[label] for label in absent[:5])
+        raise ValueError(
+            f"{source.name} has images of {len(absent)} classes that the {len(known)} training images of {known.name} "
+            f"lack: {names}; add training images of them, raise data.train_images and evaluation.train_images if these "
+            "choose fewer than there are, or leave the classes out of the test images"
+        )

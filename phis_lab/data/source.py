@@ -16,7 +16,7 @@ def digest(*parts: str | bytes) -> str:
     """Returns the sha256 of `parts`, each behind its length, so that moving a boundary changes the result."""
     sha = hashlib.sha256()
     for part in parts:
-        data = part.encode() if isinstance(part, str) else part
+        data = part.encode(errors="surrogateescape") if isinstance(part, str) else part
         sha.update(f"{len(data)}:".encode())
         sha.update(data)
     return sha.hexdigest()

@@ -2,114 +2,168 @@
 
 import json
 import logging
-import tarfile
-import tempfile
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from phis_lab.cache import cache_folder
-from phis_lab.data.source import UNLABELLED, digest
+from phis_lab.data.fingerprint import sample_digest
+from phis_lab.data.left_out import LeftOut
+from phis_lab.data.listing import ending_of, refused_kind
+from phis_lab.data.remembered import file_state, remembered
+from phis_lab.data.source import UNLABELLED
+from phis_lab.data.tar_members import Member, read_samples, split_key
 
-_BLOCK = 512
-_IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp")
+_MOST_CLASSES = 1_000_000
+_LABELS = ("cls", "json")
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class TarIndex:
-    """The images of one shard: file names, byte offsets, sizes in bytes, labels (-1 where there is none)."""
+    """The images of one shard: file names, byte offsets, sizes in bytes, labels (-1 where there is none).
+
+    `left_out` counts, by reason and by name or ending, what else the shard holds.
+    """
 
     names: list[str] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
+    left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def part(self, positions: list[int], left_out: dict[str, dict[str, int]]) -> "TarIndex":
+        """The index of some of the images."""
+        return TarIndex(
+            [self.names[at] for at in positions],
+            [self.offsets[at] for at in positions],
+            [self.sizes[at] for at in positions],
+            [self.labels[at] for at in positions],
+            left_out,
+        )
 
 
-def index_shard(shard: Path) -> TarIndex:
-    """Returns the shard's index, from the cache if the shard has kept its size and time of modification.
+def index_shard(shard: Path, image: str | None = None) -> TarIndex:
+    """Returns the shard's index of one image per sample, from the cache if the shard has not been written since.
 
     Args:
         shard: an uncompressed tar in webdataset's layout. The files of a sample share the path up to the
             first dot of the file name; `cls` holds the label as text, or `json` holds it under `label` or
             `cls`.
+        image: ending of the image, such as `input.jpg`; None takes the only image of a sample, or the only one whose
+            ending has no dot.
 
     Raises:
-        ValueError: the shard is missing, truncated or compressed, repeats a file, has no image or a malformed
-            label.
+        ValueError: the shard is missing, truncated or compressed, repeats a file, has no image, several images in a
+            sample or a malformed label.
     """
     if not shard.is_file():
-        raise ValueError(f"there is no shard {shard}; check data.root, data.train_shards and data.test_shards")
-    status = shard.stat()
-    key = digest("1", str(shard.resolve()), str(status.st_size), str(status.st_mtime_ns))
-    kept = cache_folder("webdataset") / f"{key}.json"
-    if kept.is_file():
-        return TarIndex(**json.loads(kept.read_text()))
-    _log.info("indexing %s", shard)
-    index = _scan(shard)
-    with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False) as file:
-        json.dump(asdict(index), file)
-    Path(file.name).replace(kept)
-    return index
+        what = f"{shard} is a folder and no shard" if shard.is_dir() else f"there is no shard {shard}"
+        raise ValueError(f"{what}; check data.root, data.train_shards and data.test_shards")
+    key = ["2", str(shard.resolve()), file_state(shard), sample_digest(shard)]
+    index = TarIndex(**remembered("webdataset", key, lambda: asdict(_scan(shard))))
+    return _one_per_sample(shard, index, image)
 
 
 def _scan(shard: Path) -> TarIndex:
-    index = TarIndex()
+    """Finds every image with its label."""
+    _log.info("indexing %s", shard)
+    left_out, index = LeftOut(), TarIndex()
+    samples = read_samples(shard, left_out)
     with shard.open("rb") as file:
-        for key, members in _samples(shard).items():
-            for ending in _IMAGE_ENDINGS:
-                if ending in members:
-                    image = members[ending]
-                    index.names.append(image.name)
-                    index.offsets.append(image.offset_data)
-                    index.sizes.append(image.size)
-                    index.labels.append(_label(file, members, f"{shard}, sample {key}"))
-                    break
+        for key, members in samples.items():
+            reasons = {ending: refused_kind(member.name) for ending, member in members.items()}
+            images = [ending for ending, reason in reasons.items() if reason is None]
+            for ending in images:
+                _add(index, members[ending], _label(file, members, ending, f"{shard}, sample {key}"))
+            for ending, reason in reasons.items():
+                if reason and images and ending.rpartition(".")[2] not in _LABELS:
+                    left_out.add(reason, ending_of(members[ending].name))
+            if not images:
+                left_out.add("sample{s} without an image", "+".join(f".{ending}" for ending in sorted(members)))
+    index.left_out = {reason: dict(details) for reason, details in left_out.counts.items()}
     if not index.names:
-        raise ValueError(f"{shard} holds no image; a sample needs one file of {', '.join(_IMAGE_ENDINGS)}")
+        held = f"; it holds {left_out}" if left_out.counts else ""
+        raise ValueError(f"{shard} holds no image; a sample needs a file like <key>.jpg{held}")
     return index
 
 
-def _samples(shard: Path) -> dict[str, dict[str, tarfile.TarInfo]]:
-    """Groups the shard's files by sample: key, then ending."""
-    samples: dict[str, dict[str, tarfile.TarInfo]] = {}
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            for member in filter(tarfile.TarInfo.isreg, tar):
-                folder, _, name = member.name.rpartition("/")
-                stem, _, ending = name.partition(".")
-                sample = samples.setdefault(f"{folder}/{stem}" if folder else stem, {})
-                if ending.lower() in sample:
-                    raise ValueError(f"{shard} holds {member.name} twice; keys must be unique within a shard")
-                sample[ending.lower()] = member
-            end = tar.offset
-    except tarfile.TarError as error:
-        raise ValueError(f"{shard} is truncated or no uncompressed tar ({error}); copy or unpack it again") from error
-    _check_end(shard, end)
-    return samples
+def _add(index: TarIndex, member: Member, label: int) -> None:
+    index.names.append(member.name)
+    index.offsets.append(member.offset)
+    index.sizes.append(member.size)
+    index.labels.append(label)
 
 
-def _check_end(shard: Path, end: int) -> None:
-    """Refuses a shard that stops after a whole file, which the tar format allows to read in silence."""
-    with shard.open("rb") as file:
-        file.seek(end)
-        if file.read(_BLOCK) != bytes(_BLOCK):
-            raise ValueError(f"{shard} is truncated or damaged: no end-of-archive block at byte {end}; copy it again")
-
-
-def _label(file: BinaryIO, members: dict[str, tarfile.TarInfo], sample: str) -> int:
-    text = {ending: _text(file, members[ending]) for ending in ("cls", "json") if ending in members}
-    try:
-        if "cls" in text:
-            return int(text["cls"])
-        fields = json.loads(text.get("json", "{}"))
-        return int(fields.get("label", fields.get("cls", UNLABELLED)))
-    except (TypeError, ValueError, AttributeError) as error:
+def _one_per_sample(shard: Path, index: TarIndex, image: str | None) -> TarIndex:
+    samples: dict[str, dict[str, int]] = {}
+    for position, name in enumerate(index.names):
+        key, ending = split_key(name)
+        samples.setdefault(key, {})[ending] = position
+    left_out = LeftOut()
+    for reason, details in index.left_out.items():
+        left_out.counts[reason] = Counter(details)
+    chosen: list[int] = []
+    for key, endings in samples.items():
+        taken = _chosen(endings, image, f"{shard}, sample {key}")
+        if taken is None:
+            left_out.add(f"sample{{s}} without .{image}", "+".join(f".{other}" for other in sorted(endings)))
+            continue
+        chosen.append(endings[taken])
+        for other in endings.keys() - {taken}:
+            left_out.add("further image{s}", f".{other}")
+    if not chosen:
         raise ValueError(
-            f"{sample}: a label is an integer in .cls, or in .json under label or cls; got {text}"
-        ) from error
+            f"{shard} holds no image <key>.{image}; set data.image to the ending of its images: {left_out}"
+        )
+    return index.part(chosen, {reason: dict(details) for reason, details in left_out.counts.items()})
 
 
-def _text(file: BinaryIO, member: tarfile.TarInfo) -> str:
-    file.seek(member.offset_data)
-    return file.read(member.size).decode()
+def _chosen(endings: Collection[str], image: str | None, sample: str) -> str | None:
+    """The ending of the image of a sample, None where it has none of the kind that is asked for."""
+    if image is not None:
+        return image.lower().lstrip(".") if image.lower().lstrip(".") in endings else None
+    candidates = endings if len(endings) == 1 else [ending for ending in endings if "." not in ending]
+    if len(candidates) != 1:
+        some = sorted(endings)
+        raise ValueError(
+            f"{sample} has {len(endings)} images ({', '.join(some[:5])}), for a key ends at the first dot of a file's "
+            f"name; choose the one to read, as in data.image={some[0]}, or give images of their own keys without dots"
+        )
+    return next(iter(candidates))
+
+
+def _label(file: BinaryIO, members: Mapping[str, Member], image: str, sample: str) -> int:
+    """The label in `cls` or `json`, or in that with the same beginning as the image's ending: v2.cls of v2.jpg."""
+    beginning = image.rpartition(".")[0]
+    for kind in _LABELS:
+        for ending in ([f"{beginning}.{kind}"] if beginning else []) + [kind]:
+            if ending in members:
+                text = _read(file, members[ending])
+                try:
+                    return _number(text if kind == "cls" else _field(json.loads(text)))
+                except (TypeError, ValueError) as error:
+                    raise ValueError(
+                        f"{sample}: a label is an integer that counts from 0, in .cls, or in .json under label or cls; "
+                        f"got {text[:200]!r} in .{ending}"
+                    ) from error
+    return UNLABELLED
+
+
+def _read(file: BinaryIO, member: Member) -> bytes:
+    file.seek(member.offset)
+    return file.read(member.size)
+
+
+def _field(found: Any) -> Any:
+    """What a JSON file says about the class; nothing, or null, is no label."""
+    value = found.get("label", found.get("cls")) if isinstance(found, dict) else found
+    return UNLABELLED if value is None else value
+
+
+def _number(value: Any) -> int:
+    number = int(value)
+    if (isinstance(value, bool | float) and number != value) or not UNLABELLED <= number < _MOST_CLASSES:
+        raise ValueError(value)
+    return number

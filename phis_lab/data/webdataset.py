@@ -1,39 +1,46 @@
 """Webdataset's tar shards on local disk, read at random through an index."""
 
-import re
-from collections.abc import Iterable
+import logging
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from phis_lab.data.decoding import decode_image, fingerprint_files
+from phis_lab.data.decoding import CorruptImageError, decode_image
+from phis_lab.data.fingerprint import fingerprint_files
+from phis_lab.data.left_out import LeftOut
 from phis_lab.data.options import DataSource
+from phis_lab.data.shard_names import matching_shards
 from phis_lab.data.source import ImageSource, NoImages
 from phis_lab.data.tar_index import TarIndex, index_shard
 
 _TEST_SHARDS = ("test-*.tar", "val-*.tar", "validation-*.tar", "valid-*.tar")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebDataset(DataSource):
-    """Images in local tar shards: `<key>.jpg` (jpeg, png, webp), its label in `<key>.cls` or `<key>.json`.
+    """Images in local tar shards: `<key>.jpg` or another kind of image, its label in `<key>.cls` or `<key>.json`.
 
-    The shards are indexed once and then read by offset, so the order of samples is the seed's, not the
-    shards'. Class names come from `<root>/classes.txt`, one per line, if there is one, and else are the
-    labels' numbers.
+    A key ends at the first dot of a file's name. The shards are indexed once and then read by offset, so the order of
+    samples is the seed's, not the shards'. Class names come from `<root>/classes.txt`, one per line, if there is one,
+    and else are the labels' numbers. `docs/data.md` has the rules.
 
     Attributes:
         root: folder of the shards.
-        train_shards: shards to train on, as in `train-{000..009}.tar` or `train-*.tar`.
+        train_shards: shards to train on, as in `train-{000..009}.tar` or `train-*.tar`, or a list of such patterns.
         test_shards: shards to test on; None takes `test-*.tar`, else `val-*.tar`, `validation-*.tar` or `valid-*.tar`,
             else there are no test images.
+        image: ending of the image where a sample has several, such as `input.jpg`.
     """
 
     root: str
-    train_shards: str = "train-*.tar"
-    test_shards: str | None = None
+    train_shards: str | Sequence[str] = "train-*.tar"
+    test_shards: str | Sequence[str] | None = None
+    image: str | None = None
 
     def read(self) -> tuple[ImageSource, ImageSource]:
         """Returns the train and the test images.
@@ -42,14 +49,22 @@ class WebDataset(DataSource):
             ValueError: no shard matches, or one is missing or damaged; the message names it.
         """
         root = Path(self.root).expanduser()
-        shards = [matching_shards(root, self.train_shards), self._test_shards(root)]
-        indexes = [[index_shard(shard) for shard in part] for part in shards]
-        classes = _classes(root) or _numbers(indexes[0] + indexes[1])
-        train = TarImages(f"{root.name}/train", shards[0], indexes[0], classes)
-        name = f"{root.name}/test"
-        if not shards[1]:
-            return train, NoImages(name, f"no shard in {root} matches {', '.join(_TEST_SHARDS)}", classes)
-        return train, TarImages(name, shards[1], indexes[1], classes)
+        if not root.is_dir():
+            raise ValueError(f"data.root={self.root} is no folder; give the one that holds the shards")
+        shards = {"train": matching_shards(root, self.train_shards), "test": self._test_shards(root)}
+        if both := [shard.name for shard in shards["test"] if shard in shards["train"]]:
+            _log.warning("shards of %s both train and test: %s (%d)", root, ", ".join(both[:3]), len(both))
+        indexes = {part: [index_shard(shard, self.image) for shard in of] for part, of in shards.items()}
+        for part, of in indexes.items():
+            _tell(f"{root.name}/{part}", of)
+        classes = _classes(root) or _numbers([*indexes["train"], *indexes["test"]])
+        sources: list[ImageSource] = [
+            TarImages(f"{root.name}/{part}", root, shards[part], of, classes) for part, of in indexes.items() if of
+        ]
+        if len(sources) == 1:
+            reason = f"no shard in {root} matches {', '.join(_TEST_SHARDS)}"
+            sources.append(NoImages(f"{root.name}/test", reason, classes))
+        return sources[0], sources[1]
 
     def _test_shards(self, root: Path) -> list[Path]:
         if self.test_shards is not None:
@@ -62,16 +77,21 @@ class TarImages(ImageSource):
 
     Args:
         name: of the source.
+        root: folder that the names of the shards are relative to.
         shards: uncompressed tar files.
         indexes: one of each shard.
         classes: names of the classes.
     """
 
-    def __init__(self, name: str, shards: list[Path], indexes: list[TarIndex], classes: Iterable[str]) -> None:
+    def __init__(
+        self, name: str, root: Path, shards: list[Path], indexes: list[TarIndex], classes: Iterable[str]
+    ) -> None:
         labels = torch.tensor([label for index in indexes for label in index.labels])
-        super().__init__(name, fingerprint_files({shard.name: shard for shard in shards}), labels, classes)
-        self.shards = shards
+        self.shards, self._states = shards, [_state(shard.stat()) for shard in shards]
         self.names = [file for index in indexes for file in index.names]
+        files = {os.path.relpath(shard, root): shard for shard in shards} | _class_file(root)
+        fingerprint = fingerprint_files(files, [*self.names, str(labels.tolist())])
+        super().__init__(name, fingerprint, labels, classes)
         self.places = torch.tensor(
             [
                 (number, offset, size)
@@ -80,54 +100,51 @@ class TarImages(ImageSource):
             ]
         )
 
-    def image(self, index: int) -> Tensor:  # noqa: D102
-        shard, offset, size = self.places[index].tolist()
-        with self.shards[shard].open("rb") as file:
-            file.seek(offset)
-            return decode_image(file.read(size), self.image_name(index))
+    def image(self, index: int) -> Tensor:
+        """Decodes an image.
+
+        Raises:
+            CorruptImageError: it does not decode, or its shard cannot be read.
+            ValueError: the shard was changed since it was indexed, so that the bytes at this place are others.
+        """
+        number, offset, size = self.places[index].tolist()
+        shard, name = self.shards[number], self.image_name(index)
+        try:
+            with shard.open("rb") as file:
+                changed = _state(os.fstat(file.fileno())) != self._states[number]
+                file.seek(offset)
+                data = file.read(size)
+        except OSError as error:
+            raise CorruptImageError(name, f"it cannot be read ({error.strerror})") from error
+        if changed:
+            raise ValueError(f"{shard} was changed while the run reads it; start the run again when it is complete")
+        return decode_image(data, name)
 
     def image_name(self, index: int) -> str:  # noqa: D102
         return f"{self.shards[int(self.places[index, 0])]}:{self.names[index]}"
 
 
-def expand_braces(pattern: str) -> list[str]:
-    """Expands `{a,b}` and `{00..12}` as a shell does; numbers keep the width of their leading zeros.
-
-    Example:
-        >>> expand_braces("{a,b}-{08..10}.tar")[:3]
-        ['a-08.tar', 'a-09.tar', 'a-10.tar']
-    """
-    braces = re.search(r"\{([^{}]*)\}", pattern)
-    if braces is None:
-        return [pattern]
-    bounds = re.fullmatch(r"(\d+)\.\.(\d+)", braces[1])
-    if bounds:
-        choices = [f"{number:0{len(bounds[1])}}" for number in range(int(bounds[1]), int(bounds[2]) + 1)]
-    else:
-        choices = braces[1].split(",")
-    before, after = pattern[: braces.start()], pattern[braces.end() :]
-    return [expanded for choice in choices for expanded in expand_braces(before + choice + after)]
+def _state(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns
 
 
-def matching_shards(root: Path, pattern: str) -> list[Path]:
-    """Returns the shards of `root` that `pattern` names: braces must all exist, `*` takes what is there.
-
-    Raises:
-        ValueError: there is none.
-    """
-    shards = [
-        shard
-        for name in expand_braces(pattern)
-        for shard in (sorted(root.glob(name)) if "*" in name else [root / name])
-    ]
-    if not shards:
-        raise ValueError(f"no shard in {root} matches {pattern}; check data.root and the pattern")
-    return shards
+def _class_file(root: Path) -> dict[str, Path]:
+    file = root / "classes.txt"
+    return {file.name: file} if file.is_file() else {}
 
 
 def _classes(root: Path) -> list[str]:
-    file = root / "classes.txt"
-    return file.read_text().splitlines() if file.is_file() else []
+    return [name for file in _class_file(root).values() for name in file.read_text("utf-8-sig").splitlines()]
+
+
+def _tell(name: str, indexes: Iterable[TarIndex]) -> None:
+    """Logs in one line what the shards of a source hold besides its images."""
+    left_out = LeftOut()
+    for index in indexes:
+        for reason, details in index.left_out.items():
+            for detail, count in details.items():
+                left_out.add(reason, detail, count)
+    left_out.tell(name)
 
 
 def _numbers(indexes: list[TarIndex]) -> list[str]:

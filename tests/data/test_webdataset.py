@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 from phis_lab.data import CorruptImageError, tar_index
+from phis_lab.data.shard_names import expand_braces
 from phis_lab.data.tar_index import index_shard
-from phis_lab.data.webdataset import WebDataset, expand_braces
+from phis_lab.data.webdataset import WebDataset
 
 
 @pytest.fixture
