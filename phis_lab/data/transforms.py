@@ -7,10 +7,13 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from phis_lab.data.seeds import named_seed
 from phis_lab.shapes import Float
+
+_LONGEST = 16
 
 
 class Augmentation:
@@ -75,7 +78,9 @@ class Augmentation:
                 *(_unic_colours() if colour == "unic" else ()),
             ]
         )
-        self._central = v2.Compose([v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size), to_float])
+        self._central = v2.Compose(
+            [v2.Lambda(central_part), v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size), to_float]
+        )
 
     def resized(self, factor: float) -> "Augmentation":
         """The same with images `factor` times as large."""
@@ -100,6 +105,21 @@ class Augmentation:
         """Renders the uint8 image for an evaluation: shorter side resized, then the centre, in [0, 1]."""
         rendered: Tensor = self._central(image)
         return rendered
+
+
+def central_part(image: Tensor) -> Tensor:
+    """Cuts the ends off an image or a mask [..., h, w] that is more than 16 times as long as wide.
+
+    Resizing the shorter side would enlarge the whole of it, of which a central crop keeps one part in 16 or less: a
+    strip of 1 x 60,000 pixels would take gigabytes. Other images are returned as they are.
+    """
+    height, width = image.shape[-2:]
+    most = _LONGEST * min(height, width)
+    if max(height, width) <= most:
+        return image
+    top, left = (max(0, length - most) // 2 for length in (height, width))
+    cut: Tensor = tv_tensors.wrap(image[..., top : top + most, left : left + most], like=image)
+    return cut
 
 
 def _unic_colours() -> tuple[v2.Transform, ...]:

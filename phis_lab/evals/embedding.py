@@ -1,13 +1,16 @@
 """One vector per image out of a network's features."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from phis_lab.data.corrupt import CorruptCounter
+from phis_lab.data.decoding import CorruptImageError
+from phis_lab.data.source import ImageSource
 from phis_lab.evals.probes import Embeddings
 from phis_lab.evals.subject import Images, Labelled
-from phis_lab.shapes import Float, Int64
+from phis_lab.shapes import Float
 from phis_lab.teachers import Features
 
 
@@ -43,16 +46,29 @@ def embed(network: Callable[[Images], Features], batches: Labelled) -> Embedding
     return Embeddings(features, labels.to(features.device))
 
 
-def in_batches(
-    images: Iterable[Tensor], labels: Int64[Tensor, " n"], device: torch.device, size: int = 128
+def source_batches(
+    source: ImageSource, view: Callable[[Tensor], Tensor], device: torch.device, size: int = 128
 ) -> Labelled:
-    """Stacks images [3, h, w] in [0, 1], made one at a time, to labelled batches on the device."""
-    waiting: list[Tensor] = []
-    first = 0
-    for image in images:
-        waiting.append(image)
-        if len(waiting) == size:
-            yield torch.stack(waiting).to(device), labels[first : first + size].to(device)
-            first, waiting = first + size, []
-    if waiting:
-        yield torch.stack(waiting).to(device), labels[first:].to(device)
+    """Labelled batches of a source's images on the device, made one at a time, without the corrupt ones.
+
+    Args:
+        source: the images.
+        view: renders a uint8 image to one [3, h, w] in [0, 1].
+        device: where the batches go.
+        size: images per batch.
+
+    Raises:
+        ValueError: more than 1 % of the images are corrupt.
+    """
+    counter = CorruptCounter(source.name, len(source))
+    for positions in torch.arange(len(source)).split(size):
+        shown: dict[int, Tensor] = {}
+        for position in positions.tolist():
+            try:
+                shown[position] = view(source.image(position))
+            except CorruptImageError as error:
+                counter.update([error.name], 1, [error.reason])
+            else:
+                counter.update([], 1)
+        if shown:
+            yield torch.stack([*shown.values()]).to(device), source.labels[list(shown)].to(device)

@@ -13,7 +13,7 @@ from phis_lab.data.source import ImageSource
 from phis_lab.data.transforms import Augmentation
 from phis_lab.evals.detection import auroc, false_positive_rate
 from phis_lab.evals.detectors import Detector
-from phis_lab.evals.embedding import embed, in_batches
+from phis_lab.evals.embedding import embed, source_batches
 from phis_lab.evals.probes import Embeddings
 from phis_lab.evals.subject import Images, Labelled, Subject, Task
 from phis_lab.shapes import Float, Int64
@@ -138,9 +138,8 @@ class OutOfDistribution(Task):
 
     def _outliers(self, name: str, source: ImageSource, subject: Subject, own: "Marks") -> Tensor:
         view = Augmentation(subject.image_size).central_view
-        images = (view(source.image(i)) for i in range(len(source)))
         marks = Marks()
-        features = embed(subject.tokens, marks.mark(in_batches(images, source.labels, subject.device))).features
+        features = embed(subject.tokens, marks.mark(source_batches(source, view, subject.device))).features
         if shared := len(marks.seen & own.seen):
             raise ValueError(
                 f"far set {name!r} ({source.name}): {shared} of its {len(source)} images are images of the run itself, "

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from phis_lab.data.image_folder import FolderImages
+from phis_lab.data.listing import is_hidden, list_images
 from phis_lab.data.transforms import Augmentation
 from phis_lab.evals.answers import Answers, accuracies
-from phis_lab.evals.embedding import embed, in_batches
+from phis_lab.evals.embedding import embed, source_batches
 from phis_lab.evals.subject import Subject, Task
 
 Positive = Annotated[int, Field(ge=1)]
@@ -43,7 +43,9 @@ class ShiftedFolders(Task):
     ) -> None:
         if train_images < k:
             raise ValueError(f"{k} neighbours need as many training images; train_images is {train_images}")
-        classes = sorted(entry.name for entry in _folder(classes_root).iterdir() if entry.is_dir())
+        classes = sorted(
+            entry.name for entry in _folder(classes_root).iterdir() if entry.is_dir() and not is_hidden(entry.name)
+        )
         self.sources = {name: labelled_folder(root, classes) for name, root in roots.items()}
         self.classes, self.k, self.c, self.train_images = classes, k, c, train_images
 
@@ -60,8 +62,7 @@ class ShiftedFolders(Task):
         view = Augmentation(subject.image_size).central_view
         found: dict[str, float] = {}
         for name, source in self.sources.items():
-            images = (view(source.image(i)) for i in range(len(source)))
-            test = embed(subject.tokens, in_batches(images, source.labels, subject.device))
+            test = embed(subject.tokens, source_batches(source, view, subject.device))
             if absent := set(test.labels.tolist()) - set(train.labels.tolist()):
                 raise ValueError(
                     f"{name}: class {self.classes[min(absent)]!r} is not among the {len(train.labels)} training "
@@ -79,9 +80,10 @@ def labelled_folder(root: str, classes: list[str]) -> FolderImages:
         ValueError: no image, or a folder that is none of the classes.
     """
     folder = _folder(root)
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
+    files, left_out = list_images(folder)
     if not files:
-        raise ValueError(f"{folder} holds no image; it needs <class>/<name> ending in {', '.join(IMG_EXTENSIONS)}")
+        raise ValueError(f"{folder} holds no image; it needs <class>/<name>.jpg or another kind of image")
+    left_out.tell(f"{folder.parent.name}/{folder.name}")
     unknown = {file.relative_to(folder).parts[0] for file in files} - set(classes)
     if unknown:
         raise ValueError(

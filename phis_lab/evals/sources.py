@@ -7,7 +7,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
 from phis_lab.data.source import ImageSource
-from phis_lab.evals.embedding import embed, in_batches
+from phis_lab.data.transforms import central_part
+from phis_lab.evals.embedding import embed, source_batches
 from phis_lab.evals.probes import Embeddings
 from phis_lab.evals.subject import Images, Subject
 from phis_lab.shapes import Float
@@ -35,7 +36,8 @@ def central_view(side: int) -> v2.Compose:
 
     There is no wider margin that is cropped away, as ImageNet's usual protocol has one (UNIC, appendix B).
     """
-    return v2.Compose([v2.Resize(side, InterpolationMode.BICUBIC, antialias=True), v2.CenterCrop(side)])
+    resize = v2.Resize(side, InterpolationMode.BICUBIC, antialias=True)
+    return v2.Compose([v2.Lambda(central_part), resize, v2.CenterCrop(side)])
 
 
 def embed_source(subject: Subject, source: ImageSource, which: Tokens, batch_size: int) -> Embeddings:
@@ -45,9 +47,12 @@ def embed_source(subject: Subject, source: ImageSource, which: Tokens, batch_siz
         ValueError: the student has no such tokens, or NaN in them.
     """
     view = central_view(subject.image_size)
-    images = (view(source.image(index)).float() / 255 for index in range(len(source)))
+
+    def rendered(image: Tensor) -> Tensor:
+        shown: Tensor = view(image)
+        return shown.float() / 255
 
     def network(batch: Images) -> Features:
         return Features(select(subject.tokens(batch), which), None)
 
-    return embed(network, in_batches(images, source.labels, subject.device, batch_size))
+    return embed(network, source_batches(source, rendered, subject.device, batch_size))
