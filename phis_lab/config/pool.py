@@ -37,7 +37,8 @@ class Catalogue:
         nodes = {name: at_image_size(self.members[name], factor) for name, factor in factors.items()}
         if self.options.smallest:
             nodes = at_smallest_sizes(nodes, grids)
-        return TeacherPool({name: self._teacher(name, node) for name, node in nodes.items()}, self.precision)
+        teachers = {name: self._teacher(name, node) for name, node in nodes.items()}
+        return TeacherPool(teachers, self.precision, self.options.resize)
 
     def dims(self) -> dict[str, tuple[int | None, int | None]]:
         """Channels (summary, spatial) of every teacher that some partition sees, in the order of the set."""

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from phis_lab.teachers import Resize
+
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherOptions:
@@ -17,12 +19,15 @@ class TeacherOptions:
         smallest: every teacher sees the smallest images whose features are not coarser than the student's tokens.
         match: the grid on which spatial features are compared: the "student"'s, to which the teachers' are resampled
             (PHI-S), or the "larger" of both (AM-RADIO).
+        resize: how spatial features are resampled to that grid, see `match_grid`: "antialias", or "bilinear" as in
+            NVIDIA's code.
     """
 
     store: str | None = None
     store_dtype: Literal["float32", "bfloat16", "float16", "int8"] = "bfloat16"
     smallest: bool = False
     match: Literal["student", "larger"] = "student"
+    resize: Resize = "antialias"
 
 
 RESERVED = tuple(field.name for field in fields(TeacherOptions))

@@ -33,6 +33,9 @@ class Augmentation:
         seed: of the fixed views, which belong to the data: runs of every seed share them and their teacher
             features. Fresh views follow the seed of the data instead.
         colour: "unic" jitters colours, greys, blurs and solarises as UNIC does, after DeiT-III; "none" leaves them.
+        interpolation: filter of every resize, antialiased; UNIC and TinTeM resize bicubically.
+        central_size: pixels to which the shorter side of an image is resized for an evaluation, before its centre is
+            cut out; None takes `image_size` (UNIC), TinTeM takes 256 for crops of 224.
         shift: pixels, whole patches of the student, by which a training view is larger than `image_size`; student
             and teachers see crops of it at places of their own, and the spatial loss compares the tokens that both
             see (the shift-equivariant loss of C-RADIOv4, arXiv 2601.17237). 0 shows both the same image.
@@ -51,6 +54,8 @@ class Augmentation:
         seed: Annotated[int, Field(ge=0)] = 0,
         shift: Annotated[int, Field(ge=0)] = 0,
         colour: Literal["none", "unic"] = "none",
+        interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+        central_size: Annotated[int, Field(ge=1)] | None = None,
     ) -> None:
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(f"scale is a range of area shares within (0, 1], got {scale}")
@@ -62,37 +67,54 @@ class Augmentation:
             raise ValueError(f"views is a positive number or null for fresh ones every epoch, got {views}")
         if shift and views is not None:
             raise ValueError("shift moves the crops in every step, which fixed views do not; set views to null")
+        if central_size is not None and central_size < image_size:
+            raise ValueError(f"central_size must hold the centre of {image_size} px, got {central_size}")
         self.image_size, self.views, self.seed, self.shift = image_size, views, seed, shift
+        self.central_size = central_size
         self._resized = partial(
-            Augmentation, scale=scale, ratio=ratio, flip=flip, views=views, seed=seed, shift=shift, colour=colour
+            Augmentation,
+            scale=scale,
+            ratio=ratio,
+            flip=flip,
+            views=views,
+            seed=seed,
+            shift=shift,
+            colour=colour,
+            interpolation=interpolation,
         )
+        self._resize = {} if interpolation == "bilinear" else {"interpolation": interpolation}
         self._crop = {"scale": list(scale), "ratio": list(ratio), "flip": flip} | (
             {} if colour == "none" else {"colour": colour}
         )
+        resize = {"interpolation": v2.InterpolationMode(interpolation), "antialias": True}
         to_float = v2.ToDtype(torch.float32, scale=True)
         self._random = v2.Compose(
             [
-                v2.RandomResizedCrop(image_size + shift, scale=scale, ratio=ratio, antialias=True),
+                v2.RandomResizedCrop(image_size + shift, scale=scale, ratio=ratio, **resize),
                 v2.RandomHorizontalFlip(0.5 if flip else 0.0),
                 to_float,
                 *(_unic_colours() if colour == "unic" else ()),
             ]
         )
-        self._central = v2.Compose(
-            [v2.Lambda(central_part), v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size), to_float]
-        )
+        shorter = v2.Resize(central_size or image_size, **resize)
+        self._central = v2.Compose([v2.Lambda(central_part), shorter, v2.CenterCrop(image_size), to_float])
 
     def resized(self, factor: float) -> "Augmentation":
         """The same with images `factor` times as large."""
-        return self._resized(max(1, round(self.image_size * factor)))
+        shorter = None if self.central_size is None else round(self.central_size * factor)
+        return self._resized(max(1, round(self.image_size * factor)), central_size=shorter)
 
     def fixed_recipe(self) -> dict[str, Any]:
         """What the pixels of a fixed view depend on besides the image, its index and the view."""
-        return self.central_recipe() | {"crop": self._crop, "seed": self.seed}
+        return self._pixels() | {"crop": self._crop, "seed": self.seed}
 
     def central_recipe(self) -> dict[str, Any]:
         """What the pixels of the central view depend on besides the image."""
-        return {"crop": "centre", "image_size": self.image_size, "torchvision": version("torchvision")}
+        shorter = {} if self.central_size is None else {"central_size": self.central_size}
+        return self._pixels() | {"crop": "centre"} | shorter
+
+    def _pixels(self) -> dict[str, Any]:
+        return self._resize | {"image_size": self.image_size, "torchvision": version("torchvision")}
 
     def random_view(self, image: Tensor, seed: int, index: int, view: int) -> Float[Tensor, "3 side side"]:
         """Renders view `view` of the uint8 image `index`, in [0, 1], `image_size + shift` pixels wide."""

@@ -135,7 +135,7 @@ class Arm(nn.Module):
         rows: dict[str, Tensor] = {}
         for normalizer in (*self.normalizers.values(), *self.summary_normalizers.values()):
             normalizer.schedule(step / max_steps)  # type: ignore[operator]
-        with self.stream.active():
+        with self.stream.at(self.stage, step):
             pairs = [self._pair(view) for view in views.values()]
             for name, pair, goals in zip(views, pairs, self._goals(pairs), strict=True):
                 of_view = self._rows(pair, goals)
@@ -278,14 +278,12 @@ class Arm(nn.Module):
         return {
             "modules": self.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "stream": self.stream.state_dict(),
         }
 
     def load_training_state(self, state: Mapping[str, Any]) -> None:
         """Inverse of `training_state`."""
         self.load_state_dict(state["modules"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.stream.load_state_dict(state["stream"])
 
 
 def _float(features: Features) -> Features:

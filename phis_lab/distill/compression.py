@@ -39,6 +39,7 @@ class KeptByMaps:
         for teacher, parts in self._summaries.items():
             if sum(map(len, parts)) >= LEAST_ROWS:
                 map_, rows = self.arm.normalizers[teacher], torch.cat(parts)[:MOST_ROWS]
-                values = orthogonality(map_.weight) | cosine_preservation(rows, map_(rows))  # type: ignore[arg-type]
+                seen = rows - map_.shift  # the teacher's angles, seen from the point that the map sends to the origin
+                values = orthogonality(map_.weight) | cosine_preservation(seen, map_(rows))  # type: ignore[arg-type]
                 found |= {f"map/{teacher}/{name}": float(value) for name, value in values.items()}
         return found

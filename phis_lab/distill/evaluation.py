@@ -120,7 +120,7 @@ class Evaluation:
             if not teachers:
                 continue
             share = stage.shares[name]
-            matching = GroupMatching(arms, teachers, share.plan.size, full)
+            matching = GroupMatching(arms, teachers, share.plan.size, full, share.test.pool.resize)
             for batch in share.loader("test", self.matching_images, False).batches:
                 images = batch.images.to(device)
                 matching.update(images, share.test(images, batch.keys))

@@ -9,7 +9,7 @@ from phis_lab.distill.arm import Arm
 from phis_lab.distill.arm_matching import ArmMatching, MatchingScores, TargetMoments
 from phis_lab.distill.pairs import View, common
 from phis_lab.shapes import Float
-from phis_lab.teachers import Features, Grid
+from phis_lab.teachers import Features, Grid, Resize
 
 
 class GroupMatching:
@@ -20,12 +20,18 @@ class GroupMatching:
         teachers: with whom they are compared.
         size: at which the students see the images, over their own image sizes.
         full: all that `ArmMatching` describes; otherwise only what is cheap enough to repeat while training.
+        resize: how predictions are resampled to a finer grid of the teachers.
     """
 
     def __init__(
-        self, arms: Mapping[str, Arm], teachers: Collection[str], size: float = 1.0, full: bool = True
+        self,
+        arms: Mapping[str, Arm],
+        teachers: Collection[str],
+        size: float = 1.0,
+        full: bool = True,
+        resize: Resize = "antialias",
     ) -> None:
-        self.arms, self.teachers, self.size = dict(arms), tuple(teachers), size
+        self.arms, self.teachers, self.size, self.resize = dict(arms), tuple(teachers), size, resize
         self._shared = {arm.grid_at(size): TargetMoments() for arm in self.arms.values()} if full else {}
         self._matching = {
             label: ArmMatching(arm, self._shared.get(arm.grid_at(size))) for label, arm in self.arms.items()
@@ -45,7 +51,7 @@ class GroupMatching:
         for grid, shared in self._shared.items():
             shared.update(self._chosen(features[grid]))
         for label, arm in self.arms.items():
-            view = View(images, self._chosen(features[arm.grid_at(self.size)]), self.size)
+            view = View(images, self._chosen(features[arm.grid_at(self.size)]), self.size, resize=self.resize)
             tokens, predictions = arm.predict(images, self.size, self.teachers)
             self._matching[label].update(tokens, *common(predictions, view))
 

@@ -15,7 +15,7 @@ from phis_lab.distill.estimation import Estimation, GridFeatures, Place
 from phis_lab.distill.pairs import View
 from phis_lab.distill.stages import Share, Shifts, Stage, crop, places, stage_at
 from phis_lab.linalg import Moments
-from phis_lab.teachers import Grid
+from phis_lab.teachers import Grid, Resize
 
 log = logging.getLogger(__name__)
 Logged = Callable[[str, dict[str, float], int], None]
@@ -186,11 +186,11 @@ class Distiller(L.LightningModule):
     def _seen(self, share: Share, batch: Batch) -> "_Seen":
         """What students and teachers see of one partition, with the teachers' features."""
         if not share.shift:
-            return _Seen(batch.images, share.train(batch.images, batch.keys), share.plan.size)
+            return _Seen(batch.images, share.train(batch.images, batch.keys), share.plan.size, share.train.pool.resize)
         patch = next(arm.patch_size for arm in self.arms.values())
         shifts = Shifts.draw(self.shift_seed, self.steps_done, share.shift, patch)  # type: ignore[arg-type]
         images, shown = (crop(batch.images, corner, share.image_size) for corner in shifts)
-        return _Seen(images, share.train(shown, batch.keys), share.plan.size, shifts)
+        return _Seen(images, share.train(shown, batch.keys), share.plan.size, share.train.pool.resize, shifts)
 
     def _take_in_statistics(self, stage: Stage) -> None:
         """Give the estimation what an arm that joins within a stage had gathered for its grids."""
@@ -215,10 +215,11 @@ class _Seen(NamedTuple):
     images: Tensor
     features: GridFeatures
     size: float
+    resize: Resize
     shifts: Shifts = Shifts((0, 0), (0, 0))
 
     def view(self, grid: Grid, patch: int) -> View:
-        return View(self.images, self.features[grid], self.size, self.shifts.tokens(patch))
+        return View(self.images, self.features[grid], self.size, self.shifts.tokens(patch), self.resize)
 
 
 def _named(result: StepResult) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """Optimiser with its schedule, clipping and weight-decay groups."""
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 from pydantic import Field
 from torch import nn
@@ -15,12 +15,13 @@ class OptimizerRecipe:
     Args:
         optimizer: constructor of a torch optimiser, called with parameter groups and `lr`.
         lr: peak learning rate.
-        weight_decay: applied to matrices; biases, norms, tokens and position embeddings have none.
+        weight_decay: applied to matrices; biases and norms have none.
         warmup: share of the run over which the rate rises from zero.
         final: the last rate as a share of `lr`.
         clip: largest norm of an arm's gradient; None leaves it alone.
         frozen_body_steps: first steps in which only the heads learn (PHI-S, table 10: 5,000, while the targets still
             move because their statistics are being refined); a student without heads does not wait.
+        decay_embeddings: apply the weight decay to class tokens, registers and position embeddings too, as UNIC does.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class OptimizerRecipe:
         final: Annotated[float, Field(ge=0, le=1)] = 0.0,
         clip: Annotated[float, Field(gt=0)] | None = None,
         frozen_body_steps: Annotated[int, Field(ge=0)] = 0,
+        decay_embeddings: bool = False,
     ) -> None:
         self.constructor, self.lr, self.weight_decay = optimizer, lr, weight_decay
+        self.decay_embeddings = decay_embeddings
         self.warmup, self.final, self.clip = warmup, final, clip
         self.frozen_body_steps = frozen_body_steps
 
@@ -47,7 +50,18 @@ class OptimizerRecipe:
 
     def build(self, module: nn.Module) -> Optimizer:
         """The optimiser over a module's trainable parameters."""
-        return self.constructor(_groups(module.named_parameters(), self.weight_decay), lr=self.lr)
+        decayed: list[nn.Parameter] = []
+        free: list[nn.Parameter] = []
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                (decayed if self._decays(name, parameter) else free).append(parameter)
+        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": free, "weight_decay": 0.0}]
+        return self.constructor(groups, lr=self.lr)
+
+    def _decays(self, name: str, parameter: nn.Parameter) -> bool:
+        if name.endswith(("_token", "positions.embedding")):
+            return self.decay_embeddings
+        return parameter.ndim > 1
 
     def set_rate(self, optimizer: Optimizer, step: int, max_steps: int) -> float:
         """Set and return the learning rate of a step; it depends on nothing but the step."""
@@ -62,13 +76,3 @@ class OptimizerRecipe:
             return (step + 1) / warm
         progress = (step - warm) / max(1, max_steps - warm)
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def _groups(parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for name, parameter in parameters:
-        if parameter.requires_grad:
-            plain = parameter.ndim <= 1 or name.endswith(("_token", "positions.embedding"))
-            (free if plain else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]

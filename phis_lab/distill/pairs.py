@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from phis_lab.shapes import Float
-from phis_lab.teachers import Features, match_grid
+from phis_lab.teachers import Features, Resize, match_grid
 
 
 class View(NamedTuple):
@@ -18,12 +18,14 @@ class View(NamedTuple):
         features: of the teachers that see this partition, on the arm's grid.
         size: image size over the student's own.
         shift: rows and columns of tokens by which the student's crop lies below and right of the teachers'.
+        resize: how predictions are resampled to a finer grid of the teachers.
     """
 
     images: Float[Tensor, "b 3 h w"]
     features: Mapping[str, Features]
     size: float = 1.0
     shift: tuple[int, int] = (0, 0)
+    resize: Resize = "antialias"
 
 
 class Pair(NamedTuple):
@@ -45,7 +47,7 @@ def common(predictions: Mapping[str, Features], view: View) -> Pair:
         wanted[teacher] = target
         if answer.spatial is not None and target.spatial is not None:
             rows, columns = target.spatial.shape[1:3]
-            on_grid = match_grid(answer.spatial, (rows, columns))
+            on_grid = match_grid(answer.spatial, (rows, columns), view.resize)
             said[teacher] = answer._replace(spatial=_overlap(on_grid, view.shift, -1))
             wanted[teacher] = target._replace(spatial=_overlap(target.spatial, view.shift, 1))
     return Pair(said, wanted)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from phis_lab.shapes import Float, Int64
-from phis_lab.teachers import Features, Grid, TeacherPool, match_grid
+from phis_lab.teachers import Features, Grid, TeacherPool
 from phis_lab.teachers.store import FeatureStore, MemoryStore, bytes_per_image, gigabytes
 
 Match = Literal["student", "larger"]
@@ -80,7 +80,9 @@ class FeatureProvider:
         if self.match == "larger" and features.spatial is not None:
             rows, columns = features.spatial.shape[1:3]
             grid = max(rows, grid[0]), max(columns, grid[1])
-        return _match(features, grid)
+        features = self.pool.on_grid(features, grid)
+        summary = features.summary
+        return features._replace(summary=None if summary is None else summary.float().contiguous())
 
     def forget(self) -> None:
         """Free what is remembered."""
@@ -97,9 +99,3 @@ class FeatureProvider:
                 return
             self._memory = MemoryStore(self.images, self.views, matched)
         self._memory.write(keys, matched)
-
-
-def _match(features: Features, grid: Grid) -> Features:
-    """On a grid, in the memory layout that remembered features have: sums of equal values are then equal bits."""
-    spatial = None if features.spatial is None else match_grid(features.spatial, grid).contiguous()
-    return Features(None if features.summary is None else features.summary.float().contiguous(), spatial)

@@ -6,25 +6,30 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from phis_lab.data.seeds import named_seed
+from phis_lab.linalg import processes
+
 
 class RandomStream:
     """One arm's private copy of torch's global generators.
 
-    Inside `active()` everything that draws from the global generators (initialisation, dropout, drop path) draws from
-    this stream, so an arm draws the same numbers whether it trains alone or beside others.
+    Inside its contexts everything that draws from the global generators (initialisation, dropout, drop path, crops of
+    position embeddings) draws from this stream, so an arm draws the same numbers whether it trains alone or beside
+    others.
 
     Args:
         seed: start of the stream.
     """
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         with _preserved():
             torch.manual_seed(seed)
             self._state = _read()
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Swap this stream in for the global one, and its advanced state back out."""
+        """Draw what every process has to draw alike, such as the initialisation; the next call goes on from there."""
         with _preserved():
             _write(self._state)
             try:
@@ -32,13 +37,15 @@ class RandomStream:
             finally:
                 self._state = _read()
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """The state, for a checkpoint."""
-        return dict(self._state)
+    @contextmanager
+    def at(self, stage: str, step: int) -> Iterator[None]:
+        """Draw what a training step needs: a function of the seed, the stage, the step and this process's rank.
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Continue where a checkpoint stopped; a stream of a device that is absent here stays as it is."""
-        self._state |= {key: value for key, value in state.items() if key in self._state}
+        Processes see different images and therefore draw different numbers. No state has to be kept for a resumed run.
+        """
+        with _preserved():
+            torch.manual_seed(named_seed("step", self.seed, stage, step, processes.rank()))
+            yield
 
 
 @contextmanager

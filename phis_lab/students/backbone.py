@@ -165,6 +165,7 @@ class ViT(Backbone):
         depth: number of blocks.
         heads: attention heads of each block.
         drop_path: rate of stochastic depth at the last block, from 0 at the first.
+        layer_scale: first value of a learned factor on every channel that a block adds (LayerScale); None has none.
         class_tokens: see `Backbone`.
         cpe_max_size: see `Backbone`.
         spectral: see `Backbone`.
@@ -183,6 +184,7 @@ class ViT(Backbone):
         depth: int = 6,
         heads: int = 3,
         drop_path: float = 0.0,
+        layer_scale: float | None = None,
         class_tokens: ClassTokens = "shared",
         cpe_max_size: int | None = None,
         spectral: bool = False,
@@ -197,6 +199,7 @@ class ViT(Backbone):
             depth=depth,
             num_heads=heads,
             drop_path_rate=drop_path,
+            init_values=layer_scale,
             num_classes=0,
             dynamic_img_size=True,
         )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features, Teacher
-from phis_lab.teachers.grid import Grid
+from phis_lab.teachers.grid import Grid, Resize, match_grid
 from phis_lab.teachers.pixels import check_images
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -32,9 +32,12 @@ class TeacherPool(nn.Module):
         teachers: by name.
         precision: "auto" computes in bfloat16 where the hardware has it and the teacher keeps its features,
             in float32 otherwise. The features are float32 in every case, and float32 is never TF32.
+        resize: how `on_grid` resamples spatial features.
     """
 
-    def __init__(self, teachers: Mapping[str, Teacher], precision: Precision = "auto") -> None:
+    def __init__(
+        self, teachers: Mapping[str, Teacher], precision: Precision = "auto", resize: Resize = "antialias"
+    ) -> None:
         super().__init__()
         if not teachers:
             raise ValueError("a TeacherPool needs at least one teacher, received none")
@@ -43,6 +46,7 @@ class TeacherPool(nn.Module):
             for name, teacher in teachers.items()
         }
         self.precision: Precision = precision
+        self.resize: Resize = resize
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> dict[str, Features]:
@@ -59,6 +63,16 @@ class TeacherPool(nn.Module):
             features |= {name: self._run(self.teachers[name], parts, len(images)) for name in names}
         return {name: features[name] for name in self.teachers}
 
+    def on_grid(self, features: Features, grid: Grid) -> Features:
+        """Returns features with the spatial ones resampled to a grid, contiguous and in float32.
+
+        Remembered features have the same memory layout: sums of equal values are then equal bits.
+        """
+        spatial = features.spatial
+        return features._replace(
+            spatial=None if spatial is None else match_grid(spatial, grid, self.resize).contiguous()
+        )
+
     def describe(self, device: str = "cpu") -> dict[str, dict[str, str | int | None]]:
         """What identifies each teacher's features, for the record of a run.
 
@@ -74,6 +88,7 @@ class TeacherPool(nn.Module):
                 "spatial_dim": teacher.spatial_dim,
                 "summary_dim": teacher.summary_dim,
                 "precision": self._precision(teacher, device),
+                "resize": self.resize,
             }
             for name, teacher in self.teachers.items()
         }

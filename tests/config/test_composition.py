@@ -24,6 +24,7 @@ NEEDED = {
     "scale=paper": ["data.root=x"],
     "scale=tintem_paper": ["data.root=x"],
     "scale=unic_paper": ["data.root=x"],
+    "scale=unic_paper_100": ["data.root=x"],
     "segmentation=ade20k": ["evaluation=dense", "segmentation.root=x"],
     "segmentation=composed": ["evaluation=dense"],
     "segmentation=voc2012": ["evaluation=dense"],

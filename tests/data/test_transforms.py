@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torch.testing import assert_close
 
 from phis_lab.data import Augmentation
@@ -56,6 +57,26 @@ def test_views_differ_between_seeds_images_and_view_numbers(pixels):
     assert not any(torch.equal(a, b) for i, a in enumerate(views) for b in views[:i])
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_evaluations_see_the_centre_of_what_pillow_resizes(pixels, interpolation):
+    image = pixels(0, height=50, width=75)
+    augmentation = Augmentation(28, interpolation=interpolation, central_size=32)
+    resized = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((48, 32), Image.Resampling[interpolation.upper()])
+    expected = torch.tensor(list(resized.crop((10, 2, 38, 30)).get_flattened_data())).view(28, 28, 3).permute(2, 0, 1)
+    assert_close(augmentation.central_view(image), expected / 255, rtol=0, atol=1.01 / 255)
+    twice = augmentation.resized(2.0)
+    assert (twice.image_size, twice.central_size) == (56, 64)
+
+
+def test_training_crops_are_resized_by_the_chosen_filter(pixels):
+    image = pixels(0, height=50, width=70)
+    linear, cubic = (Augmentation(28, interpolation=name, views=2) for name in ("bilinear", "bicubic"))
+    assert not torch.equal(linear.random_view(image, 0, 0, 0), cubic.random_view(image, 0, 0, 0))
+    assert linear.fixed_recipe() != cubic.fixed_recipe()
+    assert linear.central_recipe() != cubic.central_recipe()
+    assert linear.resized(2.0).central_recipe() != cubic.resized(2.0).central_recipe()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -63,6 +84,7 @@ def test_views_differ_between_seeds_images_and_view_numbers(pixels):
         ({"scale": (0.5, 1.5)}, r"got \(0.5, 1.5\)"),
         ({"ratio": (2.0, 1.0)}, "ratio is a range of positive"),
         ({"image_size": 0}, "image_size is a positive number of pixels, got 0"),
+        ({"central_size": 7}, "central_size must hold the centre of 8 px, got 7"),
         ({"views": 0}, "views is a positive number or null for fresh ones every epoch, got 0"),
     ],
 )

@@ -195,17 +195,17 @@ def test_moments_of_other_targets_are_refused(pool: TeacherPool, images: torch.T
 
 def test_a_map_is_described_by_what_it_keeps(pool: TeacherPool) -> None:
     dim = pool.teachers["loud"].spatial_dim
-    maps = {"loud": RandomProjection(dim, 8).fit(Moments(dim).update(torch.randn(100, dim)))}
+    maps = {"loud": RandomProjection(dim, 8).fit(Moments(dim).update(torch.randn(100, dim) + 3))}
     backbone = ViT(image_size=16, patch_size=8, width=8, depth=1, heads=2)
     student = Student(backbone, IdentityHead, {"loud": (8, 8)})
     arm = Arm(student, maps, MSE(), Uniform(), OptimizerRecipe(torch.optim.SGD, 0.1), RandomStream(0))
     kept = KeptByMaps(arm)
-    rows = torch.randn(20, dim)
+    rows = torch.randn(20, dim) + 3
     kept.update({"loud": Features(rows[:12], None)})
     kept.update({"loud": Features(rows[12:], None)})
     found = kept.compute()
     assert found["map/loud/singular_min"] == pytest.approx(found["map/loud/singular_max"], rel=1e-5)
-    expected = cosine_preservation(rows, maps["loud"](rows))
+    expected = cosine_preservation(rows - maps["loud"].shift, maps["loud"](rows))
     assert found["map/loud/pearson"] == pytest.approx(float(expected["pearson"]), rel=1e-6)
     assert KeptByMaps(make_arm(pool)).compute() == {}
 

@@ -1,8 +1,10 @@
 """An arm's random numbers depend on its own draws alone."""
 
+import pytest
 import torch
 
 from phis_lab.distill import RandomStream
+from phis_lab.linalg import processes
 
 
 def test_draws_are_the_same_whoever_draws_between() -> None:
@@ -31,14 +33,31 @@ def test_the_global_stream_is_left_alone() -> None:
     assert torch.equal(torch.rand(4), expected)
 
 
-def test_a_saved_state_goes_on() -> None:
+def drawn_at(stage: str, step: int, seed: int = 3) -> torch.Tensor:
+    with RandomStream(seed).at(stage, step):
+        return torch.rand(4)
+
+
+def test_a_step_draws_the_same_numbers_whatever_was_drawn_before() -> None:
     stream = RandomStream(3)
     with stream.active():
+        torch.rand(9)
+    with stream.at("all", 6):
         torch.rand(2)
-    state = stream.state_dict()
-    with stream.active():
-        expected = torch.rand(2)
-    other = RandomStream(4)
-    other.load_state_dict(state)
-    with other.active():
-        assert torch.equal(torch.rand(2), expected)
+    with stream.at("all", 7):
+        assert torch.equal(torch.rand(4), drawn_at("all", 7))
+
+
+def test_steps_stages_seeds_and_processes_draw_different_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = [drawn_at("all", 0), drawn_at("all", 1), drawn_at("second", 0), drawn_at("all", 0, seed=4)]
+    monkeypatch.setattr(processes, "rank", lambda: 1)
+    draws.append(drawn_at("all", 0))
+    assert len({tuple(draw.tolist()) for draw in draws}) == len(draws)
+
+
+def test_the_initialisation_is_the_same_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RandomStream(3).active():
+        expected = torch.rand(4)
+    monkeypatch.setattr(processes, "rank", lambda: 1)
+    with RandomStream(3).active():
+        assert torch.equal(torch.rand(4), expected)

@@ -122,3 +122,14 @@ def test_position_embeddings_and_tokens_do_not_decay():
     scales = [parameter for name, parameter in names.items() if name.endswith("scale")]
     assert scales
     assert not {id(scale) for scale in scales} & free
+
+
+def test_layer_scale_multiplies_what_a_block_adds_by_learned_factors():
+    plain, scaled = small(depth=1), small(depth=1, layer_scale=0.5)
+    factors = {name: parameter for name, parameter in scaled.named_parameters() if name.endswith("gamma")}
+    assert {tuple(factor.unique().tolist()) for factor in factors.values()} == {(0.5,)}
+    assert len(factors) == 2
+    scaled.load_state_dict(plain.state_dict(), strict=False)
+    for factor in factors.values():
+        factor.data.fill_(1.0)
+    assert_close(scaled(images()).spatial, plain(images()).spatial)

@@ -94,6 +94,7 @@ def test_a_pool_describes_what_identifies_the_features() -> None:
             "spatial_dim": 5,
             "summary_dim": 5,
             "precision": "float32",
+            "resize": "antialias",
         }
     }
 

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from phis_lab.shapes import Bool, Float, Int64
 from phis_lab.teachers.base import Features
-from phis_lab.teachers.grid import match_grid
 from phis_lab.teachers.pool import TeacherPool
 from phis_lab.teachers.store.encoding import Encoded, Noise, encode, noise
 from phis_lab.teachers.store.images import FixedImages, Rendered
@@ -63,9 +62,7 @@ def _features(
     for entry in wanted:
         features: Features = native[entry.table.teacher]
         grid = entry.table.grid
-        if features.spatial is not None and grid is not None:
-            features = features._replace(spatial=match_grid(features.spatial.float(), grid))
-        yield entry, features
+        yield entry, features if grid is None else pool.on_grid(features, grid)
 
 
 class _OpenBlock:

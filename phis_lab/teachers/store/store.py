@@ -10,7 +10,7 @@ from torch import Tensor
 from phis_lab.linalg.processes import rank
 from phis_lab.shapes import Int64
 from phis_lab.teachers.base import Features
-from phis_lab.teachers.grid import Grid, match_grid
+from phis_lab.teachers.grid import Grid
 from phis_lab.teachers.pool import TeacherPool
 from phis_lab.teachers.store.complete import complete
 from phis_lab.teachers.store.encoding import StoreDtype
@@ -75,7 +75,7 @@ class FeatureStore:
         on_host = keys.cpu()
         stored = {key: reader.read(on_host, device) for key, reader in self._readers.items()}
         return {
-            grid: {name: _on_grid(stored[name, own], grid) for name, own in by_teacher.items()}
+            grid: {name: self.pool.on_grid(stored[name, own], grid) for name, own in by_teacher.items()}
             for grid, by_teacher in self._stored.items()
         }
 
@@ -115,9 +115,3 @@ def _shapes(features: Features, kept: Grid | None) -> dict[str, tuple[int, ...]]
     if kept is not None:
         shapes["spatial"] = (*kept, shapes["spatial"][-1])
     return shapes
-
-
-def _on_grid(features: Features, grid: Grid) -> Features:
-    if features.spatial is None:
-        return features
-    return features._replace(spatial=match_grid(features.spatial, grid).contiguous())
