@@ -7,6 +7,7 @@ from torch import Tensor
 
 from phis_lab.distill.arm import Arm
 from phis_lab.metrics.preservation import cosine_preservation, orthogonality
+from phis_lab.normalizers import Compression
 from phis_lab.teachers import Features
 
 MOST_ROWS, LEAST_ROWS = 1000, 3
@@ -39,7 +40,8 @@ class KeptByMaps:
         for teacher, parts in self._summaries.items():
             if sum(map(len, parts)) >= LEAST_ROWS:
                 map_, rows = self.arm.normalizers[teacher], torch.cat(parts)[:MOST_ROWS]
-                seen = rows - map_.shift  # the teacher's angles, seen from the point that the map sends to the origin
+                assert isinstance(map_, Compression)
+                seen = rows - map_.shift.to(rows)  # angles, seen from the point that the map sends to the origin
                 values = orthogonality(map_.weight) | cosine_preservation(seen, map_(rows))  # type: ignore[arg-type]
                 found |= {f"map/{teacher}/{name}": float(value) for name, value in values.items()}
         return found

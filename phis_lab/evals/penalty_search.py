@@ -1,19 +1,17 @@
 """The strength of an L2 penalty, searched by optuna on a held-out fifth of every class."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
-from phis_lab.evals.extras import require
 from phis_lab.evals.held_out import hold_out
 from phis_lab.evals.linear_probe import linear_probe_path
+from phis_lab.evals.tpe import Values, search
 from phis_lab.shapes import Float, Int64
 
 UNIC_SEED = 22
 """Of the sampler, as UNIC has it."""
-
-_RANDOM_TRIALS = 10
 
 
 class ChosenPenalty(NamedTuple):
@@ -56,19 +54,15 @@ def search_penalty(
         ModuleNotFoundError: optuna is not installed.
         ValueError: a class of one image, which cannot be split; and as `linear_probe_path`.
     """
-    _check_classes(y)
+    refuse_single_images(y)
     split = hold_out(y, seed=seed)
     parts = [part[rows] for rows in split for part in (x, y)]
-    study = _study(seed)
-    tried: list[tuple[float, float]] = []
-    while len(tried) < trials:
-        together = min(_RANDOM_TRIALS, trials) if not tried else 1
-        asked = [study.ask() for _ in range(together)]
-        cs = [float(trial.suggest_float("c", *c_range, log=True)) for trial in asked]
-        found = _accuracies(parts, cs, max_iterations)
-        for trial, accuracy in zip(asked, found, strict=True):
-            study.tell(trial, accuracy)
-        tried.extend(zip(cs, found, strict=True))
+
+    def score(trials_together: Sequence[Values]) -> list[float]:
+        return _accuracies(parts, [values["c"] for values in trials_together], max_iterations)
+
+    found = search({"c": c_range}, score, trials=trials, seed=seed)
+    tried = [(values["c"], accuracy) for values, accuracy in found]
     c, accuracy = max(tried, key=lambda pair: (pair[1], -pair[0]))
     return ChosenPenalty(c, accuracy, tried)
 
@@ -79,7 +73,8 @@ def _accuracies(parts: Sequence[Tensor], cs: Sequence[float], max_iterations: in
     return [result.accuracy for result in path]
 
 
-def _check_classes(y: Tensor) -> None:
+def refuse_single_images(y: Int64[Tensor, " n"]) -> None:
+    """Raises ValueError where a class has one image, of which no part can be held out."""
     classes, sizes = y.unique(return_counts=True)
     single = classes[sizes < 2].tolist()
     if single:
@@ -87,12 +82,3 @@ def _check_classes(y: Tensor) -> None:
             f"a fifth of every class is held out, and class{'es' if len(single) > 1 else ''} {single[:10]} "
             f"({len(single)} of {len(classes)}) have one image; give each class two or more training images"
         )
-
-
-def _study(seed: int) -> Any:
-    require("optuna", "transfer", "the search for C")
-    import optuna  # noqa: PLC0415
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_RANDOM_TRIALS)
-    return optuna.create_study(direction="maximize", sampler=sampler)

@@ -9,9 +9,12 @@ from pydantic import Field
 from torch import Tensor
 
 from phis_lab.evals.dino_probe import DINOV2_RATES, dino_linear_probe
+from phis_lab.evals.extras import require
 from phis_lab.evals.held_out import hold_out
 from phis_lab.evals.knn import knn_predict
+from phis_lab.evals.large_set_probe import large_set_probe
 from phis_lab.evals.linear_probe import linear_probe, linear_probe_path
+from phis_lab.evals.penalty_search import UNIC_SEED
 from phis_lab.shapes import Float, Int64
 
 _log = logging.getLogger(__name__)
@@ -154,4 +157,39 @@ class DinoProbe(Probe):
             seed=self.seed,
         )
         _log.info("the DINOv2 probe chose the learning rate %g of %d", result.rate, len(self.rates))
+        return {"accuracy": result.accuracy}
+
+
+class LargeSetProbe(Probe):
+    """Top-1 accuracy of UNIC's probe for large sets: SGD on features of length 1 (see `large_set_probe`).
+
+    Args:
+        trials: pairs of learning rate and weight decay that are tried, each trained on four fifths of every class.
+        epochs: passes over the training images.
+        batch_size: of a step.
+        seed: of the search, the split, the starting weights and the shuffling.
+        when: during training too, or only at the end.
+
+    Raises:
+        ModuleNotFoundError: optuna is not installed.
+    """
+
+    def __init__(
+        self,
+        trials: Annotated[int, Field(ge=1)] = 40,
+        epochs: Annotated[int, Field(ge=1)] = 100,
+        batch_size: Annotated[int, Field(ge=1)] = 1024,
+        seed: int = UNIC_SEED,
+        when: When = "end",
+    ) -> None:
+        require("optuna", "transfer", "the search for hyperparameters of probes")
+        self.trials, self.epochs, self.batch_size = trials, epochs, batch_size
+        self.seed, self.when = seed, when
+
+    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
+        """Top-1 accuracy on the test images."""
+        result = large_set_probe(
+            *train, *test, trials=self.trials, epochs=self.epochs, batch_size=self.batch_size, seed=self.seed
+        )
+        _log.info("the probe for large sets chose the rate %.3g and the decay %.3g", result.rate, result.weight_decay)
         return {"accuracy": result.accuracy}

@@ -34,13 +34,14 @@ def fit_sgd_grid(
     y: Int64[Tensor, " n"],
     rates: Sequence[float],
     *,
+    weight_decays: Sequence[float] | None = None,
     epochs: int = 10,
     batch_size: int = 128,
     seed: int = 0,
 ) -> LinearClassifiers:
     """Trains a linear classifier per learning rate as DINOv2 does, with one matrix product per step for all.
 
-    SGD with momentum 0.9 and no weight decay on the cross entropy of shuffled batches, weights from N(0, 0.01^2),
+    SGD with momentum 0.9 on the cross entropy of shuffled batches, weights from N(0, 0.01^2),
     biases from 0, each rate falling to 0 along half a cosine. All classifiers start alike and see the same batches,
     so each is, to rounding, the one that its rate would have given alone.
 
@@ -48,6 +49,7 @@ def fit_sgd_grid(
         x: features.
         y: classes, 0 to their number - 1.
         rates: learning rates for batches of 256; they are scaled by `batch_size` / 256.
+        weight_decays: of weights and biases, one for each rate; None is DINOv2's, which is none.
         epochs: passes over the features.
         batch_size: of a step; images left over at the end of a pass are skipped, and come in other passes.
         seed: of the starting weights and of the shuffling.
@@ -60,6 +62,7 @@ def fit_sgd_grid(
     parameters = start.to(x.device).expand(len(rates), -1, -1).clone()
     velocity = torch.zeros_like(parameters)
     top = x.new_tensor(rates)[:, None, None] * (batch / 256)
+    decay = None if weight_decays is None else x.new_tensor(weight_decays)[:, None, None]
     steps = epochs * (len(x) // batch)
     for step, rows in enumerate(_batches(len(x), batch, epochs, generator)):
         at = rows.to(x.device)
@@ -67,6 +70,8 @@ def fit_sgd_grid(
         logits = (parameters.flatten(0, 1) @ inputs.T).unflatten(0, parameters.shape[:2])
         residual = softmax_loss(logits, y[at])[1]
         gradient = (residual.flatten(0, 1) @ inputs).view_as(parameters) / batch
+        if decay is not None:
+            gradient = gradient + decay * parameters
         velocity.mul_(_MOMENTUM).add_(gradient)
         parameters.sub_(top * (0.5 * (1 + math.cos(math.pi * step / steps))) * velocity)
     return LinearClassifiers(parameters[..., :-1], parameters[..., -1])

@@ -9,14 +9,17 @@ from torch import Tensor
 
 from phis_lab.data import DataSource
 from phis_lab.evals.extras import require
+from phis_lab.evals.large_set_probe import large_set_probe
 from phis_lab.evals.linear_probe import linear_probe
 from phis_lab.evals.penalty_search import UNIC_SEED, search_penalty
+from phis_lab.evals.probes import Embeddings
 from phis_lab.evals.sources import Tokens, embed_source
 from phis_lab.evals.subject import Subject, Task
 from phis_lab.shapes import Float, Int64
 
 _log = logging.getLogger(__name__)
 _MEAN = "mean"
+
 
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -56,14 +59,17 @@ def transfer_probe(
 
 
 class Transfer(Task):
-    """Top-1 accuracy of `transfer_probe` on every set, and the mean over the sets.
+    """Top-1 accuracy on every set, and the mean over the sets.
+
+    Sets of fewer than `large_from` training images are judged by `transfer_probe`, the others by `large_set_probe`.
 
     Args:
         sets: by name; each with training and test images. A set's own `train_images` limits it.
         tokens: the summary token, the mean of the spatial tokens, or both joined.
-        trials: values of C that are tried.
+        trials: values of C, or of learning rate and weight decay, that are tried.
         c_range: smallest and largest C.
         max_iterations: limit of L-BFGS for each C.
+        large_from: training images from which on a set is large.
         batch_size: images of one forward pass.
         seed: of the sampler and of the split.
 
@@ -83,8 +89,9 @@ class Transfer(Task):
         max_iterations: Positive = 2000,
         batch_size: Positive = 64,
         seed: int = UNIC_SEED,
+        large_from: Positive = 100_000,
     ) -> None:
-        require("optuna", "transfer", "the search for C")
+        require("optuna", "transfer", "the search for hyperparameters of probes")
         if not sets or _MEAN in sets:
             raise ValueError(f"transfer needs one set or more, none of them named {_MEAN}, got {list(sets)}")
         if not c_range[0] < c_range[1]:
@@ -92,6 +99,7 @@ class Transfer(Task):
         self.sets, self.trials, self.c_range = dict(sets), trials, c_range
         self.tokens: Tokens = tokens
         self.max_iterations, self.batch_size, self.seed = max_iterations, batch_size, seed
+        self.large_from = large_from
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Top-1 accuracy by set, and their `mean`."""
@@ -103,17 +111,28 @@ class Transfer(Task):
             train, test = (
                 embed_source(subject, half, self.tokens, self.batch_size) for half in (data.train, data.test)
             )
-            result = transfer_probe(
-                *train,
-                *test,
-                trials=self.trials,
-                c_range=self.c_range,
-                max_iterations=self.max_iterations,
-                seed=self.seed,
+            return (
+                self._large(name, train, test) if len(train[1]) >= self.large_from else self._small(name, train, test)
             )
         except ValueError as error:
             raise ValueError(f"transfer to {name}: {error}") from error
+
+    def _small(self, name: str, train: Embeddings, test: Embeddings) -> float:
+        result = transfer_probe(
+            *train,
+            *test,
+            trials=self.trials,
+            c_range=self.c_range,
+            max_iterations=self.max_iterations,
+            seed=self.seed,
+        )
         _log.info("transfer to %s: %.4f with C = %.3g (%.4f held out)", name, *result[:1], result.c, result[1])
         if not result.converged:
             _log.warning("transfer to %s: the final fit did not converge; raise max_iterations", name)
+        return result.accuracy
+
+    def _large(self, name: str, train: Embeddings, test: Embeddings) -> float:
+        result = large_set_probe(*train, *test, trials=self.trials, seed=self.seed)
+        chosen = f"rate {result.rate:.3g}, weight decay {result.weight_decay:.3g}"
+        _log.info("transfer to %s: %.4f with %s (%.4f held out)", name, result.accuracy, chosen, result[1])
         return result.accuracy

@@ -32,6 +32,10 @@ NEEDED = {
     "stages=phis": ["teachers=tiny_set"],
     "transfer=pocket": ["evaluation=transfer"],
     "transfer=unic": ["evaluation=transfer"],
+    "transfer=unic_15": [
+        "evaluation=transfer",
+        *(f"transfer.{name}.root=x" for name in ("inat2018", "inat2019", *(f"cog_l{level}" for level in range(1, 6)))),
+    ],
 }
 FILES = sorted(file.relative_to(CONF) for file in CONF.glob("*/**/*.yaml"))
 GROUPS = ["{}={}".format(*file.with_suffix("").as_posix().split("/", 1)) for file in FILES]
