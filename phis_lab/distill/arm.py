@@ -13,7 +13,7 @@ from phis_lab.distill.gradients import average_gradients
 from phis_lab.distill.optimizer import OptimizerRecipe
 from phis_lab.distill.pairs import Pair, View, common, joined, split_like
 from phis_lab.distill.streams import RandomStream
-from phis_lab.linalg import Moments
+from phis_lab.linalg import Moments, processes
 from phis_lab.linalg.processes import average
 from phis_lab.losses import Balancer, Loss
 from phis_lab.normalizers import Normalizer
@@ -200,16 +200,30 @@ class Arm(nn.Module):
         }
 
     def fit(self, moments: Mapping[str, Moments], step: int) -> None:
-        """Fit every normaliser.
+        """Fit every normaliser; in the first process, whose maps all others take over bit for bit.
+
+        Eigenvectors that two processes solve for may differ, by their signs or by more where eigenvalues are close.
 
         Raises:
             ArmFailedError: statistics that the method cannot use, with the teacher and the step.
         """
+        reason = self._fit(moments, step) if processes.rank() == 0 else None
+        if (reason := processes.of_first(reason)) is not None:
+            raise ArmFailedError(reason)
+        if processes.world_size() > 1:
+            for teacher in moments:
+                statistics = dict(self.normalizers[teacher].named_buffers())
+                processes.broadcast(statistics.values())
+                self.normalizers[teacher].load_state_dict(statistics, strict=False)  # forgets what it had derived
+
+    def _fit(self, moments: Mapping[str, Moments], step: int) -> str | None:
+        """Returns why it failed."""
         for teacher, of_teacher in moments.items():
             try:
                 self.normalizers[teacher].fit(of_teacher)  # type: ignore[operator]
             except ValueError as error:
-                raise ArmFailedError(f"teacher '{teacher}', spatial features, step {step}: {error}") from error
+                return f"teacher '{teacher}', spatial features, step {step}: {error}"
+        return None
 
     def release(self) -> None:
         """Free the memory that only training needs."""

@@ -1,5 +1,7 @@
 """The processes of a data-parallel run; without a process group there is one, and it leaves its input alone."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -31,6 +33,22 @@ def average(values: Tensor) -> Tensor:
         dist.all_reduce(values)
         values /= world_size()
     return values
+
+
+def of_first(message: str | None) -> str | None:
+    """What the first process says."""
+    if world_size() == 1:
+        return message
+    said = [message]
+    dist.broadcast_object_list(said, src=0)
+    return said[0]
+
+
+def broadcast(tensors: Iterable[Tensor]) -> None:
+    """Overwrite tensors by those of the first process."""
+    if world_size() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor, src=0)
 
 
 def gather(rows: Tensor) -> Tensor:
