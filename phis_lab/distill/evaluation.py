@@ -34,8 +34,8 @@ class Evaluation:
     Args:
         probes: by name, such as `knn` and `linear_probe`.
         every: steps between evaluations while training; None evaluates at the end alone.
-        train_images: labelled training images that the probes may use, without augmentation.
-        test_images: test images for the probes.
+        train_images: labelled training images that the probes may use, without augmentation; None takes all.
+        test_images: test images for the probes; None takes all.
         matching_images: test images for teacher matching.
         tokens: student features that the probes see: its summary token, the mean of its spatial tokens, or both joined.
         tasks: evaluations with data of their own, by name; at the end alone.
@@ -45,8 +45,8 @@ class Evaluation:
         self,
         probes: Mapping[str, Probe],
         every: Positive | None = None,
-        train_images: Positive = 5000,
-        test_images: Positive = 2000,
+        train_images: Positive | None = 5000,
+        test_images: Positive | None = 2000,
         matching_images: Positive = 1000,
         tokens: Literal["summary", "spatial", "both"] = "summary",
         tasks: Mapping[str, Task] | None = None,
@@ -79,7 +79,7 @@ class Evaluation:
         for task in self.tasks.values():
             task.check(teachers)
         for name, probe in self.probes.items():
-            if self.train_images < probe.minimum_images:
+            if self.train_images is not None and self.train_images < probe.minimum_images:
                 raise ValueError(f"{name} needs {probe.minimum_images} images; train_images is {self.train_images}")
         loader("test", self.matching_images, False)
         if self.probes or self.tasks:

@@ -14,8 +14,8 @@ from phis_lab.shapes import Float
 from phis_lab.teachers import Grid
 
 Split = Literal["train", "test"]
-Loader = Callable[[Split, int, bool], EvalLoader]
-"""(split, images, whether labels are needed) -> batches of images and labels."""
+Loader = Callable[[Split, int | None, bool], EvalLoader]
+"""(split, images or None for all, whether labels are needed) -> batches of images and labels."""
 
 
 @dataclass
