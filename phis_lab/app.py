@@ -13,11 +13,12 @@ from omegaconf import DictConfig, open_dict
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
 from phis_lab.config.job import create_job
-from phis_lab.distill import is_first_process, train_group
+from phis_lab.config.resume import check_resumable, say_complete
+from phis_lab.distill import train_group
 from phis_lab.sweeps import launch
-from phis_lab.tracking import read_record
+from phis_lab.tracking import RunRecord
 from phis_lab.tracking.job import Job
-from phis_lab.tracking.record import FILE_NAME
+from phis_lab.tracking.lock import is_first_process, run_lock
 
 log = logging.getLogger(__name__)
 
@@ -30,18 +31,27 @@ def main(config: DictConfig) -> None:
     with open_dict(config):
         config.hydra = HydraConfig.get()
     job = create_job(config, config.hydra.runtime.output_dir)
-    if job.is_complete:
-        record = read_record(job.folder / FILE_NAME)
-        log.info("This run is %s: %s. Delete its folder to run it again.", record.status, job.folder)
-        if record.failure is not None:
-            sys.exit(f"It failed: {record.failure}")
-        return
-    _with_clear_errors(lambda: train([job], {job.folder: job.label()}))
+    record = _with_clear_errors(lambda: train_solo(job))
+    if record is not None and record.failure is not None:
+        sys.exit(f"It failed: {record.failure}")
+
+
+def train_solo(job: Job) -> RunRecord | None:
+    """Train a job, unless it is complete: then its record is returned."""
+    record = job.result()
+    if record is None:
+        with run_lock(job.folder):
+            record = job.result()  # which another process may have written before it let the folder go
+            if record is None:
+                train([job], {job.folder: job.label()})
+                return None
+    say_complete(job, record)
+    return record
 
 
 def train_sweep(jobs: Sequence[Job]) -> dict[Path, Exception]:
     """The jobs of `python run.py -m ...`, group by group; returns what went wrong by folder."""
-    return _with_clear_errors(lambda: launch(jobs, train))
+    return _with_clear_errors(lambda: launch(jobs, train, say_complete))
 
 
 def train(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:
@@ -52,6 +62,8 @@ def train(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:
     """
     for job in jobs:
         check(job.config)
+    for job in jobs:
+        check_resumable(job)
     train_group(assemble(jobs, labels))
 
 

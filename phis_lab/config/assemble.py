@@ -6,6 +6,7 @@ from pathlib import Path
 from phis_lab.config.build import Dims, build, build_normalizers
 from phis_lab.config.plan import read_stages, refuse_shift, refuse_weights
 from phis_lab.config.pool import Catalogue
+from phis_lab.config.sources import built_sources
 from phis_lab.config.stages import build_stages
 from phis_lab.config.store import refuse_unstorable
 from phis_lab.config.teachers import split
@@ -77,6 +78,7 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
         stages=stages,
         estimation=estimation,
         evaluation=evaluation,
+        sources={key: built_sources(job.config, source, stages) for key, job in named.items()},
     )
 
 

@@ -13,6 +13,7 @@ from phis_lab.config.rebuild import finished_job, rebuild, restore
 from phis_lab.distill import Scores
 from phis_lab.distill.outcome import measured
 from phis_lab.tracking import RunRecord, read_record, write_record
+from phis_lab.tracking.lock import run_lock
 from phis_lab.tracking.record import FILE_NAME
 
 log = logging.getLogger(__name__)
@@ -34,12 +35,19 @@ def evaluate_run(folder: Path, overrides: Sequence[str]) -> RunRecord:
         The new record.
 
     Raises:
-        ValueError: the run has not ended or failed, or an option is refused.
+        ValueError: the run has not ended or failed, another process is at work in its folder, an option is refused, or
+            its code, teachers or images changed since.
         FileNotFoundError: its configuration or its checkpoint is gone.
     """
     strange = [text for text in overrides if not text.lstrip("+~").startswith(CHOICES)]
     if strange:
         raise ValueError(f"of a finished run only the evaluation can be chosen, got {', '.join(strange)}")
+    finished_job(folder)  # which refuses a folder that is none of a finished run
+    with run_lock(folder):
+        return _evaluate(folder, overrides)
+
+
+def _evaluate(folder: Path, overrides: Sequence[str]) -> RunRecord:
     job, record = finished_job(folder), read_record(folder / FILE_NAME)
     if record.status == "failed":
         raise ValueError(f"{folder} failed: {record.failure}; there is no trained student to evaluate")

@@ -8,12 +8,11 @@ import yaml
 
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
+from phis_lab.config.resume import CONFIG
 from phis_lab.distill import Group, load_checkpoint
 from phis_lab.tracking import read_record
 from phis_lab.tracking.job import Job
 from phis_lab.tracking.record import FILE_NAME
-
-CONFIG = "config.yaml"
 
 
 def finished_job(folder: Path) -> Job:
@@ -49,10 +48,12 @@ def restore(group: Group, key: str) -> None:
 
     Raises:
         FileNotFoundError: the run's checkpoint is not there.
-        ValueError: it is another run's, or of another version of this package.
+        ValueError: it is another run's, was trained with other code, teachers or images, or is of another version of
+            this package.
     """
     job, arm = group.jobs[key], group.arms[key]
-    state = load_checkpoint(job.folder, job.sha256)
+    made_of = {name: source.sha256 for name, source in group.sources[key].items() if not name.startswith("evaluation.")}
+    state = load_checkpoint(job.folder, job.sha256, job.seed, made_of)
     if state is None:
         raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
     last = group.stages[-1]

@@ -1,14 +1,22 @@
 """Resolvers that the configuration files use. Import-light: they run for `--cfg job` and for tab completion."""
 
+import copy
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 NAMING_GROUPS = ("normalizer", "loss", "balancer", "teachers", "data")
-NOT_CONTENT = ("hydra", "paths", "logger", "seed", "label")
-NOT_CONTENT_EITHER = (  # where, for whom, how often and how fast: not what is computed
+NOT_CONTENT = (  # where, for whom, how often, how fast and by how many: not what is computed
+    "hydra",
+    "paths",
+    "logger",
+    "seed",
+    "label",
+    "strategy",
+    "online",  # stands in `estimation`, where that is read
     "data.workers",
     "estimation.save",
     "trainer.accelerator",
@@ -51,12 +59,19 @@ def content_hash(config: DictConfig) -> str:
     unseeded.seed = 0
     resolved = OmegaConf.to_container(unseeded, resolve=True, throw_on_missing=False)
     assert isinstance(resolved, dict)
-    for path in (*NOT_CONTENT, *NOT_CONTENT_EITHER):
+    content = content_of({str(key): value for key, value in resolved.items()})
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def content_of(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a resolved configuration that determines a run apart from its seed."""
+    content = copy.deepcopy(dict(resolved))
+    for path in NOT_CONTENT:
         section, _, key = path.rpartition(".")
-        (resolved.get(section, {}) if section else resolved).pop(key, None)
-    _drop_place_of_store(resolved["teachers"])
-    resolved["stages"] = json.dumps(resolved.get("stages"))  # whose order matters, unlike that of options
-    return hashlib.sha256(json.dumps(resolved, sort_keys=True, default=str).encode()).hexdigest()
+        (content.get(section) or {} if section else content).pop(key, None)
+    _drop_place_of_store(content["teachers"])
+    content["stages"] = json.dumps(content.get("stages"))  # whose order matters, unlike that of options
+    return content
 
 
 def _drop_place_of_store(teachers: dict[str, Any]) -> None:

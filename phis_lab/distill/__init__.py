@@ -16,7 +16,7 @@ from phis_lab.distill.pairs import View
 from phis_lab.distill.progress import ProgressLine
 from phis_lab.distill.provider import FeatureProvider
 from phis_lab.distill.running import RunningEstimation
-from phis_lab.distill.session import Group, is_first_process, train_group
+from phis_lab.distill.session import Group, train_group
 from phis_lab.distill.stages import Share, Stage
 from phis_lab.distill.streams import RandomStream
 
@@ -44,7 +44,6 @@ __all__ = [
     "StopRequest",
     "TrainerOptions",
     "View",
-    "is_first_process",
     "load_checkpoint",
     "save_checkpoint",
     "train_group",

@@ -15,6 +15,14 @@ from phis_lab.distill.checkpoint import save_checkpoint
 from phis_lab.distill.evaluation import Evaluation, Scores
 from phis_lab.distill.interrupt import StopRequest
 from phis_lab.distill.module import Distiller
+from phis_lab.linalg.processes import union, world_size
+from phis_lab.tracking import Source
+from phis_lab.tracking.job import Job
+
+
+def crew_of(processes: int, device: str) -> str:
+    """Who takes steps, in the words of the log and of the record."""
+    return f"{processes} process{'es' if processes > 1 else ''} on {device}"
 
 
 @dataclass
@@ -25,20 +33,30 @@ class ArmRun:
         title: method and seed, for a reader.
         history: evaluations.
         seconds: wall time, evaluations included.
-        train_seconds: of the steps alone, over which `images_seen` images passed in this process.
-        corrupt_names: images that were left out.
+        sources: what the run is made of.
+        train_seconds: of the steps alone, over which `images_seen` images passed, those of all processes.
+        corrupt_names: images that were left out; in every process its own, and in a checkpoint all.
+        is_new: whether its folder was empty when this process began.
+        trained_on: steps by the processes and the kind of device that took them.
     """
 
     label: str
     title: str
-    folder: Path
-    config_sha256: str
+    job: Job
     arm: Arm
+    sources: Mapping[str, Source] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     train_seconds: float = 0.0
     images_seen: int = 0
     corrupt_names: set[str] = field(default_factory=set)
+    trained_on: dict[str, int] = field(default_factory=dict)
+    is_new: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where it writes."""
+        return self.job.folder
 
     def scored(self, step: int, scores: Scores) -> None:
         """Add an evaluation to the history."""
@@ -52,13 +70,14 @@ class ArmRun:
             "train_seconds": self.train_seconds,
             "images_seen": self.images_seen,
             "corrupt_names": sorted(self.corrupt_names),
+            "trained_on": self.trained_on,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of `state_dict`."""
         self.history, self.corrupt_names = list(state["history"]), set(state["corrupt_names"])
         self.seconds, self.train_seconds = state["seconds"], state["train_seconds"]
-        self.images_seen = state["images_seen"]
+        self.images_seen, self.trained_on = state["images_seen"], dict(state["trained_on"])
 
 
 class Keeper(L.Callback):
@@ -152,10 +171,12 @@ class Keeper(L.Callback):
     def _count(self, module: Distiller, batches: Collection[Batch]) -> None:
         """Give every arm that took the last step its share of the tallies."""
         moved = [run for run in self.runs if module.took_last_step(run.label)]
+        crew = crew_of(world_size(), module.device.type)
         for run in moved:
+            run.trained_on[crew] = run.trained_on.get(crew, 0) + 1
             run.train_seconds += module.seconds_of_step
             for batch in batches:
-                run.images_seen += len(batch.images)
+                run.images_seen += len(batch.images) * world_size()
                 run.corrupt_names.update(batch.corrupt)
         self._tick([run.label for run in moved])
 
@@ -167,14 +188,21 @@ class Keeper(L.Callback):
                 run.seconds += now - self._since
         self._since = now
 
-    @rank_zero_only
     def save(self, module: Distiller) -> None:
         """One checkpoint per live arm, all of the same step."""
+        for run in self.runs:
+            run.corrupt_names = union(run.corrupt_names)
+        self._write(module)
+
+    @rank_zero_only
+    def _write(self, module: Distiller) -> None:
         for run in self.runs:
             if not module.took_last_step(run.label):
                 continue
             state = {
-                "config_sha256": run.config_sha256,
+                "config_sha256": run.job.sha256,
+                "seed": run.job.seed,
+                "sources": {name: source.sha256 for name, source in run.sources.items()},
                 "step": module.steps_done,
                 "arm": run.arm.training_state(),
                 "estimation": module.estimation.state_dict(),

@@ -7,7 +7,6 @@ from phis_lab.data.source import digest
 from phis_lab.distill.evaluation import Evaluation, Scores
 from phis_lab.distill.keeper import ArmRun, Keeper
 from phis_lab.distill.module import Distiller
-from phis_lab.linalg.processes import world_size
 from phis_lab.tracking import Data, HistoryPoint, Metric, RunRecord, environment, git_commit
 from phis_lab.tracking.job import Job
 
@@ -34,16 +33,18 @@ def compose_record(
         data=_data(data),
         teachers=_teachers(module, run.arm.student.teachers, device),
         normalizers={name: _describe(normalizer) for name, normalizer in run.arm.normalizers.items()},
+        sources=dict(run.sources),
         metrics={} if scores is None else measured(scores, keeper.evaluation),
         teacher_metrics={} if scores is None else scores.matching,
         history=[HistoryPoint(**point) for point in run.history],
         steps=steps,
         images=_images(module, steps),
         wall_time_s=run.seconds,
-        images_per_s=run.images_seen * world_size() / max(run.train_seconds, 1e-9),
+        images_per_s=run.images_seen / max(run.train_seconds, 1e-9),
         corrupt_images=len(run.corrupt_names),
         versions=facts.versions,
         device=facts.device | {"arms": len(module.arms)},
+        trained_on=run.trained_on,
     )
 
 

@@ -1,11 +1,11 @@
 """One process from its first step to its records: resume, train, evaluate, write."""
 
 import logging
-import os
+import shutil
 import sys
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import lightning as L
 import torch.distributed as dist
@@ -18,7 +18,7 @@ from phis_lab.distill.checkpoint import load_checkpoint
 from phis_lab.distill.estimation import Estimation
 from phis_lab.distill.evaluation import Evaluation, Scores
 from phis_lab.distill.interrupt import StopRequest
-from phis_lab.distill.keeper import ArmRun, Keeper
+from phis_lab.distill.keeper import ArmRun, Keeper, crew_of
 from phis_lab.distill.module import Distiller, Start
 from phis_lab.distill.options import TrainerOptions
 from phis_lab.distill.outcome import compose_record
@@ -26,8 +26,10 @@ from phis_lab.distill.progress import ProgressLine
 from phis_lab.distill.stages import Stage
 from phis_lab.distill.status import StatusFiles
 from phis_lab.strategies import DataParallel, Single
-from phis_lab.tracking import LoggerSet, RunInfo, write_record
+from phis_lab.tracking import LoggerSet, RunInfo, Source, write_record
 from phis_lab.tracking.job import Job
+from phis_lab.tracking.lock import LOCK_FILE, is_first_process
+from phis_lab.tracking.record import FILE_NAME
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Group:
     stages: Sequence[Stage]
     estimation: Estimation
     evaluation: Evaluation
+    sources: Mapping[str, Mapping[str, Source]] = field(default_factory=dict)
 
 
 def train_group(group: Group) -> None:
@@ -82,14 +85,11 @@ def train_group(group: Group) -> None:
             logger.finish()
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()  # the next group of a sweep starts its own
+        if not module.steps_done:
+            _leave_nothing(runs)
     if not module.live_arms() and is_first_process():
         reasons = [f"{group.labels[key]}: {failure.reason}" for key, failure in module.failures.items()]
         raise ArmFailedError("; ".join(reasons))
-
-
-def is_first_process() -> bool:
-    """Whether this process writes: the only one, or rank 0 of those that train together."""
-    return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
 
 
 def _leave(code: int) -> None:
@@ -100,8 +100,10 @@ def _leave(code: int) -> None:
 def _resume(group: Group) -> tuple[list[ArmRun], Distiller]:
     runs, starts = [], {}
     for key, job in group.jobs.items():
-        run = ArmRun(key, f"{group.labels[key]}, seed {job.seed}", job.folder, job.sha256, group.arms[key])
-        state = load_checkpoint(job.folder, job.sha256)
+        sources = group.sources.get(key, {})
+        run = ArmRun(key, f"{group.labels[key]}, seed {job.seed}", job, group.arms[key], sources)
+        found = {name: source.sha256 for name, source in sources.items()}
+        state = load_checkpoint(job.folder, job.sha256, job.seed, found)
         if state is not None:
             run.load_state_dict(state["run"])
             starts[key] = Start(state["step"], state["arm"], state["estimation"])
@@ -116,14 +118,21 @@ def _resume(group: Group) -> tuple[list[ArmRun], Distiller]:
         shift_seed=group.data.source.seed,
     )
     group.data.start_step = module.steps_done
-    _say_where(runs, module)
+    _say_where(runs, module, crew_of(group.strategy.processes, group.options.device))
     return runs, module
 
 
-def _say_where(runs: Sequence[ArmRun], module: Distiller) -> None:
-    """Log where a resumed group goes on, and who waits for it."""
+def _say_where(runs: Sequence[ArmRun], module: Distiller, crew: str) -> None:
+    """Log where a resumed group goes on, with whom, and who waits for it."""
     if any(start.step for start in module.starts.values()):
         log.info("Going on from step %d.", module.steps_done)
+    others = sorted({other for run in runs for other in run.trained_on} - {crew})
+    if others:
+        log.warning(
+            "Going on with %s where %s trained before: the result equals to rounding, not bit for bit.",
+            crew,
+            " and ".join(others),
+        )
     for run in runs:
         if not module.has_joined(run.label):
             log.info("%s joins at step %d.", run.title, module.starts[run.label].step)
@@ -135,6 +144,7 @@ def _start(group: Group, run: ArmRun, module: Distiller) -> None:
         return
     job, step = group.jobs[run.label], module.starts[run.label].step
     run.folder.mkdir(parents=True, exist_ok=True)
+    run.is_new = not any(path.name != LOCK_FILE for path in run.folder.iterdir())
     (run.folder / "config.yaml").write_text(yaml.safe_dump(job.config, sort_keys=False))
     name = f"{group.labels[run.label]}/seed{job.seed}"
     info = RunInfo(name=name, group=job.study, config=job.config, step=step, tags=tuple(job.choices.values()))
@@ -142,6 +152,13 @@ def _start(group: Group, run: ArmRun, module: Distiller) -> None:
     for point in run.history:
         if point["step"] >= step:  # dropped by the loggers with all that a stopped run may have logged since
             group.loggers[run.label].log(_flat(Scores(point["metrics"], point["teacher_metrics"], {})), point["step"])
+
+
+def _leave_nothing(runs: Sequence[ArmRun]) -> None:
+    """A run that was refused before it took a step leaves nothing in a folder that it found empty."""
+    for run in runs:
+        if run.is_new and not (run.folder / FILE_NAME).exists():
+            shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:

@@ -50,9 +50,9 @@ class StatusFiles(L.Callback):
             return
         for label, run in self.runs.items():
             if label not in module.failures:
-                write_progress(run.folder, self._progress(label, run, module, trainer.world_size))
+                write_progress(run.folder, self._progress(label, run, module))
 
-    def _progress(self, label: str, run: ArmRun, module: Distiller, processes: int) -> RunProgress:
+    def _progress(self, label: str, run: ArmRun, module: Distiller) -> RunProgress:
         newest = run.history[-1] if run.history else {}
         return RunProgress(
             name=self.jobs[label].study,
@@ -60,7 +60,7 @@ class StatusFiles(L.Callback):
             seed=self.jobs[label].seed,
             step=max(module.steps_done, module.starts[label].step),
             max_steps=module.max_steps,
-            images_per_s=run.images_seen * processes / max(run.train_seconds, 1e-9),
+            images_per_s=run.images_seen / max(run.train_seconds, 1e-9),
             loss=module.losses.get(label),
             scored_at=newest.get("step"),
             metrics=newest.get("metrics", {}),

@@ -14,8 +14,7 @@ from phis_lab.figures.radius import radius_against_angle
 from phis_lab.figures.rotated import rotated_distributions
 from phis_lab.figures.study import Folders, StudyFigures
 from phis_lab.reports import Study, group_studies
-from phis_lab.tracking import read_record
-from phis_lab.tracking.record import FILE_NAME
+from phis_lab.tracking import find_records
 
 Format = Literal["png", "svg"]
 ALL_FORMATS: tuple[Format, ...] = ("png", "svg")
@@ -52,10 +51,10 @@ def draw(
     Raises:
         ValueError: `folder` holds no finished run.
     """
-    studies = [] if folder is None else _studies(Path(folder))
+    studies, left_out = ([], []) if folder is None else _studies(Path(folder))
     root = Path(out)
     root.mkdir(parents=True, exist_ok=True)
-    drawn = Drawn([], [])
+    drawn = Drawn([], left_out)
 
     def save(name: str, figure: Figure, prefix: str = "") -> None:
         drawn.files.extend(write_figure(figure, root / f"{prefix}{name}", formats))
@@ -78,17 +77,18 @@ def write_figure(figure: Figure, stem: Path, formats: Collection[Format]) -> lis
     return paths
 
 
-def _studies(root: Path) -> list[tuple[Study, Folders]]:
-    """Comparable finished runs below a folder, with the folder of each."""
-    found = {path.parent: read_record(path) for path in sorted(root.rglob(FILE_NAME))}
+def _studies(root: Path) -> tuple[list[tuple[Study, Folders]], list[str]]:
+    """Comparable finished runs below a folder, with the folder of each, and why others are left out."""
+    found, left_out = find_records(root)
     finished = {run: record for run, record in found.items() if record.status == "complete" and record.teacher_metrics}
     if not finished:
-        raise ValueError(f"{root} holds no finished run; without a folder the figures that need none are drawn")
-    studies = group_studies(list(finished.values()))
-    return [
-        (
-            study,
-            {(r.config_sha256, r.seed): run for run, r in finished.items() if r.name == study.records[0].name},
-        )
+        problems = ["holds no finished run; without a folder the figures that need none are drawn", *left_out]
+        raise ValueError(f"{root} " + "\n".join(problems))
+    studies = group_studies(list(finished.values()), [folder.relative_to(root) for folder in finished])
+    left_out += [f"{study.title}: {repeat}" for study in studies for repeat in study.repeats]
+    folders = {
+        study.title: {(r.config_sha256, r.seed): run for run, r in finished.items() if r.name == study.records[0].name}
         for study in studies
-    ]
+        if study.records
+    }
+    return [(study, folders[study.title]) for study in studies if study.records], left_out

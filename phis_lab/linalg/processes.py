@@ -26,6 +26,15 @@ def any_process(flag: bool) -> bool:
     return bool(raised)
 
 
+def union(names: set[str]) -> set[str]:
+    """The names of all processes together."""
+    if world_size() == 1:
+        return names
+    parts: list[set[str]] = [set()] * world_size()
+    dist.all_gather_object(parts, names)
+    return set().union(*parts)
+
+
 def average(values: Tensor) -> Tensor:
     """Mean of a tensor of statistics over the processes."""
     if world_size() > 1:

@@ -47,6 +47,8 @@ def caveats(study: Study) -> list[str]:
         found.append(f"The runs are of {len(commits)} different commits.")
     if any(commit.endswith("+dirty") for commit in commits):
         found.append("Some runs were made with uncommitted changes (+dirty).")
+    if differing := _differing_sources(study):
+        found.append(f"Not all runs are of the same {', '.join(differing)}.")
     if corrupt := sum(record.corrupt_images for record in study.records):
         found.append(f"{corrupt} corrupt images were left out.")
     numbers = measurements(study.records)
@@ -57,6 +59,15 @@ def caveats(study: Study) -> list[str]:
         more = f" and {len(partly) - MOST_NAMES} more" if len(partly) > MOST_NAMES else ""
         found.append(f"Not every method has {', '.join(partly[:MOST_NAMES])}{more}: these metrics are not ranked.")
     return found
+
+
+def _differing_sources(study: Study) -> list[str]:
+    """What has the same name in several runs and another content: code or files that were edited between them."""
+    contents = defaultdict(set)
+    for record in study.records:
+        for name, source in record.sources.items():
+            contents[name].add(source.sha256)
+    return [name.removeprefix("the ") for name, sha256s in contents.items() if len(sha256s) > 1]
 
 
 def _spread_meaning(seeds: int) -> str:

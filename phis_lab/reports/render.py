@@ -9,7 +9,7 @@ from phis_lab.reports.running import running_sheet
 from phis_lab.reports.sections import Section
 from phis_lab.reports.sheets import Sheet
 from phis_lab.reports.studies import group_studies
-from phis_lab.tracking import RunRecord, read_records
+from phis_lab.tracking import RunRecord, find_records
 
 DEFAULT_BASELINE = "identity"
 
@@ -21,7 +21,8 @@ class Report:
     Args:
         unfinished: how far the runs are that have not ended; None where all have.
         sections: one per study.
-        remarks: runs that are in no table because they failed, and studies without the baseline.
+        remarks: files that are no records, runs that are in no table because they failed or because there are several
+            of them, and studies without the baseline.
         files: the files written.
     """
 
@@ -44,9 +45,12 @@ def report(folder: str | Path, baseline: str | None = None, formats: Collection[
             any study.
     """
     root = Path(folder)
-    records, unfinished = read_records(root), running_sheet(root)
-    remarks = _left_out(records)
-    studies = group_studies([record for record in records if _is_measured(record)])
+    found, unfinished = find_records(root), running_sheet(root)
+    remarks = found.unreadable + _left_out(list(found.records.values()))
+    measured = {folder: record for folder, record in found.records.items() if _is_measured(record)}
+    studies = group_studies(list(measured.values()), [folder.relative_to(root) for folder in measured])
+    remarks += [f"{study.title}: {repeat}" for study in studies for repeat in study.repeats]
+    studies = [study for study in studies if study.records]
     if not studies and unfinished is None:
         raise ValueError("\n".join([f"{root} holds no run with a metric: nothing to report.", *remarks]))
     labels = {record.method for study in studies for record in study.records}

@@ -1,57 +1,103 @@
 """Runs the jobs of a sweep, group by group."""
 
 import gc
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from phis_lab.sweeps.grouping import group_jobs, why_apart
+from phis_lab.tracking import RunRecord
 from phis_lab.tracking.job import Job, varied_keys
+from phis_lab.tracking.lock import RunLockedError, run_lock
 
 log = logging.getLogger(__name__)
 
 GROUP_VARIABLE = "PHIS_LAB_GROUP"
-"""Tells the further processes of a data-parallel group, which run the whole command again, which group is theirs."""
+"""Tells the further processes of a data-parallel group, which run the whole command again, which jobs are theirs."""
 
 Train = Callable[[Sequence[Job], Mapping[Path, str]], None]
+SayComplete = Callable[[Job, RunRecord], None]
 
 
-def launch(jobs: Sequence[Job], train: Train) -> dict[Path, Exception]:
-    """Train every unfinished job; a group that breaks does not keep the others from running.
+def launch(
+    jobs: Sequence[Job], train: Train, say_complete: SayComplete = lambda job, record: None
+) -> dict[Path, Exception]:
+    """Train every unfinished job; what cannot be trained does not keep the others from running.
 
     Args:
         jobs: in the order of the sweep.
         train: trains a group of jobs, given their labels by folder.
+        say_complete: is told of every job that is complete already.
 
     Returns:
         What went wrong, by folder.
     """
     labels = _labels(jobs)
-    pending = [job for job in jobs if not job.is_complete]
-    if len(pending) < len(jobs):
-        log.info("%d of %d jobs are complete already.", len(jobs) - len(pending), len(jobs))
-    groups = group_jobs(pending)
-    _explain(groups)
+    if GROUP_VARIABLE in os.environ:
+        mine = json.loads(os.environ[GROUP_VARIABLE])
+        train([job for job in jobs if str(job.folder) in mine], labels)
+        return {}
     failures: dict[Path, Exception] = {}
-    mine = os.environ.get(GROUP_VARIABLE)
+    groups = group_jobs(_pending(jobs, failures, say_complete))
+    _explain(groups)
     for number, group in enumerate(groups):
-        name = str(group[0].folder)
-        if mine is not None and mine != name:
-            continue
-        log.info("Group %d of %d: %s", number + 1, len(groups), "; ".join(_describe(job, labels) for job in group))
+        free: list[Job] = []
         try:
-            with _environment(**{GROUP_VARIABLE: name}):
-                train(group, labels)
+            with ExitStack() as locks:
+                free = _free(group, labels, locks, failures)
+                if free:
+                    named = "; ".join(_describe(job, labels) for job in free)
+                    log.info("Group %d of %d: %s", number + 1, len(groups), named)
+                    with _environment(**{GROUP_VARIABLE: json.dumps([str(job.folder) for job in free])}):
+                        train(free, labels)
         except Exception as error:
-            if len(groups) == 1:
+            if len(groups) == 1 and not failures:
                 raise
             log.exception("Group %d broke; the others go on.", number + 1)
-            failures |= {job.folder: error.with_traceback(None) for job in group}  # which would keep the group alive
+            broken = free or group
+            failures |= {job.folder: error.with_traceback(None) for job in broken}  # which would keep the group alive
         finally:
             gc.collect()  # trainer and module refer to each other, and hold the teachers' features
     return failures
+
+
+def _pending(jobs: Sequence[Job], failures: dict[Path, Exception], say_complete: SayComplete) -> list[Job]:
+    """Jobs that are not complete; a folder with the result of another run goes to the failures."""
+    pending = []
+    for job in jobs:
+        try:
+            record = job.result()
+        except ValueError as error:
+            failures[job.folder] = error
+            continue
+        if record is None:
+            pending.append(job)
+        else:
+            say_complete(job, record)
+    complete = len(jobs) - len(pending) - len(failures)
+    if complete:
+        log.info("%d of %d jobs are complete already.", complete, len(jobs))
+    return pending
+
+
+def _free(
+    group: Sequence[Job], labels: Mapping[Path, str], locks: ExitStack, failures: dict[Path, Exception]
+) -> list[Job]:
+    """Jobs of a group whose folders no other process fills, locked; those of others go to the failures."""
+    free = []
+    for job in group:
+        try:
+            locks.enter_context(run_lock(job.folder))
+        except RunLockedError as error:
+            log.warning("%s is left out: %s", _describe(job, labels), error)
+            failures[job.folder] = error
+        else:
+            if not job.is_complete:  # by another process, since the sweep began
+                free.append(job)
+    return free
 
 
 @contextmanager

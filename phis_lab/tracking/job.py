@@ -1,11 +1,14 @@
 """One job: a resolved configuration, where it came from, and the folder that it fills."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phis_lab.tracking.record import FILE_NAME
+from phis_lab.tracking.record import FILE_NAME, RunRecord, TornRecordError, read_record
+
+log = logging.getLogger(__name__)
 
 ARM_KEYS = ("student", "head", "normalizer", "loss", "balancer", "optimizer")
 """Config groups that an arm chooses for itself; everything else is shared by the arms of a process."""
@@ -43,7 +46,26 @@ class Job:
     @property
     def is_complete(self) -> bool:
         """Whether its result stands."""
-        return (self.folder / FILE_NAME).exists()
+        return self.result() is not None
+
+    def result(self) -> RunRecord | None:
+        """The record in its folder; None where there is none, or one that was cut off, which the run writes anew.
+
+        Raises:
+            ValueError: there is a record of another run, or of another version.
+        """
+        path = self.folder / FILE_NAME
+        try:
+            record = read_record(path)
+        except FileNotFoundError:
+            return None
+        except TornRecordError as torn:
+            log.warning("%s was cut off, so the run goes on and writes it again (%s).", path, torn.__cause__)
+            return None
+        if (record.seed, record.config_sha256) != (self.seed, self.sha256):
+            other = f"seed {record.seed}" if record.seed != self.seed else "another configuration"
+            raise ValueError(f"{path} is of {other}, not of this run; move it away, or choose another paths.outputs")
+        return record
 
     def label(self, varied: Sequence[str] = ()) -> str:
         """The method in a table: its label, or the normaliser and what is unusual; then arm options among `varied`."""

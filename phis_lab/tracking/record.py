@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -13,6 +13,10 @@ FILE_NAME = "result.json"
 Kind = Literal["spatial", "summary"]
 TeacherMetrics = dict[str, dict[Kind, dict[str, float]]]
 """Teacher -> kind of feature -> mse, fidelity, fidelity_global, cosine, error_variance_range, cka, ..."""
+
+
+class TornRecordError(ValueError):
+    """A file that ends too early, as a crash or a full disk leaves it: there is no result in it."""
 
 
 class _Model(BaseModel):
@@ -39,6 +43,14 @@ class Data(_Model):
     fingerprint: str
     train_images: int
     test_images: int
+
+
+class Source(_Model):
+    """Something a run is made of besides its configuration, by content."""
+
+    sha256: str
+    stamp: str = ""
+    """Of the files that it was read from, such as their sizes and times: while it stays, so does the content."""
 
 
 class HistoryPoint(_Model):
@@ -75,6 +87,8 @@ class RunRecord(_Model):
     teachers: dict[str, dict[str, str | int]]
     """Teacher -> source, sha256 and what else identifies its features (layer, image_size)."""
     normalizers: dict[str, dict[str, str]] = {}
+    sources: dict[str, Source] = {}
+    """Own code, files that options name, weights and images, by what a message calls them."""
 
     metrics: dict[str, Metric]
     teacher_metrics: TeacherMetrics
@@ -87,6 +101,8 @@ class RunRecord(_Model):
     corrupt_images: int = 0
     versions: dict[str, str]
     device: dict[str, str | int | bool]
+    trained_on: dict[str, int] = {}
+    """Steps by how many processes on which kind of device took them, such as `2 processes on cpu`."""
 
     @model_validator(mode="after")
     def _failure_has_a_reason(self) -> "RunRecord":
@@ -124,7 +140,7 @@ def read_record(path: str | Path) -> RunRecord:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not whole JSON ({error}): remove it and start the run again") from error
+        raise TornRecordError(f"{path} is not whole JSON ({error}): remove it and start the run again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise ValueError(
@@ -139,8 +155,30 @@ def read_record(path: str | Path) -> RunRecord:
 
 
 def read_records(folder: str | Path) -> list[RunRecord]:
-    """Reads every `result.json` below a folder, in the order of their paths; none is an empty list."""
+    """Reads every `result.json` below a folder, in the order of their paths; none is an empty list.
+
+    Raises:
+        ValueError: one of them cannot be read.
+    """
     return [read_record(path) for path in sorted(Path(folder).rglob(FILE_NAME))]
+
+
+class Found(NamedTuple):
+    """The records below a folder by the folder of their run, and a sentence for every file that is none."""
+
+    records: dict[Path, RunRecord]
+    unreadable: list[str]
+
+
+def find_records(folder: str | Path) -> Found:
+    """Reads what can be read of the `result.json` files below a folder, in the order of their paths."""
+    found = Found({}, [])
+    for path in sorted(Path(folder).rglob(FILE_NAME)):
+        try:
+            found.records[path.parent] = read_record(path)
+        except (ValueError, OSError) as error:
+            found.unreadable.append(str(error))
+    return found
 
 
 def unfinished_runs(folder: str | Path) -> list[Path]:
@@ -149,7 +187,7 @@ def unfinished_runs(folder: str | Path) -> list[Path]:
     What lies inside a run's folder belongs to that run, and a folder of finished runs is not a run itself.
     """
     root = Path(folder)
-    done = {path.parent for path in root.rglob(FILE_NAME)}
+    done = {path.parent for path in root.rglob(FILE_NAME) if path.stat().st_size}
     markers = [*root.rglob("config.yaml"), *root.rglob("*.ckpt")]
     begun = {m.parent.parent if m.parent.name in {".hydra", "checkpoints"} else m.parent for m in markers}
     begun = {run for run in begun if not any(run.is_relative_to(d) or d.is_relative_to(run) for d in done)}

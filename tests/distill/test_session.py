@@ -1,14 +1,16 @@
 """What a finished run leaves behind."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from small_arms import make_arm, make_group
+from test_shared_arms import fail_at_call
 
-from phis_lab.distill import load_checkpoint, train_group
+from phis_lab.distill import Group, load_checkpoint, train_group
 from phis_lab.normalizers import PhiS
-from phis_lab.tracking import RunRecord, read_record
+from phis_lab.tracking import RunRecord, Source, read_record
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +73,33 @@ def test_a_run_that_finished_training_only_evaluates_again(folder: Path, record:
     again = read_record(folder / "phis" / "result.json")
     assert again.metrics == record.metrics
     assert again.teacher_metrics == record.teacher_metrics
+
+
+def run_of(folder: Path, fingerprint: str, **changes: Any) -> Group:
+    group = make_group(folder, {"phis": make_arm}, max_steps=5, **changes)
+    group.sources = {"phis": {"the training images": Source(sha256=fingerprint)}}
+    return group
+
+
+def test_a_run_does_not_go_on_with_other_images_and_tells_what_it_is_made_of(tmp_path: Path) -> None:
+    train_group(run_of(tmp_path, "before"))
+    record = read_record(tmp_path / "phis" / "result.json")
+    assert record.sources == {"the training images": Source(sha256="before")}
+    assert record.trained_on == {"1 process on cpu": 5}
+    (tmp_path / "phis" / "result.json").unlink()
+    with pytest.raises(ValueError, match=r"the training images changed since .*checkpoint\.pt was written"):
+        train_group(run_of(tmp_path, "after"))
+
+
+def test_a_run_that_is_refused_in_its_first_step_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_at_call(monkeypatch, 1)
+    with pytest.raises(OSError, match="power"):
+        train_group(run_of(tmp_path, "x"))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "phis").mkdir()
+    (tmp_path / "phis" / "notes.txt").touch()
+    with pytest.raises(OSError, match="power"):
+        train_group(run_of(tmp_path, "x"))
+    assert (tmp_path / "phis" / "notes.txt").exists()

@@ -4,7 +4,7 @@ import math
 import pytest
 from synthetic_records import percent, rank, record, write_study
 
-from phis_lab.tracking import read_record, read_records, unfinished_runs, write_record
+from phis_lab.tracking import find_records, read_record, read_records, unfinished_runs, write_record
 
 
 def test_a_record_survives_its_file(tmp_path):
@@ -93,3 +93,17 @@ def test_unfinished_runs_are_those_begun_without_a_result(tmp_path):
     write_record(tmp_path / "done", record())
     write_record(tmp_path / "sweep" / "arm", record())
     assert [path.name for path in unfinished_runs(tmp_path)] == ["hydra", "plain", "resumable"]
+
+
+def test_what_is_no_record_is_named_and_the_others_are_read(tmp_path):
+    write_study(tmp_path, [record("phis", 0)])
+    for name, content in (("empty", ""), ("torn", '{"schema'), ("foreign", '{"accuracy": 1}'), ("binary", "\0\xff")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+        (tmp_path / name / "result.json").write_text(content, encoding="latin-1")
+    found = find_records(tmp_path)
+    assert [r.method for r in found.records.values()] == ["phis"]
+    assert [name for name in ("binary", "empty", "foreign", "torn") if name in " ".join(found.unreadable)] == [
+        "binary", "empty", "foreign", "torn",
+    ]  # fmt: skip
+    assert [path.name for path in unfinished_runs(tmp_path)] == ["empty"]

@@ -1,0 +1,148 @@
+"""What a run is made of besides its configuration: a user's own code, files that options name, and its data."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phis_lab.config.own_code import own_files
+from phis_lab.config.resolvers import content_of
+from phis_lab.tracking.record import Source
+
+if TYPE_CHECKING:
+    from phis_lab.data import DataSource
+    from phis_lab.distill import Stage
+
+TRAINING, TEST = "the training images", "the test images"
+_FOLDERS_OF_FILES = {"weights", "moments"}
+_SUFFIXES = {".safetensors", ".pth", ".pt", ".bin", ".onnx"}
+_COUNTED_FILES = 10_000
+
+
+def sources_of(config: Mapping[str, Any], known: Mapping[str, Source] | None = None) -> dict[str, Source]:
+    """Own code and files of a resolved configuration, by what a message calls them; nothing is imported.
+
+    Args:
+        config: as plain dicts and lists.
+        known: as an earlier process found them; a file that kept its size and its time is not read again.
+    """
+    found: dict[str, Source] = {}
+    for option, value in _texts(content_of(config), ""):
+        if option.endswith("_target_"):
+            code = {f"the code of {module}": file for module, file in own_files(value).items()}
+            found |= {name: Source(sha256=_sha256(file, _stamp(file))) for name, file in code.items()}
+        elif not option.startswith("data."):
+            for name, file in _files(option, value).items():
+                stamp, before = _stamp(file), (known or {}).get(name)
+                kept = before is not None and before.stamp == stamp
+                found[name] = before if kept and before else Source(sha256=_sha256(file, stamp), stamp=stamp)
+    return found
+
+
+def data_stamp(data: Mapping[str, Any]) -> str:
+    """Names, sizes and times of the files that a data set's options name; empty where there are none, or too many.
+
+    Equal stamps tell that the images are those of before without reading them. Others tell nothing yet.
+    """
+    places = [Path(value).expanduser() for option, value in _texts(dict(data), "") if _is_place(option, value)]
+    files = [file for place in places for file in _below(place, _COUNTED_FILES + 1)]
+    if not files or len(files) > _COUNTED_FILES:
+        return ""
+    return hashlib.sha256("\n".join(f"{file} {_stamp(file)}" for file in sorted(files)).encode()).hexdigest()
+
+
+def built_sources(config: Mapping[str, Any], data: "DataSource", stages: Iterable["Stage"]) -> dict[str, Source]:
+    """Everything that a run is made of, now that its images and its teachers are known.
+
+    Args:
+        config: resolved.
+        data: its images.
+        stages: with their teachers.
+    """
+    stamp = data_stamp(config["data"])
+    images = {TRAINING: data.train, TEST: data.test}
+    pools = [share.train.pool for stage in stages for share in stage.shares.values()]
+    weights = {
+        f"teachers.{name}.weights": Source(sha256=teacher.weights.sha256)
+        for pool in pools
+        for name, teacher in pool.teachers.items()
+    }
+    of_images = {name: Source(sha256=found.fingerprint, stamp=stamp) for name, found in images.items()}
+    return weights | sources_of(config) | of_images
+
+
+def changed_since(config: Mapping[str, Any], recorded: Mapping[str, Source]) -> list[str]:
+    """What of a finished run is no longer what it was made of; only what changed its size or time is read again.
+
+    Args:
+        config: resolved.
+        recorded: in the run's record.
+    """
+    now = sources_of(config, recorded)
+    before = recorded.get(TRAINING)
+    if before is not None and before.stamp and data_stamp(config["data"]) not in ("", before.stamp):
+        from phis_lab.config.build import build  # noqa: PLC0415  torch, only where files of the data set changed
+
+        data = build(config["data"], "data")
+        now |= {name: Source(sha256=found.fingerprint) for name, found in ((TRAINING, data.train), (TEST, data.test))}
+    return [name for name, source in recorded.items() if name in now and now[name].sha256 != source.sha256]
+
+
+def _texts(node: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every option whose value is a text, by its dotted name."""
+    if isinstance(node, str):
+        yield path, node
+    children = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+    for key, child in children:
+        yield from _texts(child, f"{path}.{key}" if path else str(key))
+
+
+def _files(option: str, value: str) -> dict[str, Path]:
+    """The files that an option names: one, or those of a folder that weights or moments are read from."""
+    if not _is_place(option, value):
+        return {}
+    place = Path(value).expanduser()
+    if place.is_file():
+        return {option: place}
+    if place.is_dir() and option.rpartition(".")[2] in _FOLDERS_OF_FILES:
+        return {f"{option}/{file.name}": file for file in sorted(place.iterdir()) if file.suffix in _SUFFIXES}
+    return {}
+
+
+def _is_place(option: str, value: str) -> bool:
+    """Whether a text can be meant as the place of a file; a word such as "student" is not, whatever lies there."""
+    named = option.rpartition(".")[2] in (*_FOLDERS_OF_FILES, "root")
+    if "\n" in value or "\0" in value or not (named or os.sep in value or Path(value).suffix):
+        return False
+    try:
+        return Path(value).expanduser().exists()
+    except (OSError, RuntimeError):  # too long for a name, or the home of nobody
+        return False
+
+
+def _below(place: Path, most: int) -> list[Path]:
+    if place.is_file():
+        return [place]
+    found: list[Path] = []
+    for folder, _, names in os.walk(place, followlinks=True):
+        found += [Path(folder, name) for name in names]
+        if len(found) >= most:
+            break
+    return found
+
+
+def _stamp(file: Path) -> str:
+    try:
+        status = file.stat()
+    except OSError:
+        return "gone"
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+@lru_cache(maxsize=1024)
+def _sha256(file: Path, stamp: str) -> str:
+    del stamp  # of a file that changed another one is read
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
