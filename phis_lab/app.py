@@ -51,7 +51,11 @@ def train_solo(job: Job) -> RunRecord | None:
 
 def train_sweep(jobs: Sequence[Job]) -> dict[Path, Exception]:
     """The jobs of `python run.py -m ...`, group by group; returns what went wrong by folder."""
-    return _with_clear_errors(lambda: launch(jobs, train, say_complete))
+    failures = _with_clear_errors(lambda: launch(jobs, train, say_complete))
+    if failures and all(isinstance(error, USER_ERRORS) for error in failures.values()):
+        reasons = dict.fromkeys(map(str, failures.values()))
+        sys.exit("\n".join([f"\n{len(failures)} of {len(jobs)} jobs were not trained:", *reasons]))
+    return failures
 
 
 def train(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:

@@ -100,6 +100,7 @@ def test_a_run_that_is_refused_in_its_first_step_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "phis").mkdir()
     (tmp_path / "phis" / "notes.txt").touch()
+    fail_at_call(monkeypatch, 1)
     with pytest.raises(OSError, match="power"):
         train_group(run_of(tmp_path, "x"))
     assert (tmp_path / "phis" / "notes.txt").exists()

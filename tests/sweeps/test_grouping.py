@@ -1,14 +1,19 @@
 """Jobs share a teacher pass exactly when they see the same batches."""
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from synthetic_records import record
 
 from phis_lab.sweeps import group_jobs, launch
 from phis_lab.sweeps.grouping import why_apart
+from phis_lab.sweeps.launch import GROUP_VARIABLE
+from phis_lab.tracking import write_record
 from phis_lab.tracking.job import Job
+from phis_lab.tracking.lock import RunLockedError, run_lock
 
 CONFIG = {
     "seed": 0,
@@ -65,6 +70,46 @@ def test_other_batches_need_another_group_and_the_reason_is_named(change: dict[s
     first, second = job("a"), job("b", **change)
     assert names(group_jobs([first, second])) == [["a"], ["b"]]
     assert why_apart(first, second) == why
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_jobs_in_use_are_left_out_and_the_others_train(caplog: pytest.LogCaptureFixture) -> None:
+    trained: list[str] = []
+    with run_lock(Path("out") / "b"):
+        failures = launch([job("a"), job("b")], lambda group, labels: trained.extend(j.folder.name for j in group))
+    assert trained == ["a"]
+    assert "phis (seed 0) is left out: out/b is in use by process" in caplog.text
+    assert [(folder.name, type(error)) for folder, error in failures.items()] == [("b", RunLockedError)]
+    assert not Path("out").exists()
+
+
+def test_further_processes_train_the_jobs_that_the_first_one_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[list[str]] = []
+    named: list[str] = []
+
+    def train(group: list[Job], labels: dict[Path, str]) -> None:
+        named.append(os.environ[GROUP_VARIABLE])
+        trained.append([member.folder.name for member in group])
+
+    with run_lock(Path("out") / "b"):
+        launch([job("a"), job("b"), job("c"), job("d", data__seed=1)], train)
+        assert trained == [["a", "c"], ["d"]]
+        monkeypatch.setenv(GROUP_VARIABLE, named[0])
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        launch([job("a"), job("b"), job("c"), job("d", data__seed=1)], train)
+    assert trained[2:] == [["a", "c"]]
+
+
+def test_a_result_of_another_run_keeps_its_job_out_and_the_others_train() -> None:
+    write_record(Path("out") / "a", record(seed=9))
+    trained: list[str] = []
+    failures = launch([job("a"), job("b")], lambda group, labels: trained.extend(j.folder.name for j in group))
+    assert trained == ["b"]
+    assert "is of seed 9, not of this run" in str(failures[Path("out") / "a"])
 
 
 def test_a_group_that_breaks_does_not_stop_the_others() -> None:
