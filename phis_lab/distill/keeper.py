@@ -59,8 +59,9 @@ class ArmRun:
         return self.job.folder
 
     def scored(self, step: int, scores: Scores) -> None:
-        """Add an evaluation to the history."""
-        self.history.append({"step": step, "metrics": scores.probes, "teacher_metrics": scores.matching})
+        """Add an evaluation to the history, as plain numbers, which a checkpoint may hold."""
+        plain = {name: float(value) for name, value in scores.probes.items()}
+        self.history.append({"step": step, "metrics": plain, "teacher_metrics": scores.matching})
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on counting from."""

@@ -7,6 +7,7 @@ from phis_lab.data.source import digest
 from phis_lab.distill.evaluation import Evaluation, Scores
 from phis_lab.distill.keeper import ArmRun, Keeper
 from phis_lab.distill.module import Distiller
+from phis_lab.evals.floors import Score
 from phis_lab.tracking import Data, HistoryPoint, Metric, RunRecord, environment, git_commit
 from phis_lab.tracking.job import Job
 
@@ -66,15 +67,16 @@ def _images(module: Distiller, steps: int) -> int:
 
 
 def measured(scores: Scores, evaluation: Evaluation) -> dict[str, Metric]:
-    """What an evaluation gave, with units: shares, and ranks, for which a student is neither better nor worse."""
+    """What an evaluation gave, with units and floors; by its ranks a student is neither better nor worse."""
     shares = {
         name: Metric(
-            value=value,
-            unit="fraction",
+            value=score,
+            unit=score.unit,
             higher_is_better=evaluation.higher_is_better(name),
             detail=evaluation.is_detail(name),
+            floor=score.floor,
         )
-        for name, value in scores.probes.items()
+        for name, score in ((name, Score.of(value)) for name, value in scores.probes.items())
     }
     return shares | {
         name: Metric(value=value, unit="rank" if name.startswith("effective_rank/") else "", higher_is_better=None)

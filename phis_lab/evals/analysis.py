@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from phis_lab.evals.embedding import embed
+from phis_lab.evals.floors import Score, constant_answer
 from phis_lab.evals.linear_probe import linear_probe
 from phis_lab.evals.probes import Embeddings
 from phis_lab.evals.pruning import pruned
@@ -60,13 +61,13 @@ class Pruning(Task):
         """
         if subject.backbone is None:
             raise ValueError("pruning changes the weights behind the tokens, and this subject shows no backbone")
-        found = {}
+        found: dict[str, float] = {}
         for share in self.shares:
             with pruned(subject.backbone, share):
                 train = _own(subject, "train", self.train_images, self.tokens)
                 test = _own(subject, "test", self.test_images, self.tokens)
             result = linear_probe(*train, *test, c=self.c, max_iterations=self.max_iterations)
-            found[f"sparsity_{100 * share:g}"] = result.accuracy
+            found[f"sparsity_{100 * share:g}"] = Score(result.accuracy, constant_answer(test.labels))
         return found
 
 
@@ -106,7 +107,7 @@ class Truncation(Task):
         train = _own(subject, "train", self.train_images, self.tokens)
         test = _own(subject, "test", self.test_images, self.tokens)
         curve = truncation_curve(*train, *test, self.dims, c=self.c, max_iterations=self.max_iterations)
-        return {f"dims_{dim}": accuracy for dim, accuracy in curve.items()}
+        return {f"dims_{dim}": Score(accuracy, constant_answer(test.labels)) for dim, accuracy in curve.items()}
 
 
 class FeatureMoments(Task):

@@ -14,12 +14,15 @@ from phis_lab.data.transforms import Augmentation
 from phis_lab.evals.detection import auroc, false_positive_rate
 from phis_lab.evals.detectors import Detector
 from phis_lab.evals.embedding import embed, source_batches
+from phis_lab.evals.floors import Score
 from phis_lab.evals.probes import Embeddings
 from phis_lab.evals.subject import Images, Labelled, Subject, Task
 from phis_lab.shapes import Float, Int64
 
 Positive = Annotated[int, Field(ge=1)]
 _KINDS = ("near", "far")
+_BLIND = {"auroc": 0.5, "fpr95": 0.95}
+"""What a score gives that does not look at the images."""
 
 
 def near_detection(
@@ -130,7 +133,11 @@ class OutOfDistribution(Task):
             outliers = {name: self._outliers(name, data.test, subject, own) for name, data in self.far.items()}
             sets = far_detection(train, test.features, outliers, self.detectors)
             found |= {"far": _mean(list(sets.values()))} | (sets if self.detail == "full" else {})
-        return {f"{name}/{metric}": value for name, metrics in found.items() for metric, value in metrics.items()}
+        return {
+            f"{name}/{metric}": Score(value, _BLIND[metric.rpartition("/")[2]])
+            for name, metrics in found.items()
+            for metric, value in metrics.items()
+        }
 
     def _near(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
         groups = held_out_groups(test.labels.unique(), self.near_classes, self.near_groups, self.seed)

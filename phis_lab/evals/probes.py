@@ -10,6 +10,7 @@ from torch import Tensor
 
 from phis_lab.evals.dino_probe import DINOV2_RATES, dino_linear_probe
 from phis_lab.evals.extras import require
+from phis_lab.evals.floors import Score, constant_answer
 from phis_lab.evals.held_out import hold_out
 from phis_lab.evals.knn import knn_predict
 from phis_lab.evals.large_set_probe import large_set_probe
@@ -43,7 +44,7 @@ class Probe(ABC):
 
     @abstractmethod
     def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
-        """Shares between 0 and 1 by name, higher being better."""
+        """Shares between 0 and 1 by name, higher being better; as `Score` where the floor is known."""
 
 
 class KNN(Probe):
@@ -70,7 +71,8 @@ class KNN(Probe):
     def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
         """Top-1 accuracy on the test images."""
         predicted = knn_predict(*train, test.features, self.k, self.temperature, self.protocol)
-        return {"accuracy": (predicted == test.labels).double().mean().item()}
+        accuracy = (predicted == test.labels).double().mean().item()
+        return {"accuracy": Score(accuracy, constant_answer(test.labels))}
 
 
 class LinearProbe(Probe):
@@ -102,7 +104,7 @@ class LinearProbe(Probe):
                 result.objective,
                 result.iterations,
             )
-        return {"accuracy": result.accuracy}
+        return {"accuracy": Score(result.accuracy, constant_answer(test.labels))}
 
     def _chosen(self, train: Embeddings) -> float:
         kept, held = hold_out(train.labels)
@@ -157,7 +159,7 @@ class DinoProbe(Probe):
             seed=self.seed,
         )
         _log.info("the DINOv2 probe chose the learning rate %g of %d", result.rate, len(self.rates))
-        return {"accuracy": result.accuracy}
+        return {"accuracy": Score(result.accuracy, constant_answer(test.labels))}
 
 
 class LargeSetProbe(Probe):
@@ -192,4 +194,4 @@ class LargeSetProbe(Probe):
             *train, *test, trials=self.trials, epochs=self.epochs, batch_size=self.batch_size, seed=self.seed
         )
         _log.info("the probe for large sets chose the rate %.3g and the decay %.3g", result.rate, result.weight_decay)
-        return {"accuracy": result.accuracy}
+        return {"accuracy": Score(result.accuracy, constant_answer(test.labels))}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from phis_lab.evals.answers import CLASSIFIERS, Answers, accuracies
 from phis_lab.evals.corruptions import ALEXNET_ERRORS, CORRUPTIONS, SEVERITIES, check_corruptions_installed, corrupt
+from phis_lab.evals.floors import FRACTION, Score, constant_answer
 from phis_lab.evals.probes import Embeddings
 from phis_lab.evals.subject import Images, Subject, Task
 from phis_lab.evals.witness import Witness, faithfulness, is_faithfulness, witness
@@ -50,8 +51,9 @@ class Robustness(Task):
     Args:
         corruptions: which ones; None takes all fifteen.
         severities: of 1 to 5.
-        reference: whose errors mCE divides by: `pixels`, the same classifiers on 16 x 16 pixels; a teacher of the run;
-            or `alexnet`, whose published errors belong to ImageNet and all severities. None leaves mCE out.
+        reference: whose errors mCE divides by, as its unit tells: `pixels`, the same classifiers on 16 x 16 pixels; a
+            teacher of the run; or `alexnet`, whose published errors belong to ImageNet and all severities. None leaves
+            mCE out.
         k: neighbours that vote, by RADIO's protocol.
         c: inverse strength of the probes' penalty, as scikit-learn's C.
         train_images: labelled training images that the classifiers see.
@@ -110,7 +112,7 @@ class Robustness(Task):
         rows = {"clean": measured()}
         for name in self.corruptions:
             rows[name] = _mean([measured(name, severity) for severity in self.severities])
-        return self._summary(rows)
+        return self._summary(rows, constant_answer(torch.cat([labels for _, labels in test])))
 
     def _spaces(self, train: Witness) -> dict[str, Answers]:
         features = {name: pair.teacher for name, pair in train.pairs.items()} | {_STUDENT: train.tokens}
@@ -130,17 +132,24 @@ class Robustness(Task):
             found |= {f"{_PIXELS}/{metric}": value for metric, value in pixels.items()}
         return found | faithfulness(seen, spaces)
 
-    def _summary(self, rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    def _summary(self, rows: Mapping[str, Mapping[str, float]], floor: float) -> dict[str, float]:
         corrupted = _mean([rows[name] for name in self.corruptions])
         compared = {metric: clean for metric, clean in rows["clean"].items() if is_faithfulness(metric) and clean > 0}
         relative = {metric: corrupted[metric] / clean for metric, clean in compared.items()}
         told = {**rows, "corrupted": corrupted, "relative": relative}
         if self.detail == "means":
             told = {name: _together(told[name]) for name in ("clean", "corrupted", "relative")}
-        found = {f"{row}/{metric}": value for row, metrics in told.items() for metric, value in metrics.items()}
+        found: dict[str, float] = {
+            f"{row}/{metric}": Score(value, floor) if metric.endswith("_accuracy") else value
+            for row, metrics in told.items()
+            for metric, value in metrics.items()
+        }
         for classifier in CLASSIFIERS if self.reference is not None else ():
             errors = {name: 1 - rows[name][f"{classifier}_accuracy"] for name in self.corruptions}
-            found[f"{classifier}_mce"] = mean_corruption_error(errors, self._reference_errors(rows, classifier))
+            reference = self._reference_errors(rows, classifier)
+            blind = mean_corruption_error(dict.fromkeys(errors, 1 - floor), reference)
+            unit = f"{FRACTION} of the errors with {self.reference}"
+            found[f"{classifier}_mce"] = Score(mean_corruption_error(errors, reference), blind, unit)
         return found
 
     def _reference_errors(self, rows: Mapping[str, Mapping[str, float]], classifier: str) -> Mapping[str, float]:

@@ -12,10 +12,11 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from torchvision import tv_tensors
 
 from phis_lab.data.masks import IGNORED, MaskedData, MaskedImages
+from phis_lab.evals.floors import Score
 from phis_lab.evals.segmentation_head import SegmentationHead, make_head
 from phis_lab.evals.sources import central_view
 from phis_lab.evals.subject import Subject, Task
-from phis_lab.shapes import Float
+from phis_lab.shapes import Float, Int64
 
 _log = logging.getLogger(__name__)
 _WARM_UP = 0.0375
@@ -111,6 +112,18 @@ def score_segmentation(
     return SegmentationScores(float(miou.compute()), float(accuracy.compute()))
 
 
+def constant_segmentation(pixels: Int64[Tensor, " classes"]) -> SegmentationScores:
+    """What the most frequent class scores as the answer to every pixel: background alone, on most data.
+
+    Its IoU is its share of the pixels, and that of every other class that is there is 0.
+
+    Args:
+        pixels: how many there are of each class.
+    """
+    share = int(pixels.max()) / int(pixels.sum())
+    return SegmentationScores(share / int((pixels > 0).sum()), share)
+
+
 class Segmentation(Task):
     """Linear segmentation probe on frozen patch tokens (see `fit_linear_segmentation` for the protocol).
 
@@ -161,9 +174,12 @@ class Segmentation(Task):
             seed=self.seed,
             device=subject.device,
         )
-        scores = score_segmentation(head, self._seen(subject, test, self.test_images), subject.device)
+        pixels = torch.zeros(len(train.classes), dtype=torch.int64)
+        batches = _counted(self._seen(subject, test, self.test_images), pixels)
+        scores = score_segmentation(head, batches, subject.device)
+        floors = constant_segmentation(pixels)
         _log.info("segmentation of %s: mIoU %.4f with %d x %d tokens", test.name, scores.miou, *tokens.shape[1:3])
-        return scores._asdict()
+        return {name: Score(value, floor) for name, value, floor in zip(scores._fields, scores, floors, strict=True)}
 
     def _seen(self, subject: Subject, data: MaskedImages, most: int | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Patch tokens and labels in batches, on the host."""
@@ -178,6 +194,15 @@ class Segmentation(Task):
             if spatial is None:
                 raise ValueError("segmentation needs patch tokens, and this student has none")
             yield spatial.detach().float().cpu(), torch.stack([mask.as_subclass(Tensor) for _, mask in shown])
+
+
+def _counted(
+    batches: Iterable[tuple[Tensor, Tensor]], pixels: Int64[Tensor, " classes"]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Passes the batches on, and adds their pixels of each class to `pixels`."""
+    for tokens, labels in batches:
+        pixels += labels[labels != IGNORED].long().bincount(minlength=len(pixels))
+        yield tokens, labels
 
 
 def _check(tokens: Tensor, labels: Tensor, classes: int) -> None:

@@ -11,6 +11,7 @@ from phis_lab.data.listing import is_hidden, list_images
 from phis_lab.data.transforms import Augmentation
 from phis_lab.evals.answers import Answers, accuracies
 from phis_lab.evals.embedding import embed, source_batches
+from phis_lab.evals.floors import Score, constant_answer
 from phis_lab.evals.subject import Subject, Task
 
 Positive = Annotated[int, Field(ge=1)]
@@ -69,7 +70,8 @@ class ShiftedFolders(Task):
                     "images; raise train_images"
                 )
             answered = answers(test.features, among=test.labels.unique())
-            found |= {f"{name}/{metric}": value for metric, value in accuracies(answered, test.labels).items()}
+            floor, shares = constant_answer(test.labels), accuracies(answered, test.labels)
+            found |= {f"{name}/{metric}": Score(value, floor) for metric, value in shares.items()}
         return found
 
 

@@ -59,4 +59,7 @@ class Task(ABC):
 
     @abstractmethod
     def __call__(self, subject: Subject) -> dict[str, float]:
-        """Named numbers, fractions where they can be; higher is better unless `lower_is_better` names it."""
+        """Named numbers, fractions where they can be; higher is better unless `lower_is_better` names it.
+
+        A `Score` also tells the unit, and the floor that a number is to be read against.
+        """

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from phis_lab.data import DataSource
 from phis_lab.evals.extras import require
+from phis_lab.evals.floors import Score, constant_answer, mean_score
 from phis_lab.evals.large_set_probe import large_set_probe
 from phis_lab.evals.linear_probe import linear_probe
 from phis_lab.evals.penalty_search import UNIC_SEED, search_penalty
@@ -104,16 +105,15 @@ class Transfer(Task):
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Top-1 accuracy by set, and their `mean`."""
         accuracies = {name: self._accuracy(subject, name, data) for name, data in self.sets.items()}
-        return {**accuracies, _MEAN: sum(accuracies.values()) / len(accuracies)}
+        return {**accuracies, _MEAN: mean_score(accuracies.values())}
 
-    def _accuracy(self, subject: Subject, name: str, data: DataSource) -> float:
+    def _accuracy(self, subject: Subject, name: str, data: DataSource) -> Score:
         try:
             train, test = (
                 embed_source(subject, half, self.tokens, self.batch_size) for half in (data.train, data.test)
             )
-            return (
-                self._large(name, train, test) if len(train[1]) >= self.large_from else self._small(name, train, test)
-            )
+            probe = self._large if len(train.labels) >= self.large_from else self._small
+            return Score(probe(name, train, test), constant_answer(test.labels))
         except ValueError as error:
             raise ValueError(f"transfer to {name}: {error}") from error
 

@@ -10,9 +10,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from phis_lab.evals.answers import same_share
+from phis_lab.evals.floors import Score, constant_answer
 from phis_lab.evals.subject import Subject, Task
 from phis_lab.evals.text_tower import TextTower
-from phis_lab.shapes import Float
+from phis_lab.shapes import Float, Int64
 from phis_lab.teachers import Features
 from phis_lab.teachers.open_clip import OpenClipTeacher
 from phis_lab.teachers.weights import HUB
@@ -77,6 +79,8 @@ class ZeroShot(Task):
         MissingWeightsError: the weights cannot be reached.
     """
 
+    headline = frozenset({"accuracy"})
+
     def __init__(
         self,
         teacher: str,
@@ -105,7 +109,7 @@ class ZeroShot(Task):
             ValueError: class names are unknown or too few, or the student does not predict this teacher's summary.
         """
         classifier = self._classifier(tuple(self.classes or subject.classes), subject.device)
-        right = rights_of_teacher = same = count = 0
+        rows: list[Int64[Tensor, "3 b"]] = []
         for images, labels in subject.images("test", self.images):
             if int(labels.max()) >= classifier.weight.shape[1]:
                 raise ValueError(
@@ -115,12 +119,11 @@ class ZeroShot(Task):
                 classifier.logits(self._summary(features(images))).argmax(dim=1)
                 for features in (subject.predictions, subject.teachers)
             )
-            right += int((student == labels).sum())
-            rights_of_teacher += int((teacher == labels).sum())
-            same += int((student == teacher).sum())
-            count += len(labels)
-        _log.info("zero-shot: student %.4f, %s itself %.4f", right / count, self.teacher, rights_of_teacher / count)
-        return {"accuracy": right / count, "agreement": same / count}
+            rows.append(torch.stack([student, teacher, labels.to(student)]))
+        student, teacher, truth = torch.cat(rows, dim=1)
+        accuracy = Score(same_share(student, truth), constant_answer(truth))
+        _log.info("zero-shot: student %.4f, %s itself %.4f", accuracy, self.teacher, same_share(teacher, truth))
+        return {"accuracy": accuracy, "agreement": Score(same_share(student, teacher), constant_answer(teacher))}
 
     def _classifier(self, classes: tuple[str, ...], device: torch.device) -> TextClassifier:
         if len(classes) < 2:

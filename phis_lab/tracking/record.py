@@ -34,6 +34,8 @@ class Metric(_Model):
     """None for a number that describes a student and makes it neither better nor worse: shown, never ranked."""
     detail: bool = False
     """Shown in a table of its own, not in the main one, and not ranked."""
+    floor: float | None = None
+    """What a student that knows nothing scores, in the same unit: a constant answer, a coin. None if not known."""
 
 
 class Data(_Model):
