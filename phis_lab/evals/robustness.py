@@ -148,7 +148,7 @@ class Robustness(Task):
             errors = {name: 1 - rows[name][f"{classifier}_accuracy"] for name in self.corruptions}
             reference = self._reference_errors(rows, classifier)
             blind = mean_corruption_error(dict.fromkeys(errors, 1 - floor), reference)
-            unit = f"{FRACTION} of the errors with {self.reference}"
+            unit = f"{FRACTION} of error with {self.reference}"
             found[f"{classifier}_mce"] = Score(mean_corruption_error(errors, reference), blind, unit)
         return found
 

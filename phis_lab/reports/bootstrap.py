@@ -12,6 +12,8 @@ from phis_lab.reports.ranks import Category, stacked_ranks
 from phis_lab.shapes import Float64, Int64
 
 DRAWS = 9_999
+BOOTSTRAP_SEEDS = 5
+"""Reports show no bootstrap over fewer: resampling so few values cannot cover what its interval promises."""
 
 
 @cache

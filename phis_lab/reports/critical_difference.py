@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from scikit_posthocs import critical_difference_diagram
 
@@ -14,20 +13,23 @@ from phis_lab.reports.numbers import p_value
 from phis_lab.reports.style import INK, PAGE_WIDTH, RC, Look
 
 
-def critical_difference_figure(tests: Mapping[str, RankTest], looks: Mapping[str, Look]) -> Figure:
-    """A diagram per test, best on the left; a bar joins methods that the test does not tell apart.
+def critical_difference_figure(test: RankTest, blocks: str, looks: Mapping[str, Look]) -> Figure:
+    """A diagram of a test, best on the left; a bar joins methods that it does not tell apart.
+
+    Args:
+        test: over independent blocks.
+        blocks: what they are, such as `4 seeds`.
+        looks: how each method is drawn.
 
     Source: Demsar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7 (2006), figure 1.
     """
     with mpl.rc_context(RC):
-        size = (PAGE_WIDTH, (1.1 + 0.12 * len(looks)) * len(tests))
-        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(hspace=0.12))
-        grid = figure.subplots(len(tests), 1, squeeze=False, sharex=True)
-        for axes, (blocks, test) in zip(grid.flat, tests.items(), strict=True):
-            _diagram(axes, test, looks)
-            axes.set_title(
-                f"Over {blocks}: {p_value(test.p_value)}, W = {test.agreement:.2f}, CD = {test.critical_difference:.1f}"
-            )
+        figure = Figure(figsize=(PAGE_WIDTH, 1.1 + 0.12 * len(looks)), layout="constrained")
+        axes = figure.subplots()
+        _diagram(axes, test, looks)
+        axes.set_title(
+            f"Over {blocks}: {p_value(test.p_value)}, W = {test.agreement:.2f}, CD = {test.critical_difference:.1f}"
+        )
         return figure
 
 

@@ -30,21 +30,23 @@ _LATEX = {
 
 
 def markdown(sheet: Sheet) -> str:
-    """A pipe table under its title, with the caption below."""
+    """A pipe table under its title and the number of seeds, with the caption below."""
     rows = [[_markdown_cell(cell) for cell in row] for row in sheet.rows]
     head = [_markdown_cell(Cell(name)) for name in sheet.columns]
     rule = [":--", *(["--:"] * (len(head) - 1))]
     lines = ["| " + " | ".join(row) + " |" for row in [head, rule, *rows]]
-    return "\n".join([f"### {sheet.title}", "", *lines, "", sheet.caption, ""])
+    seeds = [sheet.seeds, ""] if sheet.seeds else []
+    return "\n".join([f"### {sheet.title}", "", *seeds, *lines, "", sheet.caption, ""])
 
 
 def latex(sheet: Sheet) -> str:
     r"""A `table` environment; the document needs `\usepackage{booktabs}`."""
     rows = [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in sheet.rows]
+    parts = [f"{sheet.title}.", *([sheet.seeds] if sheet.seeds else []), sheet.caption]
     lines = [
         r"\begin{table}",
         r"  \centering",
-        rf"  \caption{{{escape_latex(f'{sheet.title}. {sheet.caption}')}}}",
+        rf"  \caption{{{escape_latex(' '.join(parts))}}}",
         rf"  \begin{{tabular}}{{l{'r' * (len(sheet.columns) - 1)}}}",
         r"    \toprule",
         "    " + " & ".join(_latex_heading(name) for name in sheet.columns) + r" \\",
@@ -60,7 +62,7 @@ def latex(sheet: Sheet) -> str:
 def terminal(sheet: Sheet) -> Table:
     """A table whose headings are broken at every space: four teachers fit 100 columns."""
     table = Table(
-        title=sheet.title,
+        title=f"{sheet.title}\n{sheet.seeds}" if sheet.seeds else sheet.title,
         caption=sheet.caption,
         box=box.SIMPLE_HEAD,
         title_justify="left",

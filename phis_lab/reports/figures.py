@@ -1,6 +1,7 @@
 """The figures of a report: losses against steps, and methods side by side."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,13 +17,20 @@ from phis_lab.reports.sheets import heading
 from phis_lab.reports.style import GREY, RC, Look
 from phis_lab.reports.tables import Column, by_method, summary
 
+_TITLE_LETTERS = 36
+"""As many letters of a title as fit over one of three panels."""
+
 CAPTIONS = {
-    "values": "Mean ± standard deviation over seeds; small dots are seeds; arrows point to where better is.",
+    "values": (
+        "Mean ± standard deviation over seeds; small dots are seeds; arrows point to where better is. A dotted line is "
+        "the floor, which a student that knows nothing reaches, where it is near."
+    ),
     "losses": "Error in the teacher's own space during training: mean and range over seeds.",
     "differences": "Paired differences with 95 % t intervals; hollow where the interval includes zero.",
     "critical_difference": (
-        "Mean ranks, best on the left, with Friedman's p and Kendall's W. A bar joins methods that Nemenyi's test does "
-        "not tell apart (5 % over all pairs): their mean ranks differ by less than the critical difference CD."
+        "Mean over seeds of a method's place by average rank, best on the left, with Friedman's p and Kendall's W. The "
+        "blocks are seeds, for metrics of the same runs are not independent. A bar joins methods that Nemenyi's test "
+        "does not tell apart (5 % over all pairs): their mean ranks differ by less than the critical difference CD."
     ),
 }
 
@@ -91,6 +99,9 @@ def method_values(numbers: pd.DataFrame, shown: Sequence[Column], looks: Mapping
             colors = [looks[method].color for method in seeds["method"]]
             heights = seeds["method"].map(places) + 0.27
             axes.scatter(seeds["value"], heights, s=6, c=colors, alpha=0.7, linewidths=0)
+            low, high = axes.get_xlim()
+            if column.floor is not None and low <= column.floor <= high:
+                axes.axvline(column.floor, color=GREY, linewidth=0.9, linestyle=":", zorder=1)
         return figure
 
 
@@ -117,7 +128,7 @@ def _rows_of_methods(
         for place, (method, look) in enumerate(looks.items()):
             if method in rows:
                 _whisker(axes, place, rows[method], look)
-        axes.set_title(heading(column), fontsize=9)
+        axes.set_title(textwrap.fill(heading(column), _TITLE_LETTERS), fontsize=9)
         axes.set_yticks(range(len(looks)), list(looks))
         axes.set_ylim(len(looks) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)

@@ -11,7 +11,7 @@ from phis_lab.reports.figures import CAPTIONS
 from phis_lab.reports.provenance import caveats, provenance
 from phis_lab.reports.sections import Section
 from phis_lab.reports.sheets import Sheet
-from phis_lab.reports.tables import summary
+from phis_lab.reports.tables import leading, summary
 
 Format = Literal["md", "tex", "csv", "png"]
 ALL_FORMATS: tuple[Format, ...] = ("md", "tex", "csv", "png")
@@ -73,7 +73,11 @@ def _markdown(
 
 
 def _table(sections: Sequence[Section]) -> pd.DataFrame:
-    """Every mean at full precision, with its study, unit, direction, spread and number of seeds."""
+    """Every mean at full precision, with its study, spread, number of seeds, unit, direction and floor.
+
+    `ranked` tells whether methods are compared by the metric, and `leads` whether the seeds leave the method among the
+    best.
+    """
     frames = []
     for section in sections:
         frame = summary(section.numbers)
@@ -81,5 +85,11 @@ def _table(sections: Sequence[Section]) -> pd.DataFrame:
         frame.insert(0, "study", section.study.title)
         frame["unit"] = [column.unit for column in meaning]
         frame["higher_is_better"] = [column.higher_is_better for column in meaning]
+        frame["floor"] = [column.floor for column in meaning]
+        ranked = {name for category in section.categories.values() for name in category}
+        frame["ranked"] = [name in ranked for name in frame["metric"]]
+        best = {name: leading(section.numbers, column) for name, column in section.meaning.items()}
+        pairs = zip(frame["method"], frame["metric"], strict=True)
+        frame["leads"] = [method in best[metric] for method, metric in pairs]
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -1,4 +1,4 @@
-"""Do blocks (metrics, seeds) rank the methods alike, and which methods do they tell apart?"""
+"""Do independent blocks (seeds) rank the methods alike, and which methods do they tell apart?"""
 
 import math
 from collections.abc import Collection, Mapping
@@ -70,21 +70,13 @@ def friedman(blocks: pd.DataFrame, alpha: float = 0.05) -> RankTest:
     )
 
 
-def rank_tests(
-    cube: Cube, categories: Mapping[str, Category], lower_is_better: Collection[str] = ()
-) -> dict[str, RankTest]:
-    """The tests of a study, by what their blocks are: `6 metrics`, `3 seeds`.
+def rank_test(cube: Cube, categories: Mapping[str, Category], lower_is_better: Collection[str] = ()) -> RankTest | None:
+    """The test of a study, whose blocks are its seeds: each ranks the methods by their average rank over categories.
 
-    A metric is judged by its mean over seeds, a seed by its average rank over the categories. Seeds are independent;
-    metrics of the same runs are not, so theirs says that metrics agree on these runs, not that other runs would. There
-    is no test with fewer than three methods, and none at all with one seed, whose luck all metrics share.
+    Metrics are no blocks: those of the same runs share the luck of these runs. None for fewer than three methods or
+    two seeds.
     """
     if len(cube.methods) < 3 or len(cube.seeds) < 2:
-        return {}
-    entries = {str(entry): [entry] for category in categories.values() for entry in category}
-    by_metric = stacked_ranks(cube.values.mean(axis=0), cube.metrics, entries, lower_is_better=lower_is_better)
+        return None
     by_seed = stacked_ranks(cube.values, cube.metrics, categories, lower_is_better=lower_is_better)["Avg"]
-    metrics = pd.DataFrame([by_metric[name] for name in entries], columns=cube.methods)
-    seeds = pd.DataFrame(by_seed, columns=cube.methods).round(9)  # ties of averages survive rounding
-    blocks = {f"{len(metrics)} metrics": metrics, f"{len(seeds)} seeds": seeds}
-    return {name: friedman(table) for name, table in blocks.items() if len(table) > 1}
+    return friedman(pd.DataFrame(by_seed, columns=cube.methods).round(9))  # ties of averages survive rounding

@@ -11,6 +11,9 @@ from phis_lab.shapes import Float64
 
 _COLUMNS = ["method", "metric", "mean", "low", "high", "bootstrap_low", "bootstrap_high", "g_z", "seeds", "baseline"]
 
+EFFECT_SEEDS = 3
+"""An effect size needs a spread, and its correction three seeds."""
+
 
 def paired_differences(numbers: pd.DataFrame, baseline: str, confidence: float = 0.95) -> pd.DataFrame:
     """Mean difference to the baseline with its intervals and its effect size, over the seeds that both have.
@@ -41,9 +44,20 @@ def paired_differences(numbers: pd.DataFrame, baseline: str, confidence: float =
     rows = []
     for key, group in pairs.groupby(["method", "metric"], sort=False):
         d = group["difference"].to_numpy(dtype=float)
-        intervals = (*_t_interval(d, confidence), *bootstrap_interval(d, confidence))
+        intervals = (*t_interval(d, confidence), *bootstrap_interval(d, confidence))
         rows.append((*key, d.mean(), *intervals, paired_effect(d), len(d), group["value_baseline"].to_numpy().mean()))
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def t_interval(values: Float64[np.ndarray, " seeds"], confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean, mean(x) +- t_{(1 + confidence) / 2, n - 1} s(x) / sqrt(n); NaN for one value."""
+    n = len(values)
+    if n < 2:
+        return math.nan, math.nan
+    quantile = stats.t.ppf((1 + confidence) / 2, n - 1)
+    half = float(quantile * values.std(ddof=1) / math.sqrt(n))
+    mean = float(values.mean())
+    return mean - half, mean + half
 
 
 def paired_effect(differences: Float64[np.ndarray, " seeds"]) -> float:
@@ -56,17 +70,7 @@ def paired_effect(differences: Float64[np.ndarray, " seeds"]) -> float:
     Source: Hedges, Distribution Theory for Glass's Estimator of Effect Size, J. Educ. Stat. 6 (1981).
     """
     m = len(differences) - 1
-    if m < 2 or not (spread := differences.std(ddof=1)) > 0:
+    if len(differences) < EFFECT_SEEDS or not (spread := differences.std(ddof=1)) > 0:
         return math.nan
     correction = math.exp(special.gammaln(m / 2) - special.gammaln((m - 1) / 2)) / math.sqrt(m / 2)
     return float(correction * differences.mean() / spread)
-
-
-def _t_interval(differences: Float64[np.ndarray, " seeds"], confidence: float) -> tuple[float, float]:
-    n = len(differences)
-    if n < 2:
-        return math.nan, math.nan
-    quantile = stats.t.ppf((1 + confidence) / 2, n - 1)
-    half = float(quantile * differences.std(ddof=1) / math.sqrt(n))
-    mean = float(differences.mean())
-    return mean - half, mean + half

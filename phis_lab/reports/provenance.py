@@ -3,13 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from phis_lab.reports.sheets import MOST_NAMES
 from phis_lab.reports.studies import Study
 from phis_lab.reports.tables import columns, measurements
 
 _COMMANDS = 3
-
-
-MOST_NAMES = 6
 
 
 def provenance(study: Study) -> list[str]:

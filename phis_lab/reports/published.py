@@ -16,12 +16,13 @@ _CAPTION = (
 )
 
 
-def published_sheet(records: Sequence[RunRecord], ranks: pd.Series) -> Sheet | None:
+def published_sheet(records: Sequence[RunRecord], ranks: pd.Series, seeds: str) -> Sheet | None:
     """The methods that repeat a row of PHI-S, with both average ranks; None where there is no such method.
 
     Args:
         records: runs of one study; the student's size decides which of the paper's tables stands beside them.
         ranks: average rank of every method, by its label.
+        seeds: how many there are, said above the table.
     """
     rows = {record.method: paper_row(record.choices, record.overrides) for record in records}
     ours = {method: (row, ranks[method]) for method, row in rows.items() if row is not None}
@@ -44,7 +45,7 @@ def published_sheet(records: Sequence[RunRecord], ranks: pd.Series) -> Sheet | N
     title = f"Average rank, beside the paper's (PHI-S, table {table.number})"
     caption = _CAPTION.format(source=table.title, caption=table.caption, agreement=_agreement(frame))
     columns = ("method", "paper's row", "avg rank ↓", "paper's avg rank ↓", "order", "paper's order")
-    return Sheet(title, caption, columns, tuple(cells))
+    return Sheet(title, caption, columns, tuple(cells), seeds)
 
 
 def _texts(numbers: pd.Series, places: int) -> list[str]:

@@ -14,7 +14,8 @@ Category = Sequence[str | Sequence[str]]
 
 Ties = Literal["min", "average"]
 
-_CLASSIFICATION = {"knn", "linear_probe", "zero_shot"}
+_KINDS = {"accuracy": "classification", "miou": "segmentation"}
+"""What a number is called -> the category of everything that measures it on one data set."""
 
 
 def average_ranks(
@@ -76,21 +77,21 @@ def metric_ranks(
 
 
 def default_categories(metrics: Iterable[str], teachers: Collection[str]) -> dict[str, Category]:
-    """The categories of a study: how well each teacher is matched, then one category per kind of evaluation.
+    """The categories of a study: how well the teachers are matched, then one category per kind of evaluation.
 
-    As in PHI-S, all classification tasks are one category. A teacher counts once: its spatial and its summary
-    fidelity are averaged first. Fidelity ranks as MSE does, being the teacher's variance over it.
+    As in PHI-S, whose first category is the MSE of spatial features, in the teachers' own spaces, and whose
+    classification (zero-shot, kNN) and segmentation tasks are a category each. Fidelity ranks as MSE does, being the
+    teacher's variance over it. Summaries are not ranked: PHI-S trains them by cosine, which leaves their lengths free.
     """
-    matching: dict[str, list[str]] = {}
+    matching: list[str] = []
     others: dict[str, list[str]] = {}
     for metric in metrics:
         head, _, rest = metric.partition("/")
-        if head in teachers:
-            if rest.endswith("/fidelity"):
-                matching.setdefault(head, []).append(metric)
-        else:
-            others.setdefault("classification" if head in _CLASSIFICATION else head, []).append(metric)
-    first: dict[str, Category] = {"teachers": list(matching.values())} if matching else {}
+        if head not in teachers:
+            others.setdefault(_KINDS.get(rest, head), []).append(metric)
+        elif rest == "spatial/fidelity":
+            matching.append(metric)
+    first: dict[str, Category] = {"teachers": matching} if matching else {}
     return first | others
 
 

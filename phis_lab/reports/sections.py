@@ -1,37 +1,47 @@
 """One study's part of a report: its numbers, tables and figures."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from phis_lab.reports.evidence import Evidence
+from phis_lab.reports.evidence import UNTESTED, Evidence
 from phis_lab.reports.figures import loss_curves, method_differences, method_values
 from phis_lab.reports.intervals import paired_differences
 from phis_lab.reports.published import published_sheet
-from phis_lab.reports.ranks import average_ranks, default_categories
-from phis_lab.reports.sheets import Sheet, difference_sheet, rank_sheet, value_sheet
+from phis_lab.reports.ranks import Category, average_ranks, default_categories
+from phis_lab.reports.sheets import Sheet, difference_sheet, heading, rank_sheet, seeds_of, value_sheet
 from phis_lab.reports.studies import Study
 from phis_lab.reports.style import looks
 from phis_lab.reports.tables import Column, columns, means, measurements, teacher_metric
 
-_VALUES = "Mean over seeds ± sample standard deviation (none for one seed); best in bold."
-_RANKS = "1 is best; ties share the lowest rank; ranks are averaged in each category, then over categories."
+_MEANS = "Mean over seeds ± sample standard deviation (none for one seed)."
+_BOLD = (
+    "Bold: the best, and every method whose difference to it, paired by seed, has a 95 % t interval that includes "
+    "zero; with one seed nothing is bold."
+)
+_FLOOR = "The floor is what a student that knows nothing reaches."
+_RANKS = (
+    "1 is best; ties share the lowest rank; ranks are averaged in each category, then over categories. Teachers are "
+    "ranked by their spatial features alone, as in PHI-S."
+)
 _DESCRIBED = (
-    "Mean over seeds ± sample standard deviation (none for one seed). Neither direction is better: not ranked, not "
+    f"{_MEANS} Neither direction is better: not ranked, not "
     "tested. An effective rank (RankMe) counts the directions that the student's tokens use, from 1 to their channels. "
     "A map into the student's space is described by its singular values, by how far it is from a scaled one with "
     "orthonormal rows (deviation, procrustes: 0 is orthogonal), and by how its cosines go with the teacher's."
 )
 _MATCHING = (
-    f"{_VALUES} All is in the teacher's own space but the normalised range. Both fidelities are the teacher's variance "
+    "All is in the teacher's own space but the normalised range. Both fidelities are the teacher's variance "
     "over the mse: of every channel about its own mean, and (global) of all elements about one mean. CKA is of the "
     "student's tokens, before the head. Unexplained is error variance over teacher variance, along the leading "
     "principal components with half of the teacher's variance and along the trailing ones with its last tenth; "
     "predicting the mean scores 1. What is mapped is in the student's space, for a method that has no way back to the "
-    "teacher's. The same holds for the tables of the other teachers."
+    "teacher's; like the normalised range it is in a space of each method's own, and so never bold. The same holds for "
+    "the tables of the other teachers."
 )
 
 
@@ -57,7 +67,7 @@ class Section:
 
     @cached_property
     def judged(self) -> pd.DataFrame:
-        """The measurements of metrics that have a better direction: what is ranked, compared and tested."""
+        """The measurements of metrics that have a better direction and are beaten: what is compared and tested."""
         judged = {name for name, column in self.meaning.items() if column.judged}
         return self.numbers[self.numbers["metric"].isin(judged)]
 
@@ -87,18 +97,22 @@ class Section:
             for record in self.study.records
             for teacher in record.teacher_metrics
         )
-        judged = set(self.judged["metric"])
-        return [self.meaning[name] for name in [*downstream, *fidelity] if name in judged]
+        columns = [self.meaning[name] for name in [*downstream, *fidelity] if name in self.meaning]
+        return [column for column in columns if column.higher_is_better is not None and not column.detail]
+
+    @cached_property
+    def categories(self) -> dict[str, Category]:
+        """What the average ranks are made of: judged metrics that every method has."""
+        return {} if self.judged.empty else default_categories(means(self.judged).columns, self.study.teachers)
 
     @cached_property
     def ranks(self) -> pd.DataFrame | None:
-        """Average ranks over the metrics that every method has; None where there is no such metric."""
-        if self.judged.empty:
+        """Average ranks over the categories; None where there is none."""
+        if not self.categories:
             return None
         table = means(self.judged)
-        categories = default_categories(table.columns, self.study.teachers)
         downwards = [name for name in table.columns if self.meaning[name].higher_is_better is False]
-        return average_ranks(table, categories, lower_is_better=downwards) if categories else None
+        return average_ranks(table, self.categories, lower_is_better=downwards)
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -108,16 +122,22 @@ class Section:
     def sheets(self) -> list[Sheet]:
         """The tables for a screen: values with ranks, differences to the baseline, the verdict, the paper's ranks."""
         average = None if self.ranks is None else self.ranks["Avg"]
-        sheets = [value_sheet("Methods", _VALUES, self.numbers, self.headline, average)]
+        first = self.evidence.first.get("Avg", ())
+        caption = self._caption(self.headline)
+        sheets = [value_sheet("Methods", caption, self.numbers, self.headline, average, first=first)]
         if not self.paired.empty:
             sheets.append(self._differences())
         sheets += self.evidence.sheets()
-        beside = None if average is None else published_sheet(self.study.records, average)
+        beside = None if average is None else published_sheet(self.study.records, average, seeds_of(self.judged))
         return [*sheets, beside] if beside is not None else sheets
 
     def details(self) -> list[Sheet]:
         """The tables for the file: ranks per category, the differences again, each teacher's matching in detail."""
-        sheets = [] if self.ranks is None else [rank_sheet("Average ranks", _RANKS, self.ranks)]
+        sheets = []
+        if self.ranks is not None:
+            caption = _RANKS if self.evidence.test is not None else f"{_RANKS} {UNTESTED}"
+            seeds = seeds_of(self.judged)
+            sheets.append(rank_sheet("Average ranks", caption, self.ranks, self.evidence.first, seeds))
         sheets += self.evidence.details()
         details: dict[str, list[Column]] = {}
         for name, column in self.meaning.items():
@@ -125,7 +145,8 @@ class Section:
                 details.setdefault(name.partition("/")[0], []).append(column)
         for task, shown in details.items():
             title = f"{task.replace('_', ' ')} in detail"
-            sheets.append(value_sheet(title.capitalize(), _VALUES, self.numbers, shown, prefix=f"{task}/"))
+            caption = self._caption(shown)
+            sheets.append(value_sheet(title.capitalize(), caption, self.numbers, shown, prefix=f"{task}/"))
         described = [
             column for column in self.meaning.values() if column.higher_is_better is None and not column.detail
         ]
@@ -143,7 +164,7 @@ class Section:
         return [
             value_sheet(
                 f"Teacher matching in detail: {place.removesuffix('/spatial').replace('/', ', ')}",
-                _VALUES if number else _MATCHING,
+                self._caption(shown) if number else f"{self._caption(shown)} {_MATCHING}",
                 self.numbers,
                 shown,
                 prefix=f"{place}/",
@@ -159,20 +180,31 @@ class Section:
         if not history.empty:
             drawn["losses"] = loss_curves(history, look)
         if self.baseline is not None and not self.paired.empty and self.paired["low"].notna().any():
-            drawn["differences"] = method_differences(self.paired, self.baseline, self.headline, look)
+            drawn["differences"] = method_differences(
+                self.paired, self.baseline, [column for column in self.headline if column.judged], look
+            )
         return drawn | self.evidence.figures(look)
 
+    def _caption(self, shown: Sequence[Column]) -> str:
+        """How to read a table of values."""
+        parts = [_MEANS, _BOLD, *([_FLOOR] if any(column.floor is not None for column in shown) else [])]
+        if beaten_by_none := [heading(column) for column in shown if column.at_floor]:
+            parts.append(
+                f"Not ranked and not compared: {', '.join(beaten_by_none)}. No method is clear of the floor, by its "
+                "95 % t interval and by a hundredth of the way to a perfect score."
+            )
+        return " ".join(parts)
+
     def _differences(self) -> Sheet:
-        pairs = sorted(set(self.paired["seeds"]))
-        if pairs == [1]:
+        if self.paired["seeds"].max() == 1:
             caption = "One seed: no interval. Whether it was the method or the seed cannot be told."
         else:
-            shared = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
             caption = (
-                f"Mean difference over {shared} shared seeds ± half of its 95 % t interval (for each alone); "
+                "Mean difference over the shared seeds ± half of its 95 % t interval (for each alone); "
                 "bold where the interval excludes zero."
             )
-        return difference_sheet(f"Difference to {self.baseline}", caption, self.paired, self.headline)
+        compared = [column for column in self.headline if column.judged]
+        return difference_sheet(f"Difference to {self.baseline}", caption, self.paired, compared)
 
 
 def loss_history(study: Study) -> pd.DataFrame:

@@ -1,16 +1,19 @@
 """The tables of a report as text cells, before Markdown, LaTeX or the terminal give them a shape."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from phis_lab.reports.bootstrap import BOOTSTRAP_SEEDS
 from phis_lab.reports.numbers import decimals, with_spread
-from phis_lab.reports.tables import Column, Rows, by_method, summary
+from phis_lab.reports.tables import Column, Rows, by_method, leading, summary
 
 MISSING = "–"
+FLOOR = "(floor)"
+MOST_NAMES = 6
 _ARROWS = {True: " ↑", False: " ↓", None: ""}
 
 
@@ -23,12 +26,43 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table ready to be set; its first column names the method."""
+    """A table ready to be set; its first column names the method.
+
+    Attributes:
+        title: what it shows.
+        caption: how to read it, below the table.
+        columns: headings.
+        rows: cells.
+        seeds: how many seeds the numbers come from, said above the table; empty where there are no seeds.
+    """
 
     title: str
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    seeds: str = ""
+
+
+def seeds_of(numbers: pd.DataFrame) -> str:
+    """`3 seeds per method.`, and which methods and metrics have other numbers of seeds.
+
+    Args:
+        numbers: as `measurements` gives them.
+    """
+    counts = numbers.groupby("method", sort=False)["seed"].nunique()
+    if counts.empty:
+        return ""
+    usual = int(counts.mode().iloc[-1])
+    others = [f"{method} {count}" for method, count in counts.items() if count != usual]
+    sizes = numbers.groupby(["metric", "method"], sort=False).size().reset_index(name="seeds")
+    short = sizes[sizes["seeds"] < sizes["method"].map(counts)]["metric"].unique()
+    fewer = [f"fewer of {', '.join(short[:MOST_NAMES])}{' and more' if len(short) > MOST_NAMES else ''}"]
+    exceptions = [*others, *(fewer if len(short) else [])]
+    return f"{_count(usual)} per method{', but ' if exceptions else ''}{', '.join(exceptions)}."
+
+
+def _count(seeds: int) -> str:
+    return "1 seed" if seeds == 1 else f"{seeds} seeds"
 
 
 def heading(column: Column, prefix: str = "") -> str:
@@ -45,8 +79,11 @@ def value_sheet(
     shown: Sequence[Column],
     ranks: pd.Series | None = None,
     prefix: str = "",
+    first: Collection[str] = (),
 ) -> Sheet:
-    """Mean and spread per method and metric, and the average rank if given; the best is strong, if there is a better.
+    """Mean and spread per method and metric, the average rank if given, and a row of floors where any is known.
+
+    Strong are the best and all that the seeds do not tell from it (`leaders`), of metrics that compare methods.
 
     Args:
         title: of the table.
@@ -55,32 +92,48 @@ def value_sheet(
         shown: the metrics, one column each.
         ranks: average rank of every method.
         prefix: of the metrics' names, left out of the headings because the title says it.
+        first: the methods whose average rank is strong.
     """
     methods = list(dict.fromkeys(numbers["method"]))
     frame = summary(numbers)
-    texts = [[Cell(method) for method in methods]]
-    texts += [_values(by_method(frame, column.metric), methods, column) for column in shown]
+    has_floor = any(column.floor is not None for column in shown)
+    texts = [[*(Cell(method) for method in methods), Cell(FLOOR)]]
+    for column in shown:
+        texts.append(_values(by_method(frame, column.metric), methods, column, leading(numbers, column)))
     if ranks is not None:
-        texts.append([Cell(f"{ranks[m]:.2f}", strong=ranks[m] == ranks.min()) for m in methods])
+        texts.append([*(Cell(f"{ranks[m]:.2f}", strong=m in first) for m in methods), Cell(MISSING)])
+    rows = tuple(zip(*texts, strict=True))
     names = [
         "method",
         *(heading(column, prefix) for column in shown),
         *(["avg rank ↓"] if ranks is not None else []),
     ]
-    return Sheet(title, caption, tuple(names), tuple(zip(*texts, strict=True)))
+    seeds = seeds_of(numbers[numbers["metric"].isin([column.metric for column in shown])])
+    return Sheet(title, caption, tuple(names), rows if has_floor else rows[:-1], seeds)
 
 
-def rank_sheet(title: str, caption: str, ranks: pd.DataFrame) -> Sheet:
-    """Average ranks per category; the lowest of a column is strong."""
+def rank_sheet(
+    title: str, caption: str, ranks: pd.DataFrame, first: Mapping[str, Collection[str]], seeds: str
+) -> Sheet:
+    """Average ranks per category.
+
+    Args:
+        title: of the table.
+        caption: below it.
+        ranks: methods by categories.
+        first: the methods of every category whose rank is strong.
+        seeds: said above it.
+    """
     rows = [
-        (Cell(str(method)), *(Cell(f"{row[c]:.2f}", strong=row[c] == ranks[c].min()) for c in ranks.columns))
+        (Cell(str(method)), *(Cell(f"{row[c]:.2f}", strong=method in first.get(c, ())) for c in ranks.columns))
         for method, row in ranks.iterrows()
     ]
-    return Sheet(title, caption, ("method", *(f"{c} ↓".replace("_", " ") for c in ranks.columns)), tuple(rows))
+    names = ("method", *(f"{c} ↓".replace("_", " ") for c in ranks.columns))
+    return Sheet(title, caption, names, tuple(rows), seeds)
 
 
 def difference_sheet(title: str, caption: str, differences: pd.DataFrame, shown: Sequence[Column]) -> Sheet:
-    """Paired differences with their t intervals; a difference whose interval excludes zero is strong.
+    """Paired differences with their t intervals; one whose interval excludes zero is strong.
 
     They are printed with no more decimals than four significant digits of the baseline's value have.
     """
@@ -88,7 +141,7 @@ def difference_sheet(title: str, caption: str, differences: pd.DataFrame, shown:
 
 
 def interval_sheet(title: str, caption: str, differences: pd.DataFrame, shown: Sequence[Column]) -> Sheet:
-    """Bootstrap intervals of paired differences; one that excludes zero is strong."""
+    """Bootstrap intervals of paired differences over enough seeds; one that excludes zero is strong."""
     return _paired_sheet(title, caption, differences, shown, _bootstrap_interval)
 
 
@@ -113,21 +166,22 @@ def _paired_sheet(
         places = min(most, decimals([row["mean"] for row in rows.values()], halves, digits=2))
         texts.append([cell(rows[method], places) if method in rows else Cell(MISSING) for method in methods])
     names = ("method", *(heading(column) for column in shown))
-    return Sheet(title, caption, names, tuple(zip(*texts, strict=True)))
+    return Sheet(title, caption, names, tuple(zip(*texts, strict=True)), _shared_seeds(differences))
 
 
-def _values(rows: Rows, methods: Sequence[str], column: Column) -> list[Cell]:
+def _shared_seeds(differences: pd.DataFrame) -> str:
+    pairs = sorted({int(count) for count in differences["seeds"]})
+    return f"{_count(pairs[-1]) if len(pairs) == 1 else f'{pairs[0]} to {pairs[-1]} seeds'} shared with the baseline."
+
+
+def _values(rows: Rows, methods: Sequence[str], column: Column, best: Collection[str]) -> list[Cell]:
     known = [row["mean"] for row in rows.values() if not math.isnan(row["mean"])]
-    best = math.nan
-    if column.higher_is_better is not None:
-        best = (max if column.higher_is_better else min)(known, default=math.nan)
     places = decimals(known, [row["std"] for row in rows.values()])
-    return [
-        Cell(with_spread(rows[m]["mean"], rows[m]["std"], places), strong=rows[m]["mean"] == best)
-        if m in rows
-        else Cell(MISSING)
+    cells = [
+        Cell(with_spread(rows[m]["mean"], rows[m]["std"], places), strong=m in best) if m in rows else Cell(MISSING)
         for m in methods
     ]
+    return [*cells, Cell(MISSING if column.floor is None else f"{column.floor:.{places}f}")]
 
 
 def _difference(row: Mapping[str, Any], places: int) -> Cell:
@@ -137,7 +191,7 @@ def _difference(row: Mapping[str, Any], places: int) -> Cell:
 
 def _bootstrap_interval(row: Mapping[str, Any], places: int) -> Cell:
     low, high = row["bootstrap_low"], row["bootstrap_high"]
-    if math.isnan(low):
+    if math.isnan(low) or row["seeds"] < BOOTSTRAP_SEEDS:
         return Cell(MISSING)
     return Cell(f"{low:+.{places}f} to {high:+.{places}f}", strong=low > 0 or high < 0)
 

@@ -80,7 +80,7 @@ def test_a_blind_student_has_the_corruption_error_of_a_constant_answer(monkeypat
         assert found[name] == Score.of(found[name]).floor == pytest.approx(1 / 6)
     mce = Score.of(found["knn_mce"])
     assert mce == mce.floor
-    assert mce.unit == "fraction of the errors with pixels"
+    assert mce.unit == "fraction of error with pixels"
     assert not isinstance(found["corrupted/knn_agreement"], Score)
 
 

@@ -2,7 +2,7 @@ import pytest
 from synthetic_records import percent, record
 
 from phis_lab.reports import Section, Study, group_studies
-from phis_lab.reports.export import latex, markdown
+from phis_lab.reports.export import latex, markdown, terminal
 
 GAINS = {"identity": 0.0, "phis": 1.0, "standardize": 0.7, "center_scale": 1.0}
 
@@ -42,27 +42,71 @@ def test_a_rise_is_a_loss_where_lower_is_better():
     records = [record(m, s, metrics=falling(e + 0.1 * s * (m == "phis"))) for m, e in errors.items() for s in range(3)]
     records = [r.model_copy(update={"teacher_metrics": {}}) for r in records]
     rows = texts(Section(group_studies(records)[0], "identity"), "What the seeds support")
-    assert rows["phis"] == ["0", "0", "1", "2.00", "2.00 to 2.00", "0"]
+    assert rows["phis"] == ["0", "0", "1", "2.00"]
 
 
 def test_ranks_carry_their_interval_and_how_often_they_are_best():
-    rows = texts(section(), "What the seeds support")
+    rows = texts(section(seeds=5), "What the seeds support")
     assert rows["phis"][3:] == ["1.00", "1.00 to 1.00", "50"]  # as center_scale: ties take the lowest rank
-    assert rows["identity"][4:] == ["3.00 to 4.00", "0"]
+    assert rows["identity"][4:] == ["4.00 to 4.00", "0"]
 
 
-def test_friedmans_test_is_quoted_and_drawn():
+@pytest.mark.parametrize("seeds", [2, 3, 4])
+def test_under_five_seeds_there_is_no_bootstrap_and_no_bold_rank(seeds):
+    part = section(seeds=seeds)
+    found = sheet(part, "What the seeds support")
+    assert found.columns == ("method", "better than identity", "undecided", "worse", "avg rank ↓")
+    assert f"{seeds} seeds are too few for a bootstrap" in found.caption
+    everything = "\n".join(f"{markdown(s)}{latex(s)}" for s in [*part.sheets(), *part.details()])
+    for word in ("bootstrap over", "bootstrap intervals", "best (%)", "rank interval"):
+        assert word not in everything
+    assert "95 % t interval" in part.sheets()[1].caption
+    ranks = [row[-1] for title in ("Methods", "Average ranks") for row in sheet(part, title).rows]
+    assert not any(cell.strong for cell in ranks)
+
+
+def test_from_five_seeds_on_the_ranks_that_seeds_do_not_tell_apart_are_bold():
+    part = section(seeds=5)
+    for title in ("Methods", "What the seeds support", "Average ranks"):
+        found = sheet(part, title)
+        place = next(i for i, name in enumerate(found.columns) if name in {"avg rank ↓", "Avg ↓"})
+        assert {row[0].text for row in found.rows if row[place].strong} == {"phis", "center_scale"}
+
+
+def test_friedmans_test_is_quoted_and_drawn_over_seeds_alone():
     part = section()
     caption = sheet(part, "What the seeds support").caption
-    assert "over 6 metrics" in caption
     assert "over 4 seeds" in caption
-    assert "critical_difference" in part.figures()
+    assert "metrics" not in caption
+    figure = part.figures()["critical_difference"]
+    assert [axes.get_title(loc="left").startswith("Over 4 seeds: p") for axes in figure.axes] == [True]
 
 
-def test_two_methods_have_ranks_and_no_test():
-    part = section({"identity": 0.0, "phis": 1.0})
-    assert "Friedman" not in sheet(part, "What the seeds support").caption
+@pytest.mark.parametrize("part", [section({"identity": 0.0, "phis": 1.0}), section(seeds=1)])
+def test_without_independent_blocks_there_is_no_test_and_the_report_says_why(part):
+    assert "metrics of the same runs are not independent" in sheet(part, "Average ranks").caption
     assert "critical_difference" not in part.figures()
+    assert "p = " not in "".join(s.caption for s in [*part.sheets(), *part.details()])
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(1, "1 seed per method."), (3, "3 seeds per method.")])
+def test_every_table_of_numbers_says_at_its_top_how_many_seeds_there_are(seeds, said):
+    part = section(seeds=seeds)
+    for found in [*part.sheets(), *part.details()]:
+        shared = found.title.startswith("Difference to")
+        assert found.seeds == (said.replace("per method", "shared with the baseline") if shared else said)
+        text = markdown(found)
+        assert text.index(found.seeds) < text.index("| method")
+        assert latex(found).index(found.seeds) < latex(found).index("tabular")
+        assert terminal(found).title.endswith(found.seeds)
+
+
+def test_methods_and_metrics_with_fewer_seeds_are_named_at_the_top():
+    records = [*section().study.records, record("late", 0, 2.0)]
+    once = record("phis", 0).metrics | {"ood/auroc": percent(60.0)}
+    records[0] = records[0].model_copy(update={"metrics": once})
+    methods = sheet(Section(Study("", tuple(records)), "identity"), "Methods")
+    assert methods.seeds == "4 seeds per method, but late 1, fewer of ood/auroc."
 
 
 def test_one_seed_has_no_statistics_at_all():
@@ -84,17 +128,17 @@ def test_a_method_with_one_seed_does_not_spoil_the_others():
 
 def test_without_a_baseline_only_ranks_are_shown():
     found = sheet(section(baseline=None), "What the seeds support")
-    assert found.columns == ("method", "avg rank ↓", "rank interval", "best (%)")
+    assert found.columns == ("method", "avg rank ↓")
+    assert sheet(section(baseline=None, seeds=5), "What").columns[1:] == ("avg rank ↓", "rank interval", "best (%)")
     assert "Better" not in found.caption
 
 
 def test_differences_have_bootstrap_intervals_and_effect_sizes_in_the_file():
-    part = section()
+    part = section(seeds=5)
     assert part.details()[1].title == "Difference to identity: bootstrap intervals"
-    assert texts(part, "Difference to identity: bootstrap")["phis"][0] == "+2.01 to +2.05"
+    assert texts(part, "Difference to identity: bootstrap")["phis"][0] == "+2.02 to +2.06"
     assert float(texts(part, "Difference to identity: effect size")["phis"][0]) > 20
-    two = texts(section(seeds=2), "Difference to identity: effect size")
-    assert set(two["phis"]) == {"–"}
+    assert not any("effect size" in found.title for found in section(seeds=2).details())
 
 
 def test_the_papers_rank_stands_beside_ours():

@@ -56,7 +56,8 @@ def test_the_baseline_comes_first_and_the_best_is_bold(folder, made):
     text = (folder / "report.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert [row.split(" | ")[0] for row in rows[2:5]] == ["| identity", "| phis", "| standardize"]
-    assert [row.count("**") for row in rows[2:5]] == [0, 2 * 7, 0]
+    assert [row.count("**") for row in rows[2:6]] == [0, 2 * 6, 0, 0]
+    assert rows[5].startswith("| (floor) | – | – | 1.0")
 
 
 def test_markdown_says_where_the_numbers_come_from(folder, made):
@@ -100,6 +101,11 @@ def test_csv_holds_every_mean_at_full_precision(folder, made):
     expected = summary(made.sections[0].numbers).set_index(["method", "metric"])
     pd.testing.assert_frame_equal(frame[["mean", "std", "seeds"]], expected, check_exact=True)
     assert not frame.loc[("phis", "xfeat/spatial/mse"), "higher_is_better"]
+    assert frame.loc[("phis", "xfeat/spatial/fidelity"), "floor"] == 1
+    ranked = set(frame.index[frame["ranked"]].get_level_values("metric"))
+    assert ranked == {"knn/accuracy", "linear_probe/accuracy", *(f"{name}/spatial/fidelity" for name in TEACHERS)}
+    leading = frame.index[frame["leads"]].get_level_values("method")
+    assert set(leading) == {"phis"}
 
 
 def test_a_metric_without_a_better_is_shown_and_nothing_else(folder, made):
@@ -145,6 +151,7 @@ def test_records_with_nothing_to_judge_have_no_ranks_and_no_comparison(tmp_path)
     assert section.ranks is None
     assert section.paired.empty
     assert [sheet.title for sheet in section.details()] == ["Described, not judged"]
+    assert section.details()[0].seeds == "2 seeds per method."
     assert section.details()[0].rows[0][1].text == "9.000±0.000"
     assert section.figures() == {}
 
@@ -161,7 +168,8 @@ def test_each_teachers_matching_has_a_table_of_its_own_with_short_headings(made)
     )  # fmt: skip
     best = [cell.strong for cell in sheet.rows[1]]
     assert sheet.rows[1][0].text == "phis"
-    assert best == [False, *[True] * 10]
+    assert best == [False, *[True] * 5, False, *[True] * 3, False]
+    assert "Not ranked and not compared: xfeat unexplained last tenth ↓." in sheet.caption
 
 
 def test_figures_are_images_of_a_page_width_with_many_colours(made):
@@ -176,8 +184,10 @@ def test_one_seed_has_no_spread_and_says_that_it_has_no_interval(tmp_path):
     assert "One seed: no interval." in text
     assert "one seed: no spread, no interval" in text
     (main, differences, _) = made.sections[0].sheets()
+    everything = [*made.sections[0].sheets(), *made.sections[0].details()]
     assert not any("±" in cell.text for sheet in (main, differences) for row in sheet.rows for cell in row)
-    assert not any(cell.strong for row in differences.rows for cell in row)
+    assert not any(cell.strong for sheet in everything for row in sheet.rows for cell in row)
+    assert "**" not in text
     assert "differences" not in made.sections[0].figures()
 
 
