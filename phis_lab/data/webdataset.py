@@ -14,7 +14,7 @@ from phis_lab.data.fingerprint import fingerprint_files
 from phis_lab.data.left_out import LeftOut
 from phis_lab.data.options import DataSource
 from phis_lab.data.shard_names import matching_shards
-from phis_lab.data.source import ImageSource, NoImages
+from phis_lab.data.source import ImageSource, NoImages, digest
 from phis_lab.data.tar_index import TarIndex, index_shard
 
 _TEST_SHARDS = ("test-*.tar", "val-*.tar", "validation-*.tar", "valid-*.tar")
@@ -59,7 +59,9 @@ class WebDataset(DataSource):
             _tell(f"{root.name}/{part}", of)
         classes = _classes(root) or _numbers([*indexes["train"], *indexes["test"]])
         sources: list[ImageSource] = [
-            TarImages(f"{root.name}/{part}", root, shards[part], of, classes) for part, of in indexes.items() if of
+            TarImages(f"{root.name}/{part}", root, shards[part], of, classes, self.image)
+            for part, of in indexes.items()
+            if of
         ]
         if len(sources) == 1:
             reason = f"no shard in {root} matches {', '.join(_TEST_SHARDS)}"
@@ -81,16 +83,26 @@ class TarImages(ImageSource):
         shards: uncompressed tar files.
         indexes: one of each shard.
         classes: names of the classes.
+        image: ending by which one of several images of each sample was chosen.
     """
 
     def __init__(
-        self, name: str, root: Path, shards: list[Path], indexes: list[TarIndex], classes: Iterable[str]
+        self,
+        name: str,
+        root: Path,
+        shards: list[Path],
+        indexes: list[TarIndex],
+        classes: Iterable[str],
+        image: str | None = None,
     ) -> None:
         labels = torch.tensor([label for index in indexes for label in index.labels])
         self.shards, self._states = shards, [_state(shard.stat()) for shard in shards]
         self.names = [file for index in indexes for file in index.names]
         files = {os.path.relpath(shard, root): shard for shard in shards} | _class_file(root)
-        fingerprint = fingerprint_files(files, [*self.names, str(labels.tolist())])
+        known = [*self.names, str(labels.tolist())]
+        fingerprint = fingerprint_files(files, known)
+        if image is not None:
+            fingerprint = digest(fingerprint, *known)
         super().__init__(name, fingerprint, labels, classes)
         self.places = torch.tensor(
             [

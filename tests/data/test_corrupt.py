@@ -39,6 +39,16 @@ def test_an_image_that_is_corrupt_in_every_epoch_counts_and_is_logged_once(caplo
     assert [record.getMessage() for record in caplog.records] == ["left out a corrupt image: made[7]"]
 
 
+def test_the_reason_is_told_with_the_name(tmp_path, png, caplog):
+    data = DataModule(folder_with(tmp_path, png, 100, {42}), Augmentation(8), 10)
+    with caplog.at_level(logging.WARNING):
+        list(data.train_dataloader())
+    (line,) = (record.getMessage() for record in caplog.records if "corrupt" in record.getMessage())
+    assert line.endswith("only/042.png (its content is no image that the installed Pillow reads)")
+    with pytest.raises(ValueError, match=r"Among them: a \(truncated\), b$"):
+        CorruptCounter("made", 100).update(["a", "b"], 50, ["truncated", ""])
+
+
 def test_the_message_that_ends_a_run_names_some_images_and_the_total():
     counter = CorruptCounter("made", 100)
     with pytest.raises(ValueError, match=r"12 corrupt images among 50 seen .* more than 1%.*a00, a01, a02, a03, a04$"):

@@ -4,8 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from phis_lab.data import Augmentation
+from phis_lab.data.transforms import central_part
 
 whole = {"scale": (1.0, 1.0), "ratio": (1.0, 1.0)}
 
@@ -17,6 +19,33 @@ def test_the_central_view_of_an_image_of_the_right_size_is_its_values_over_255(p
 def test_the_central_view_of_a_wide_image_is_its_middle(pixels):
     wide = pixels(0, height=4, width=8)
     assert_close(Augmentation(4).central_view(wide), wide[:, :, 2:6] / 255)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that any operation makes."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        self.size = max(self.size, made.numel() if isinstance(made, torch.Tensor) else 0)
+        return made
+
+
+@pytest.mark.parametrize("shape", [(3, 60_000, 1), (3, 1, 60_000)])
+def test_a_strip_takes_no_more_memory_than_sixteen_crops(shape):
+    strip = torch.arange(60_000).remainder(251).to(torch.uint8).reshape(1, *shape[1:]).expand(shape).contiguous()
+    for render in (Augmentation(32).central_view, lambda image: Augmentation(32).random_view(image, 0, 0, 0)):
+        with Largest() as largest:
+            assert render(strip).shape == (3, 32, 32)
+        assert largest.size <= max(strip.numel(), 16 * 3 * 32 * 32)
+
+
+@pytest.mark.parametrize("size", [30, 60, 120])
+def test_the_central_view_of_a_long_image_is_that_of_its_middle(pixels, size):
+    long, square = pixels(0, height=60, width=2000), pixels(0, height=60, width=960)
+    assert torch.equal(Augmentation(size).central_view(long), Augmentation(size).central_view(long[:, :, 520:1480]))
+    assert central_part(square) is square
 
 
 @pytest.mark.parametrize("size", [5, 8, 13])
