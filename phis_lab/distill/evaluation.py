@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from phis_lab.data.loading import refuse_absent_classes
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.arm_matching import MatchingScores
 from phis_lab.distill.matching import GroupMatching
@@ -71,7 +72,10 @@ class Evaluation:
         return headline is not None and metric not in headline
 
     def check(self, loader: Loader, teachers: Collection[str]) -> None:
-        """Refuse what would only fail at the end: images without labels, fewer than a probe needs, missing teachers.
+        """Refuse what would only fail at the end.
+
+        That are images without labels, test images of classes that the training images lack, fewer images than a probe
+        needs, and missing teachers.
 
         Raises:
             ValueError: naming the probe, the task or the images.
@@ -83,8 +87,9 @@ class Evaluation:
                 raise ValueError(f"{name} needs {probe.minimum_images} images; train_images is {self.train_images}")
         loader("test", self.matching_images, False)
         if self.probes or self.tasks:
-            loader("train", self.train_images, True)
-            loader("test", self.test_images, True)
+            train, test = loader("train", self.train_images, True), loader("test", self.test_images, True)
+            if self.probes:
+                refuse_absent_classes(train, test)
 
     def due(self, step: int) -> bool:
         """Whether to evaluate after this many steps."""
