@@ -32,6 +32,7 @@ class ArmRun:
     Attributes:
         title: method and seed, for a reader.
         history: evaluations.
+        logged: what the loggers were told, as (step, values).
         seconds: wall time, evaluations included.
         sources: what the run is made of.
         train_seconds: of the steps alone, over which `images_seen` images passed, those of all processes.
@@ -46,6 +47,7 @@ class ArmRun:
     arm: Arm
     sources: Mapping[str, Source] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    logged: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     seconds: float = 0.0
     train_seconds: float = 0.0
     images_seen: int = 0
@@ -67,6 +69,7 @@ class ArmRun:
         """What a resumed run goes on counting from."""
         return {
             "history": self.history,
+            "logged": self.logged,
             "seconds": self.seconds,
             "train_seconds": self.train_seconds,
             "images_seen": self.images_seen,
@@ -76,7 +79,8 @@ class ArmRun:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of `state_dict`."""
-        self.history, self.corrupt_names = list(state["history"]), set(state["corrupt_names"])
+        self.history, self.logged = list(state["history"]), list(state["logged"])
+        self.corrupt_names = set(state["corrupt_names"])
         self.seconds, self.train_seconds = state["seconds"], state["train_seconds"]
         self.images_seen, self.trained_on = state["images_seen"], dict(state["trained_on"])
 

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import lightning as L
 import torch.distributed as dist
@@ -26,7 +27,7 @@ from phis_lab.distill.progress import ProgressLine
 from phis_lab.distill.stages import Stage
 from phis_lab.distill.status import StatusFiles
 from phis_lab.strategies import DataParallel, Single
-from phis_lab.tracking import LoggerSet, RunInfo, Source, write_record
+from phis_lab.tracking import LoggerSet, RunInfo, RunRecord, Source, write_record
 from phis_lab.tracking.job import Job
 from phis_lab.tracking.lock import LOCK_FILE, is_first_process
 from phis_lab.tracking.record import FILE_NAME
@@ -64,20 +65,21 @@ def train_group(group: Group) -> None:
     stop = StopRequest()
 
     def on_scores(label: str, step: int, scores: Scores) -> None:
-        group.loggers[label].log(_flat(scores), step)
+        module.logged(label, _flat(scores), step)
 
     keeper = Keeper(runs, group.evaluation, stop, group.options.checkpoint_every, on_scores)
     module.failed = lambda label: _record_failure(group, module, keeper, label)
     try:
         for run in runs:
-            _start(group, run, module)
+            _start(group, run)
         with stop.listening():
             _fit(group, module, keeper)
         if stop.requested and module.steps_done < module.max_steps:
             log.warning("Stopped after step %d. The same command goes on from there.", module.steps_done)
             _leave(INTERRUPTED)
-        for label in module.live_arms():
-            _write_record(group, module, keeper, label)
+        records = {label: _write_record(group, module, keeper, label) for label in module.live_arms()}
+        for label, record in records.items():  # all are written before the first view is closed
+            group.loggers[label].finish(record)
         if stop.requested:
             _leave(INTERRUPTED)
     finally:
@@ -114,12 +116,18 @@ def _resume(group: Group) -> tuple[list[ArmRun], Distiller]:
         group.estimation,
         starts,
         log_every=group.options.log_every,
-        logged=lambda key, values, step: group.loggers[key].log(values, step),
+        logged=partial(_log, group, {run.label: run for run in runs}),
         shift_seed=group.data.source.seed,
     )
     group.data.start_step = module.steps_done
     _say_where(runs, module, crew_of(group.strategy.processes, group.options.device))
     return runs, module
+
+
+def _log(group: Group, runs: Mapping[str, ArmRun], label: str, values: dict[str, float], step: int) -> None:
+    """Tell the views of an arm, and keep what they were told for those of a resumed run."""
+    runs[label].logged.append((step, values))
+    group.loggers[label].log(values, step)
 
 
 def _say_where(runs: Sequence[ArmRun], module: Distiller, crew: str) -> None:
@@ -138,20 +146,27 @@ def _say_where(runs: Sequence[ArmRun], module: Distiller, crew: str) -> None:
             log.info("%s joins at step %d.", run.title, module.starts[run.label].step)
 
 
-def _start(group: Group, run: ArmRun, module: Distiller) -> None:
+def _start(group: Group, run: ArmRun) -> None:
+    """Start the views of an arm, and tell them what a stopped process had logged before its checkpoint."""
     if not is_first_process():
         group.loggers[run.label] = LoggerSet({})
         return
-    job, step = group.jobs[run.label], module.starts[run.label].step
+    job, method = group.jobs[run.label], group.labels[run.label]
     run.folder.mkdir(parents=True, exist_ok=True)
     run.is_new = not any(path.name != LOCK_FILE for path in run.folder.iterdir())
     (run.folder / "config.yaml").write_text(yaml.safe_dump(job.config, sort_keys=False))
-    name = f"{group.labels[run.label]}/seed{job.seed}"
-    info = RunInfo(name=name, group=job.study, config=job.config, step=step, tags=tuple(job.choices.values()))
+    info = RunInfo(
+        name=f"{method}/seed{job.seed}",
+        group=job.study,
+        config=job.config,
+        tags=tuple(f"{key}:{option}" for key, option in job.choices.items()),
+        method=method,
+        choices=job.choices,
+        config_sha256=job.sha256,
+    )
     group.loggers[run.label].start(info)
-    for point in run.history:
-        if point["step"] >= step:  # dropped by the loggers with all that a stopped run may have logged since
-            group.loggers[run.label].log(_flat(Scores(point["metrics"], point["teacher_metrics"], {})), point["step"])
+    for step, values in run.logged:
+        group.loggers[run.label].log(values, step)
 
 
 def _leave_nothing(runs: Sequence[ArmRun]) -> None:
@@ -191,21 +206,21 @@ def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:
 
 
 def _record_failure(group: Group, module: Distiller, keeper: Keeper, label: str) -> None:
-    """At once, so that an interrupted sweep does not begin a hopeless arm again."""
+    """Record a failure at once, so that a restarted sweep skips this arm."""
     if is_first_process():
         failure = module.failures[label]
         log.error("%s, seed %d was stopped after step %d: %s", group.labels[label], group.jobs[label].seed, *failure)
-        _write_record(group, module, keeper, label)
+        group.loggers[label].finish(_write_record(group, module, keeper, label))
 
 
-def _write_record(group: Group, module: Distiller, keeper: Keeper, label: str) -> None:
-    """The record of an arm that has ended, in the process that writes."""
+def _write_record(group: Group, module: Distiller, keeper: Keeper, label: str) -> RunRecord | None:
+    """Write the record of an arm that has ended, in the process that writes; its views are closed afterwards."""
     if not is_first_process():
-        return
+        return None
     run, job = next(run for run in keeper.runs if run.label == label), group.jobs[label]
     record = compose_record(job, group.labels[label], run, module, keeper, group.data, group.options.device)
-    group.loggers[label].finish(record)
     log.info("%s: %s", run.title, write_record(run.folder, record))
+    return record
 
 
 def _flat(scores: Scores) -> dict[str, float]:

@@ -1,31 +1,68 @@
-"""Several loggers as one."""
+"""Several loggers as one, none of which can stop a run."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+import logging
+from collections.abc import Callable, Mapping
 
 from phis_lab.tracking.loggers import Logger, RunInfo
 from phis_lab.tracking.record import RunRecord
 
+log = logging.getLogger(__name__)
+
+LONGEST_CAUSE = 300
+
 
 class LoggerSet:
-    """Passes everything on to each logger, and finishes each at most once."""
+    """Passes everything on to each logger, and finishes each at most once.
+
+    A logger is a view: one that raises is closed and set aside with one warning, and the run goes on without it.
+    """
 
     def __init__(self, loggers: Mapping[str, Logger]) -> None:
         self._loggers = dict(loggers)
+        self._run = "the run"
 
     def start(self, run: RunInfo) -> None:
         """Start every logger."""
-        for logger in self._loggers.values():
-            logger.start(run)
+        self._run = run.name
+        self._each(lambda logger: logger.start(run))
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Log to every logger."""
-        for logger in self._loggers.values():
-            logger.log(metrics, step)
+        self._each(lambda logger: logger.log(dict(metrics), step))
 
     def finish(self, record: RunRecord | None = None) -> None:
-        """Close every logger, one after the other even where one fails; a second call does nothing."""
+        """Close every logger, one after the other; a second call does nothing."""
         loggers, self._loggers = self._loggers, {}
-        with ExitStack() as stack:
-            for logger in loggers.values():
-                stack.callback(logger.finish, record)
+        for name, logger in loggers.items():
+            try:
+                logger.finish(record)
+            except Exception as error:
+                self._warn(name, error, "could not be closed")
+
+    def _each(self, action: Callable[[Logger], None]) -> None:
+        for name, logger in list(self._loggers.items()):
+            try:
+                action(logger)
+            except Exception as error:
+                del self._loggers[name]
+                self._warn(name, error, "is set aside, and the run goes on without it")
+                _close(logger)
+
+    def _warn(self, name: str, error: Exception, what: str) -> None:
+        log.warning("Logger '%s' of %s %s: %s", name, self._run, what, one_line(error))
+        log.debug("Raised by logger '%s'", name, exc_info=error)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line of bounded length."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= LONGEST_CAUSE else f"{text[:LONGEST_CAUSE]}..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _close(logger: Logger) -> None:
+    """Let a broken logger release what it holds; that it fails once more is no news."""
+    try:
+        logger.finish()
+    except Exception:
+        log.debug("A logger that was set aside could not be closed", exc_info=True)

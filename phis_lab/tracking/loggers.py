@@ -20,8 +20,11 @@ class RunInfo:
         name: the run within its study, such as `phis/seed0`.
         group: the study or sweep.
         config: the resolved configuration, as plain dictionaries.
-        step: the first step still to be logged; above 0 when the run resumes.
-        tags: words to find the run by, such as the options that it chose.
+        step: the first step that will be logged; what a view holds from there on is told again.
+        tags: words to find the run by, such as the options that it chose (`loss:mse`).
+        method: the arm's label in tables.
+        choices: the option chosen in each config group.
+        config_sha256: of the configuration without its seed.
     """
 
     name: str
@@ -29,13 +32,17 @@ class RunInfo:
     config: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     tags: tuple[str, ...] = ()
+    method: str = ""
+    choices: Mapping[str, str] = field(default_factory=dict)
+    config_sha256: str = ""
 
 
 @runtime_checkable
 class Logger(Protocol):
     """Shows numbers named `train/<teacher>/<term>`.
 
-    `start` comes first and `finish` last, in `finally`: with the record, or with none when the run broke.
+    `start` comes first and `finish` last, in `finally`: with the record, or with none when the run broke. A resumed
+    run starts its loggers anew and tells them all that it had told before. One that raises is set aside.
     """
 
     def start(self, run: RunInfo) -> None: ...  # noqa: D102
@@ -46,7 +53,7 @@ class Logger(Protocol):
 class CSVLogger:
     """`metrics.csv`: a row per call of `log`, a column per name, an empty cell where a row has no such value.
 
-    A resumed run first drops the rows from its step on, so that no step is told twice.
+    It first drops the rows from the run's step on, so that no step is told twice.
     """
 
     def __init__(self, folder: str) -> None:
@@ -56,7 +63,7 @@ class CSVLogger:
     def start(self, run: RunInfo) -> None:
         """Keeps the rows before `run.step` and nothing else."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [row for row in self._rows() if int(row["step"]) < run.step]
+        rows = [row for row in self._rows() if int(row["step"]) < run.step] if run.step else []
         self._rewrite(rows)
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
@@ -91,21 +98,21 @@ class CSVLogger:
 
 
 class TensorBoardLogger:
-    """Event files under `tensorboard/`; a resumed run hides what it had logged from its step on."""
+    """Event files under `tensorboard/`, of which a run that starts at step 0 keeps no older ones.
+
+    With a later first step the older files stay, and what they hold from that step on is hidden.
+    """
 
     def __init__(self, folder: str) -> None:
+        _summary_writer()  # refuse a missing extra before anything is loaded
         self.folder = Path(folder) / "tensorboard"
         self._writer: SummaryWriter | None = None
 
     def start(self, run: RunInfo) -> None:
         """Opens the event file; the configuration stands under TEXT."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  an extra
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "logger=tensorboard needs tensorboard: pip install 'phis-lab[tensorboard]', or use logger=csv"
-            ) from error
-        self._writer = SummaryWriter(self.folder, purge_step=run.step or None)
+        for path in self.folder.glob("events.out.tfevents.*") if run.step == 0 else ():
+            path.unlink()
+        self._writer = _summary_writer()(str(self.folder), purge_step=run.step or None)
         self._writer.add_text("config", f"```\n{run.config}\n```", run.step)
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
@@ -122,3 +129,13 @@ class TensorBoardLogger:
             self.log({name: metric.value for name, metric in record.metrics.items()}, record.steps)
         self._writer.close()
         self._writer = None
+
+
+def _summary_writer() -> "type[SummaryWriter]":
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  an extra
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"logger=tensorboard needs tensorboard ({error}): pip install 'phis-lab[tensorboard]', or use logger=csv"
+        ) from error
+    return SummaryWriter

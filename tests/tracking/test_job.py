@@ -1,4 +1,4 @@
-"""Labels of jobs, and loggers as one."""
+"""Labels of jobs."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from synthetic_records import record
 
-from phis_lab.tracking import LoggerSet, RunInfo, RunRecord, write_record
+from phis_lab.tracking import write_record
 from phis_lab.tracking.job import Job, varied_keys
 
 
@@ -56,24 +56,3 @@ def test_the_result_of_another_run_is_refused(tmp_path: Path, changes: dict[str,
     write_record(tmp_path, record(**({"seed": 3} | changes)))
     with pytest.raises(ValueError, match=says):
         assert of_folder(tmp_path).is_complete
-
-
-class Recording:
-    def __init__(self, fails: bool = False) -> None:
-        self.fails, self.finished = fails, 0
-
-    def start(self, run: RunInfo) -> None: ...
-    def log(self, metrics: dict[str, float], step: int) -> None: ...
-    def finish(self, record: RunRecord | None = None) -> None:
-        self.finished += 1
-        if self.fails:
-            raise OSError("disk full")
-
-
-def test_every_logger_is_closed_once_even_where_one_fails() -> None:
-    loggers = {"a": Recording(), "b": Recording(fails=True), "c": Recording()}
-    together = LoggerSet(loggers)
-    with pytest.raises(OSError, match="disk full"):
-        together.finish()
-    together.finish()
-    assert [logger.finished for logger in loggers.values()] == [1, 1, 1]
