@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phis_lab.shapes import Float, Int64
-from phis_lab.teachers.open_clip import hub_file, pretrained_config
+from phis_lab.teachers.fitting import fit
+from phis_lab.teachers.open_clip import has_quick_gelu, hub_file, pretrained_config
+from phis_lab.teachers.outline import whole
 from phis_lab.teachers.random_init import fixed_seed
-from phis_lab.teachers.weights import HUB, find_weights, read_state
-
-_OF_CLIP = ("transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection")
-_OF_CUSTOM = "text."
+from phis_lab.teachers.weights import HUB, find_weights
 
 
 class TextTower(nn.Module):
@@ -28,6 +27,7 @@ class TextTower(nn.Module):
         weights: "hub", "hub:owner/repo", a file of the whole model, a folder, or None for random initialisation.
         architecture: arguments that change the text tower (`{embed_dim: 32, width: 32, layers: 1, heads: 2}`), for
             small random copies.
+        weights_key: which network of a file that holds several, as the teacher's.
 
     Attributes:
         logit_scale: logarithm of what cosines are multiplied by.
@@ -46,6 +46,7 @@ class TextTower(nn.Module):
         pretrained: str,
         weights: str | None = HUB,
         architecture: dict[str, int] | None = None,
+        weights_key: str | None = None,
     ) -> None:
         super().__init__()
         pretrained_config(model, pretrained)
@@ -55,29 +56,23 @@ class TextTower(nn.Module):
             raise ValueError(f"{model} takes its text tower from transformers; zero-shot needs one of open_clip's own")
         found = find_weights(name, weights, hub_file(model, pretrained, weights))
         with fixed_seed():
-            self.network: Any = _build_text_tower(options.pop("embed_dim"), options, config.get("quick_gelu", False))
+            self.network: Any = _build_text_tower(options.pop("embed_dim"), options, has_quick_gelu(model, pretrained))
         scale = config.get("init_logit_scale", torch.tensor(1 / 0.07).log())
         self.logit_scale = nn.Parameter(torch.as_tensor(scale, dtype=torch.float32))
         self.register_buffer("logit_bias", torch.tensor(float(config.get("init_logit_bias") or 0.0)))
         if found:
-            self._load(found[0])
+            self._load(found[0], weights_key)
         self.requires_grad_(False).eval()
 
-    def _load(self, file: Path) -> None:
-        state = read_state(file)
-        custom = any(key.startswith(_OF_CUSTOM) for key in state)
-        own = {
-            key.removeprefix(_OF_CUSTOM): value
-            for key, value in state.items()
-            if key.startswith(_OF_CUSTOM if custom else _OF_CLIP)
-        }
-        try:
-            self.network.load_state_dict(own)
-            self.logit_scale.data.copy_(state["logit_scale"].squeeze())
-            if "logit_bias" in state:
-                self.logit_bias.copy_(state["logit_bias"].squeeze())
-        except (RuntimeError, KeyError) as error:
-            raise ValueError(f"{file} does not hold this text tower: {error}") from error
+    def _load(self, file: Path, key: str | None) -> None:
+        found = fit(file, "this text tower", self.network, whole(self.network), lambda state, _: state, key)
+        scale, bias = found.beside("logit_scale"), found.beside("logit_bias")
+        if scale is None:
+            raise ValueError(f"{file} does not hold this text tower: logit_scale is missing")
+        found.load(self.network)
+        self.logit_scale.data.copy_(scale.squeeze())
+        if bias is not None:
+            self.logit_bias.copy_(bias.squeeze())
 
     def encode_text(self, text: Int64[Tensor, "n context"], normalize: bool = False) -> Float[Tensor, "n dim"]:
         """Embeds tokenised texts, with length 1 if `normalize`; open_clip calls it by this name."""

@@ -74,6 +74,7 @@ class ZeroShot(Task):
         architecture: arguments that change the text tower, for small random copies.
         classes: names of the classes as they are put into the templates; None takes those of the run's images.
         images: labelled test images of the run.
+        weights_key: which network of a file that holds several, as the teacher's.
 
     Raises:
         MissingWeightsError: the weights cannot be reached.
@@ -90,10 +91,12 @@ class ZeroShot(Task):
         architecture: dict[str, int] | None = None,
         classes: Annotated[Sequence[str], Field(min_length=2)] | None = None,
         images: Annotated[int, Field(ge=1)] = 2000,
+        weights_key: str | None = None,
     ) -> None:
         OpenClipTeacher.check(teacher, {"model": model, "pretrained": pretrained, "weights": weights})
         self.teacher, self.model, self.pretrained, self.weights = teacher, model, pretrained, weights
         self.architecture, self.classes, self.images = architecture, classes, images
+        self.weights_key = weights_key
         self.tokenizer = open_clip.get_tokenizer(model)
         self._known: dict[tuple[str, ...], TextClassifier] = {}
 
@@ -131,7 +134,8 @@ class ZeroShot(Task):
                 "zero-shot needs the names of two classes or more, and those of the run are unknown; set classes"
             )
         if classes not in self._known:
-            tower = TextTower(self.teacher, self.model, self.pretrained, self.weights, self.architecture).to(device)
+            source = self.model, self.pretrained, self.weights, self.architecture, self.weights_key
+            tower = TextTower(self.teacher, *source).to(device)
             self._known[classes] = text_classifier(tower, self.tokenizer, classes)
         return self._known[classes]
 

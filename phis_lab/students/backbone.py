@@ -13,6 +13,7 @@ from phis_lab.shapes import Float
 from phis_lab.students.positions import CroppedPositions, LearnedPositions
 from phis_lab.students.spectral import reparametrize
 from phis_lab.teachers import Features
+from phis_lab.teachers.image_sizes import nearest_sizes
 
 ClassTokens = Literal["shared", "per_teacher"]
 
@@ -62,7 +63,10 @@ class Backbone(nn.Module):
         self.cpe_max_size, self.shared_heads = cpe_max_size, shared_heads
         for option, size in (("image_size", self.image_size), ("cpe_max_size", cpe_max_size)):
             if size is not None and size % self.patch_size:
-                raise ValueError(f"{option} must be a multiple of the patch of {self.patch_size}, got {size}")
+                raise ValueError(
+                    f"{option} must be a multiple of the patch of {self.patch_size}, got {size}; "
+                    f"{nearest_sizes(size, self.patch_size)}"
+                )
         embedding = self._take_positions()
         self.positions: nn.Module = (
             LearnedPositions(embedding)

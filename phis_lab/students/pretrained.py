@@ -1,14 +1,20 @@
 """Backbones that start from the weights of a timm model."""
 
 from pathlib import Path
+from typing import Any
 
 import timm
 from timm.models import VisionTransformer, is_model_in_modules
 from timm.models.vision_transformer import checkpoint_filter_fn
+from torch import Tensor
 
 from phis_lab.students.backbone import Backbone, ClassTokens
-from phis_lab.teachers.timm import hub_file
-from phis_lab.teachers.weights import MissingWeightsError, local_file, read_state, require_hub
+from phis_lab.teachers import Features
+from phis_lab.teachers.fitting import fit
+from phis_lab.teachers.image_sizes import check_image_size
+from phis_lab.teachers.outline import outline
+from phis_lab.teachers.timm import hub_file, timm_stride
+from phis_lab.teachers.weights import MissingWeightsError, local_file, require_hub
 
 
 class TimmViT(Backbone):
@@ -25,6 +31,7 @@ class TimmViT(Backbone):
         cpe_max_size: see `Backbone`.
         spectral: see `Backbone`.
         shared_heads: see `Backbone`.
+        weights_key: which network of a file that holds several, such as "teacher" or "model_ema".
 
     Raises:
         ValueError: timm does not know the model, it has no class token, the image cannot be cut into patches,
@@ -41,11 +48,12 @@ class TimmViT(Backbone):
         cpe_max_size: int | None = None,
         spectral: bool = False,
         shared_heads: bool = False,
+        weights_key: str | None = None,
     ) -> None:
         file = _find(model, pretrained, weights)
         vit = _create(model, image_size)
         if file is not None:
-            _load(vit, file)
+            _load(vit, file, model, image_size, weights_key)
         colours = vit.pretrained_cfg
         super().__init__(vit, colours["mean"], colours["std"], class_tokens, cpe_max_size, spectral, shared_heads)
 
@@ -65,15 +73,17 @@ def _find(model: str, pretrained: bool, weights: str | None) -> Path | None:
 
 def _create(model: str, image_size: int) -> VisionTransformer:
     if is_model_in_modules(model.partition(".")[0], ["vision_transformer"]):
+        check_image_size(image_size, timm_stride(model, {}))
         vit = timm.create_model(model, img_size=image_size, num_classes=0, dynamic_img_size=True)
         if vit.global_pool == "token":
             return vit
     raise ValueError(f"{model} is not a vision transformer whose class token is its summary; choose one that is")
 
 
-def _load(vit: VisionTransformer, file: Path) -> None:
-    weights = checkpoint_filter_fn(read_state(file), vit)
-    try:
-        vit.load_state_dict({name: value for name, value in weights.items() if not name.startswith("head.")})
-    except RuntimeError as error:
-        raise ValueError(f"{file} does not hold the weights of this student: {error}") from error
+def _load(vit: VisionTransformer, file: Path, model: str, image_size: int, key: str | None) -> None:
+    needs = outline(lambda: _create(model, image_size), _tokens, image_size)
+    fit(file, "the weights of this student", vit, needs, checkpoint_filter_fn, key).load(vit)
+
+
+def _tokens(vit: Any, images: Tensor) -> Features:
+    return Features(vit.forward_features(images).flatten(1), None)

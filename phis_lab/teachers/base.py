@@ -137,3 +137,8 @@ def image_by_image(head: Callable[[Tensor], Tensor], tokens: Float[Tensor, "b *r
 def scaled(factor: float) -> str:
     """What the name of a layer ends with where its features are multiplied by a constant."""
     return "" if factor == 1 else f" * {factor:g}"
+
+
+def of_key(weights_key: str | None) -> str:
+    """What the name of a layer ends with where one of several networks in a file was asked for."""
+    return "" if weights_key is None else f" of {weights_key}"

@@ -2,7 +2,8 @@
 
 import logging
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -12,6 +13,42 @@ from torch import nn
 from phis_lab.teachers.grid import Grid
 
 log = logging.getLogger(__name__)
+
+TRIALS = 8
+
+
+def check_image_size(size: int, step: int) -> None:
+    """Raises ValueError, naming the nearest right sizes, unless `size` is a multiple of `step`."""
+    if size < step or size % step:
+        raise ValueError(
+            f"image_size must be a multiple of {step}, got {size}, whose last pixels would lie in no patch; "
+            f"{nearest_sizes(size, step)}"
+        )
+
+
+def nearest_sizes(size: int, step: int) -> str:
+    """Says which multiples of `step` are nearest to a size that is none.
+
+    >>> nearest_sizes(64, 14)
+    'the nearest are 56 and 70'
+    """
+    below, above = size // step * step, (size // step + 1) * step
+    return f"the nearest are {below} and {above}" if below > 0 else f"the smallest is {step}"
+
+
+def nearest_working(size: int, step: int, trial: Callable[[int], object]) -> int | None:
+    """Returns the multiple of `step` nearest to `size` of which `trial` raises no ValueError, None if all do."""
+    around = (size + sign * distance * step for distance in range(1, TRIALS) for sign in (-1, 1))
+    return next((near for near in around if near >= step and works(partial(trial, near))), None)
+
+
+def works(trial: Callable[[], object]) -> bool:
+    """Whether `trial` raises no ValueError."""
+    try:
+        trial()
+    except ValueError:
+        return False
+    return True
 
 
 def at_image_size(option: Mapping[str, Any], factor: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features, Teacher
+from phis_lab.teachers.checkpoint import refuse_foreign
 from phis_lab.teachers.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from phis_lab.teachers.weights import Weights, check_weights, local_file
 
@@ -53,7 +54,7 @@ class OnnxTeacher(Teacher):
         self.check(name, {"weights": weights})
         file = local_file(weights)
         network = OnnxGraph(file, layer, layout)
-        dim = network(torch.zeros(1, 3, image_size, image_size)).shape[1]
+        dim = channels_at(network, image_size)
         self.summary_kind = summary
         super().__init__(
             name=name,
@@ -72,8 +73,13 @@ class OnnxTeacher(Teacher):
 
     @classmethod
     def check(cls, name: str, option: Mapping[str, Any]) -> None:
-        """Raises MissingWeightsError if the file is not there."""
+        """Raises ValueError if the file is not there, or begins as no ONNX file does."""
         check_weights(name, option["weights"], None)
+        refuse_foreign(file := local_file(option["weights"]))
+        with file.open("rb") as stream:
+            start = stream.read(9)
+        if start.startswith((b"PK", b"\x80")) or start[8:] == b"{":
+            raise ValueError(f"{file} holds weights of PyTorch and no ONNX model; export the network with torch.onnx")
 
     def features(self, x: Float[Tensor, "b 3 size size"]) -> Features:
         """Runs the graph up to the named tensor."""
@@ -97,10 +103,15 @@ class OnnxGraph(nn.Module):
         options.intra_op_num_threads = torch.get_num_threads()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        model = cut(onnx.load(str(file)), layer)
-        self.session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        whole = read_model(file)
+        self.declared = [size.dim_value or "any" for size in whole.graph.input[0].type.tensor_type.shape.dim]
+        model = cut(whole, layer)
+        try:
+            self.session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's errors have no class of their own
+            raise ValueError(f"{file} is not understood by onnxruntime: {first_line(error)}") from error
         self.input_name = self.session.get_inputs()[0].name
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
@@ -111,6 +122,46 @@ class OnnxGraph(nn.Module):
         if maps.ndim != 4:
             raise ValueError(f"the layer must be a feature map [b, c, h, w], received shape {list(maps.shape)}")
         return torch.from_numpy(maps).to(x.device)
+
+
+def read_model(file: Path) -> onnx.ModelProto:
+    """Reads an ONNX file.
+
+    Raises:
+        ValueError: it is none, is cut off, or lacks the file of its parameters.
+    """
+    try:
+        model = onnx.load(str(file))
+    except Exception as error:  # protobuf's errors and those of files beside it
+        raise ValueError(
+            f"{file} is no ONNX model, is cut off, or lacks its file of parameters ({first_line(error)})"
+        ) from error
+    if not model.graph.node:
+        raise ValueError(f"{file} holds no graph of ONNX; export the network again")
+    return model
+
+
+def channels_at(network: OnnxGraph, image_size: int) -> int:
+    """Returns the channels of the features of a blank image.
+
+    Raises:
+        ValueError: the graph does not run on images of this size.
+    """
+    try:
+        maps = network(torch.zeros(1, 3, image_size, image_size))
+    except ValueError:
+        raise
+    except Exception as error:  # onnxruntime's errors have no class of their own
+        raise ValueError(
+            f"the network does not run at image_size={image_size}: {first_line(error)}; its own input is "
+            f"{network.declared}"
+        ) from error
+    return int(maps.shape[1])
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a message."""
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def cut(model: onnx.ModelProto, layer: str) -> onnx.ModelProto:

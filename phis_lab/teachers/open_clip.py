@@ -1,42 +1,58 @@
-"""Teachers from open_clip: its own ViTs (OpenAI CLIP, DFN CLIP) and those around a timm trunk (SigLIP)."""
+"""Teachers from open_clip: its own ViTs and ResNets (OpenAI CLIP, DFN CLIP, CoCa) and those around a timm trunk."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache, partial
 from math import isqrt
-from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import open_clip
 import timm
 from open_clip.model import _build_vision_tower
+from open_clip.transformer import VisionTransformer
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features, Teacher, image_by_image, scaled
+from phis_lab.teachers.base import Features, Teacher, of_key, scaled
+from phis_lab.teachers.fitting import fit
+from phis_lab.teachers.image_sizes import check_image_size, nearest_working
+from phis_lab.teachers.outline import WITHOUT_VALUES, Outline, outline
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.random_init import fixed_seed
-from phis_lab.teachers.timm import timm_stride
-from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, read_state
+from phis_lab.teachers.timm import size_option, timm_features, timm_stride
+from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, reachable
 
 HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+POSITIONS = ("positional_embedding", "pos_embed")
+RESNET_STRIDE = 32
 
 
 class OpenClipTeacher(Teacher):
     """The vision tower of an open_clip model; the text tower is never built.
 
-    Spatial features are the patch tokens after the last norm, not projected to the text space. The summary is
-    the tower's output: the projected class token of CLIP, the attention-pooled tokens of SigLIP.
+    Spatial features are the patch tokens after the last norm, not projected to the text space, or the last feature map
+    of a convolutional tower; those of CoCa are what its attention pooling reads. The summary is the tower's output: the
+    projected class token of CLIP, the attention-pooled tokens of SigLIP.
 
     Args:
         name: key of the teacher in its set.
         model: open_clip's name, such as "ViT-H-14-378-quickgelu".
-        pretrained: open_clip's tag, which decides the normalisation of the pixels and what "hub" means.
-        image_size: side in pixels; position embeddings are resampled to it.
+        pretrained: open_clip's tag, which decides the normalisation of the pixels, the activation (QuickGELU or GELU)
+            and what "hub" means.
+        image_size: side in pixels, a multiple of the patch; position embeddings are resampled to it.
         weights: "hub" for the repository of the tag, "hub:owner/repo" for another one, a file of the whole model
-            (safetensors or a state dict), a folder, or None for random initialisation.
+            (safetensors or a state dict), a folder, or None for random initialisation. Every parameter of the tower
+            comes from the file.
         architecture: arguments that change the vision tower (`{width: 64, layers: 2}`; of timm's trunk for
             SigLIP), for small random copies.
         spatial_scale: constant factor on the spatial features.
+        weights_key: which network of a file that holds several, such as "model_ema".
+
+    Raises:
+        ValueError: open_clip does not know the model or the tag, the tower does not take images of this size, or the
+            weights are of another one.
     """
 
     def __init__(
@@ -49,135 +65,147 @@ class OpenClipTeacher(Teacher):
         weights: str | None = HUB,
         architecture: dict[str, int] | None = None,
         spatial_scale: float = 1.0,
+        weights_key: str | None = None,
     ) -> None:
         tag = pretrained_config(model, pretrained)
+        needs = tower_outline(model, pretrained, image_size, architecture)
         found = find_weights(name, weights, hub_file(model, pretrained, weights))
         with fixed_seed():
-            tower = build_tower(open_clip.get_model_config(model), image_size, architecture or {})
-        if found:
-            tower.load(found[0])
+            visual = build_visual(model, pretrained, image_size, architecture or {})
+        taken = fit(found[0], VISION, visual, needs, resample_positions, weights_key) if found else None
+        if taken:
+            taken.load(visual)
+        tower = Tower(visual)
         self.spatial_scale = spatial_scale
         super().__init__(
             name=name,
             network=tower,
             pixels=Pixels(image_size, tag["mean"], tag["std"], interpolation=tag["interpolation"]),
-            weights=Weights.of_file(*found) if found else Weights.of_parameters(tower.state_dict()),
-            layer=f"{model}:patch tokens" + scaled(spatial_scale),
-            spatial_dim=tower.spatial_dim,
-            summary_dim=tower.summary_dim,
+            weights=Weights.of_file(*found).of_network(taken.key)
+            if found and taken
+            else Weights.of_parameters(tower.state_dict()),
+            layer=f"{model}:patch tokens" + scaled(spatial_scale) + of_key(weights_key),
+            spatial_dim=needs.spatial_dim,
+            summary_dim=needs.summary_dim,
         )
 
     @classmethod
     def check(cls, name: str, option: Mapping[str, Any]) -> None:
-        """Raises MissingWeightsError if the weights cannot be reached."""
-        weights = option.get("weights", HUB)
-        check_weights(name, weights, hub_file(option["model"], option["pretrained"], weights))
+        """Raises ValueError if the tower takes no such images, or the weights cannot be reached or do not fit."""
+        model, pretrained, weights = option["model"], option["pretrained"], option.get("weights", HUB)
+        hub, architecture = hub_file(model, pretrained, weights), option.get("architecture")
+        needs = tower_outline(model, pretrained, option["image_size"], architecture) if "image_size" in option else None
+        check_weights(name, weights, hub)
+        if needs and (file := reachable(weights, hub)):
+            with fixed_seed(), WITHOUT_VALUES:
+                visual = build_visual(model, pretrained, option["image_size"], architecture or {})
+            fit(file, VISION, visual, needs, resample_positions, option.get("weights_key"))
 
     @classmethod
     def stride(cls, option: Mapping[str, Any]) -> int:
-        """The side of a patch."""
-        vision, architecture = open_clip.get_model_config(option["model"])["vision_cfg"], option.get("architecture")
-        if "timm_model_name" in vision:
-            return timm_stride(vision["timm_model_name"], architecture or {})
-        return int({**vision, **(architecture or {})}["patch_size"])
+        """The side of a patch, or the total stride of a convolutional tower."""
+        return tower_stride(option["model"], option.get("architecture") or {})
 
     def features(self, x: Float[Tensor, "b 3 size size"]) -> Features:
-        """Runs the tower and lays its patch tokens out as a grid."""
-        summary, tokens = self.network(x)
-        side = isqrt(tokens.shape[1])
-        return Features(summary, tokens.unflatten(1, (side, side)) * self.spatial_scale)
+        """Runs the tower."""
+        summary, maps = self.network(x)
+        return Features(summary, maps * self.spatial_scale)
+
+
+VISION = "this vision tower"
 
 
 class Tower(nn.Module):
-    """A vision tower that returns (summary, patch tokens) and loads itself from a file of the whole model."""
+    """A vision tower that returns its summary and its feature map, channels last.
 
-    prefix: str
-    positions: str
-    prefix_tokens: int
-    spatial_dim: int
-    summary_dim: int
-    network: Any
+    Args:
+        visual: of open_clip.
+    """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, visual: Any) -> None:
         super().__init__()
-        self.network = network
+        self.has_trunk = hasattr(visual, "trunk")
+        self.network: Any = visual.trunk if self.has_trunk else visual
+        self.head: Any = visual.head if self.has_trunk else None
 
-    def load(self, file: Path) -> None:
-        """Loads the tower's part of a checkpoint, with position embeddings resampled to the tower's grid.
-
-        Raises:
-            ValueError: if the file does not hold this tower.
-        """
-        state = {
-            key.removeprefix(self.prefix): value
-            for key, value in read_state(file).items()
-            if key.startswith(self.prefix)
-        }
-        try:
-            state[self.positions] = self._resample(state[self.positions])
-            self.network.load_state_dict(state)
-        except (RuntimeError, KeyError) as error:
-            raise ValueError(
-                f"{file} does not hold this vision tower (its parameters start with {self.prefix!r}): {error}"
-            ) from error
-
-    def _resample(self, positions: Tensor) -> Tensor:
-        target = self.network.get_parameter(self.positions)
-        side = isqrt(target.shape[-2] - self.prefix_tokens)
-        tokens = positions.reshape(1, *positions.shape[-2:])
-        resampled: Tensor = resample_abs_pos_embed(tokens, [side, side], num_prefix_tokens=self.prefix_tokens)
-        return resampled.reshape(target.shape)
+    def forward(self, x: Tensor) -> Features:
+        """Runs the tower once."""
+        if self.has_trunk:
+            return timm_features(self.network, x, "final", lambda final: self.head(self.network.forward_head(final)))
+        if isinstance(self.network, VisionTransformer) and self.network.attn_pool is None:
+            summary, tokens = self.network(x)
+            side = isqrt(tokens.shape[1])
+            return Features(summary, tokens.unflatten(1, (side, side)))
+        found = self.network.forward_intermediates(x, indices=1)
+        return Features(found["image_features"], found["image_intermediates"][-1].permute(0, 2, 3, 1))
 
 
-class ClipTower(Tower):
-    """open_clip's own ViT."""
-
-    prefix = "visual."
-    positions = "positional_embedding"
-    prefix_tokens = 1
-
-    def __init__(self, embed_dim: int, vision: Mapping[str, Any], quick_gelu: bool) -> None:
-        super().__init__(_build_vision_tower(embed_dim, {**vision, "output_tokens": True}, quick_gelu))
-        self.spatial_dim = vision["width"]
-        self.summary_dim = embed_dim
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the projected class token and the patch tokens."""
-        summary, tokens = self.network(x)
-        return summary, tokens
+def build_visual(model: str, pretrained: str, image_size: int, architecture: Mapping[str, Any]) -> nn.Module:
+    """Builds the vision tower that open_clip builds for a model and a tag, for images of another size."""
+    config = open_clip.get_model_config(model)
+    vision = {**config["vision_cfg"], "image_size": image_size}
+    visual: nn.Module
+    if (trunk := vision.get("timm_model_name")) is not None:
+        changed = partial(timm.create_model, **{**architecture, **size_option(trunk, image_size)})
+        with patch.object(timm, "create_model", changed):  # open_clip does not pass arguments on to the trunk
+            visual = _build_vision_tower(config["embed_dim"], vision)
+    else:
+        options = {"embed_dim": config["embed_dim"], **vision, "output_tokens": True, **architecture}
+        visual = _build_vision_tower(options.pop("embed_dim"), options, has_quick_gelu(model, pretrained))
+    return visual
 
 
-class TrunkTower(Tower):
-    """A timm ViT with attention pooling, as SigLIP has it."""
-
-    prefix = "visual.trunk."
-    positions = "pos_embed"
-    prefix_tokens = 0
-
-    def __init__(self, model: str, image_size: int, architecture: Mapping[str, int]) -> None:
-        options = {"img_size": image_size, "num_classes": 0, "global_pool": "map", **architecture}
-        super().__init__(timm.create_model(model, pretrained=False, **options))
-        self.spatial_dim = self.summary_dim = self.network.num_features
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the attention-pooled tokens and the tokens."""
-        tokens = self.network.forward_features(x)
-        return image_by_image(self.network.attn_pool, tokens), tokens
+def has_quick_gelu(model: str, pretrained: str) -> bool:
+    """Whether the weights of a tag were trained with QuickGELU, whatever the name of the model says."""
+    return bool(pretrained_config(model, pretrained).get("quick_gelu", False))
 
 
-def build_tower(config: Mapping[str, Any], image_size: int, architecture: Mapping[str, int]) -> Tower:
-    """Builds the vision tower that a model configuration of open_clip describes.
+def tower_stride(model: str, architecture: Mapping[str, Any]) -> int:
+    """Returns how many pixels lie between the features of a tower; no parameter is allocated."""
+    vision = {**open_clip.get_model_config(model)["vision_cfg"], **architecture}
+    if "timm_model_name" in vision:
+        return timm_stride(vision["timm_model_name"], architecture)
+    return int(vision["patch_size"]) if isinstance(vision["layers"], int) else RESNET_STRIDE
+
+
+def tower_outline(model: str, pretrained: str, image_size: int, architecture: Mapping[str, Any] | None) -> Outline:
+    """Refuses image sizes that a tower does not take, and returns what its features depend on.
 
     Raises:
-        ValueError: if it is neither a ViT nor a timm ViT with attention pooling and no projection.
+        ValueError: with a size that works.
     """
-    vision = config["vision_cfg"]
-    if vision.get("timm_pool") == "map" and vision.get("timm_proj") == "none":
-        return TrunkTower(vision["timm_model_name"], image_size, architecture)
-    if "timm_model_name" in vision or not isinstance(vision["layers"], int):
-        raise ValueError(f"the vision tower must be a ViT (open_clip's, or timm's with map pooling), received {vision}")
-    options = {"embed_dim": config["embed_dim"], **vision, "image_size": image_size, **architecture}
-    return ClipTower(options.pop("embed_dim"), options, config.get("quick_gelu", False))
+    pretrained_config(model, pretrained)
+    step, options = tower_stride(model, architecture or {}), tuple(sorted((architecture or {}).items()))
+    check_image_size(image_size, step)
+    try:
+        return _outline(model, pretrained, image_size, options)
+    except ValueError as error:
+        size = nearest_working(image_size, step, lambda size: _outline(model, pretrained, size, options))
+        raise ValueError(f"{model}: {error}" + (f"; image_size={size} works" if size else "")) from error
+
+
+@cache
+def _outline(model: str, pretrained: str, image_size: int, options: tuple[tuple[str, Any], ...]) -> Outline:
+    return outline(
+        lambda: build_visual(model, pretrained, image_size, dict(options)),
+        lambda visual, x: Tower(visual).eval()(x),
+        image_size,
+    )
+
+
+def resample_positions(state: dict[str, Tensor], network: Any) -> Mapping[str, Tensor]:
+    """Resamples the position embeddings of a tower's checkpoint to the tower's grid."""
+    trunk = getattr(network, "trunk", None)
+    prefix = 1 if trunk is None or not getattr(trunk, "no_embed_class", False) else 0
+    if trunk is not None:
+        prefix *= getattr(trunk, "num_prefix_tokens", 0)
+    for name, target in network.state_dict().items():
+        if name.rpartition(".")[2] in POSITIONS and name in state and state[name].shape != target.shape:
+            side = isqrt(target.shape[-2] - prefix)
+            tokens = state[name].reshape(1, *state[name].shape[-2:])
+            resampled = resample_abs_pos_embed(tokens, [side, side], num_prefix_tokens=prefix)
+            state[name] = resampled.reshape(target.shape)
+    return state
 
 
 def pretrained_config(model: str, pretrained: str) -> dict[str, Any]:
@@ -189,7 +217,8 @@ def pretrained_config(model: str, pretrained: str) -> dict[str, Any]:
     config: dict[str, Any] = open_clip.get_pretrained_cfg(model, pretrained)
     if not config:
         tags = [tag for name, tag in open_clip.list_pretrained() if name == model]
-        known = f"its tags are {tags}" if tags else f"it has {open_clip.list_models()}"
+        near = get_close_matches(model, open_clip.list_models(), n=5, cutoff=0.3)
+        known = f"its tags are {tags}" if tags else f"the closest names of models are {near}"
         raise ValueError(f"open_clip has no model {model!r} with pretrained={pretrained!r}; {known}")
     return config
 

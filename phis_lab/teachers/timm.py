@@ -1,21 +1,28 @@
-"""Teachers from timm: DINOv2, the encoder of SAM, any ViT or CNN that has `forward_features`."""
+"""Teachers from timm: DINOv2, the encoder of SAM, any ViT or CNN that has `forward_intermediates`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
+from functools import cache
 from typing import Any, Literal
+from unittest.mock import patch
 
 import timm
-import torch
 from torch import Tensor
 
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features, Teacher, image_by_image, scaled
+from phis_lab.teachers.base import Features, Teacher, image_by_image, of_key, scaled
+from phis_lab.teachers.fitting import Convert, Fit, fit
+from phis_lab.teachers.image_sizes import check_image_size, nearest_working, works
+from phis_lab.teachers.outline import WITHOUT_VALUES, Outline, outline
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.random_init import fixed_seed
-from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, read_state
+from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, reachable
 
 HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
+
+Spatial = Literal["final", "before_norm"]
+Summary = Literal["class_token", "pooled"]
+Architecture = Mapping[str, int | str]
 
 
 class TimmTeacher(Teacher):
@@ -24,10 +31,11 @@ class TimmTeacher(Teacher):
     Args:
         name: key of the teacher in its set.
         model: timm's name with its tag, such as "vit_giant_patch14_reg4_dinov2.lvd142m".
-        image_size: side in pixels; position embeddings are resampled to it.
+        image_size: side in pixels, a multiple of the patch; position embeddings are resampled to it.
         weights: "hub" for the repository that timm names, "hub:owner/repo" for another one, a file (safetensors
             or a state dict), a folder, or None for random initialisation.
-            Files in the layout of the original authors are accepted where timm converts them.
+            Files in the layout of the original authors are accepted where timm converts them, and so are prefixes
+            that wrappers add to all names. Every parameter that the features depend on comes from the file.
         spatial: "final" takes the last feature map or the patch tokens after the last norm (DINOv2's
             `x_norm_patchtokens`); "before_norm" takes the last block's output, before the final norm or neck
             (SAM).
@@ -37,9 +45,11 @@ class TimmTeacher(Teacher):
         spatial_scale: constant factor on the spatial features.
         fit: "resize" enlarges images to `image_size`; "pad" puts smaller ones on a canvas of that size and crops their
             features out, for SAM's suffer from enlarged images (PHI-S, section 3).
+        weights_key: which network of a file that holds several, such as "teacher" or "model_ema".
 
     Raises:
-        ValueError: fit is "pad" and the model has a summary, which would see the padding.
+        ValueError: fit is "pad" and the model has a summary, which would see the padding; the model gives no such
+            features of images of this size; or the weights are of another network.
     """
 
     def __init__(
@@ -49,24 +59,24 @@ class TimmTeacher(Teacher):
         model: str,
         image_size: int,
         weights: str | None = HUB,
-        spatial: Literal["final", "before_norm"] = "final",
-        summary: Literal["class_token", "pooled"] | None = None,
+        spatial: Spatial = "final",
+        summary: Summary | None = None,
         architecture: dict[str, int | str] | None = None,
         spatial_scale: float = 1.0,
         fit: Literal["resize", "pad"] = "resize",
+        weights_key: str | None = None,
     ) -> None:
-        if fit == "pad" and summary is not None:
-            raise ValueError("fit=pad crops spatial features, and a summary would see the padding; use summary=null")
+        needs = timm_outline(model, image_size, architecture, spatial, summary, fit)
         found = find_weights(name, weights, hub_file(model, weights))
-        network = build_timm(model, image_size, found[0] if found else None, architecture or {})
-        if summary == "class_token" and getattr(network, "cls_token", None) is None:
-            raise ValueError(f"{model} has no class token; use summary=pooled or summary=null")
-        self.spatial_kind = spatial
+        with fixed_seed():
+            network, convert = create_timm(model, image_size, architecture or {}, pretrained=found is not None)
+        taken = fit_timm(found[0], model, network, needs, convert, weights_key) if found else None
+        if taken:
+            taken.load(network)
+        self.spatial_kind: Spatial = spatial
         self.summary_kind = summary
         self.spatial_scale = spatial_scale
-        self.channels_first = getattr(network, "output_fmt", "NCHW") == "NCHW"
         config = network.pretrained_cfg
-        blocks_dim = network.feature_info[-1]["num_chs"]
         super().__init__(
             name=name,
             network=network,
@@ -77,17 +87,29 @@ class TimmTeacher(Teacher):
                 interpolation=config["interpolation"],
                 padded_cell=timm_stride(model, architecture or {}) if fit == "pad" else None,
             ),
-            weights=Weights.of_file(*found) if found else Weights.of_parameters(network.state_dict()),
-            layer=f"{model}:{spatial}" + (":padded" if fit == "pad" else "") + scaled(spatial_scale),
-            spatial_dim=network.num_features if spatial == "final" else blocks_dim,
-            summary_dim={"class_token": network.num_features, "pooled": network.head_hidden_size}.get(summary or ""),
+            weights=Weights.of_file(*found).of_network(taken.key)
+            if found and taken
+            else Weights.of_parameters(network.state_dict()),
+            layer=f"{model}:{spatial}"
+            + (":padded" if fit == "pad" else "")
+            + scaled(spatial_scale)
+            + of_key(weights_key),
+            spatial_dim=needs.spatial_dim,
+            summary_dim=needs.summary_dim,
         )
 
     @classmethod
     def check(cls, name: str, option: Mapping[str, Any]) -> None:
-        """Raises MissingWeightsError if the weights cannot be reached."""
-        weights = option.get("weights", HUB)
-        check_weights(name, weights, hub_file(option["model"], weights))
+        """Raises ValueError if the model gives no such features, or the weights cannot be reached or do not fit."""
+        model, architecture, weights = option["model"], option.get("architecture"), option.get("weights", HUB)
+        hub = hub_file(model, weights)
+        asked = option.get("spatial", "final"), option.get("summary"), option.get("fit", "resize")
+        needs = timm_outline(model, option["image_size"], architecture, *asked) if "image_size" in option else None
+        check_weights(name, weights, hub)
+        if needs and (file := reachable(weights, hub)):
+            with fixed_seed(), WITHOUT_VALUES:
+                network, convert = create_timm(model, option["image_size"], architecture or {}, pretrained=True)
+            fit_timm(file, model, network, needs, convert, option.get("weights_key"))
 
     @classmethod
     def stride(cls, option: Mapping[str, Any]) -> int:
@@ -96,17 +118,85 @@ class TimmTeacher(Teacher):
 
     def features(self, x: Float[Tensor, "b 3 size size"]) -> Features:
         """Runs the network once and picks its tensors."""
-        final, (maps,) = self.network.forward_intermediates(x, indices=1, norm=self.spatial_kind == "final")
-        if self.spatial_kind == "final" and final.ndim == 4:
-            maps = final if self.channels_first else final.permute(0, 3, 1, 2)
-        return Features(self._summary(final), maps.permute(0, 2, 3, 1) * self.spatial_scale)
+        summary, maps = timm_features(self.network, x, self.spatial_kind, self.summary_kind)
+        return Features(summary, None if maps is None else maps * self.spatial_scale)
 
-    def _summary(self, final: Tensor) -> Tensor | None:
-        if self.summary_kind is None:
-            return None
-        if self.summary_kind == "class_token":
-            return final[:, 0]
-        return image_by_image(lambda x: self.network.forward_head(x, pre_logits=True), final)
+
+def timm_features(
+    network: Any, x: Tensor, spatial: Spatial, summary: Summary | Callable[[Tensor], Tensor] | None
+) -> Features:
+    """Runs a timm network once and picks its summary and its spatial features, channels last.
+
+    Args:
+        network: of timm.
+        x: normalised images.
+        spatial: see `TimmTeacher`.
+        summary: see `TimmTeacher`, or what makes it of the network's last features.
+    """
+    final, (maps,) = network.forward_intermediates(x, indices=1, norm=spatial == "final")
+    if spatial == "final" and isinstance(final, Tensor) and final.ndim == 4:
+        maps = final if getattr(network, "output_fmt", "NCHW") == "NCHW" else final.permute(0, 3, 1, 2)
+    return Features(_summary(network, final, summary), maps.permute(0, 2, 3, 1))
+
+
+def _summary(network: Any, final: Tensor, kind: Summary | Callable[[Tensor], Tensor] | None) -> Tensor | None:
+    if kind is None:
+        return None
+    if not isinstance(final, Tensor):
+        raise ValueError("it ends in several streams of tokens; use summary=null")
+    if kind == "class_token":
+        return final[:, 0]
+    return image_by_image(kind if callable(kind) else lambda x: network.forward_head(x, pre_logits=True), final)
+
+
+def timm_outline(
+    model: str,
+    image_size: int,
+    architecture: Architecture | None,
+    spatial: Spatial,
+    summary: Summary | None,
+    fit: Literal["resize", "pad"] = "resize",
+) -> Outline:
+    """Refuses what a model cannot give, and returns what its features depend on; no parameter is allocated.
+
+    Raises:
+        ValueError: timm does not know the model, or it gives no such features of images of this size.
+    """
+    if fit == "pad" and summary is not None:
+        raise ValueError("fit=pad crops spatial features, and a summary would see the padding; use summary=null")
+    refuse_unknown(model)
+    check_image_size(image_size, timm_stride(model, architecture or {}))
+    options = tuple(sorted((architecture or {}).items()))
+
+    try:
+        return _outline(model, image_size, options, spatial, summary)
+    except ValueError as error:
+        if works(lambda: _outline(model, image_size, options, "before_norm", summary)):
+            raise ValueError(f"{model} with spatial={spatial}: {error}; spatial=before_norm works") from error
+        step = timm_stride(model, architecture or {})
+        size = nearest_working(image_size, step, lambda size: _outline(model, size, options, spatial, summary))
+        raise ValueError(f"{model}: {error}" + (f"; image_size={size} works" if size else "")) from error
+
+
+@cache
+def _outline(
+    model: str, image_size: int, options: tuple[tuple[str, Any], ...], spatial: Spatial, summary: Summary | None
+) -> Outline:
+    def read(network: Any, x: Tensor) -> Features:
+        if not hasattr(network, "forward_intermediates"):
+            raise ValueError("timm reads no inner features of it; choose another model")
+        if summary == "class_token" and getattr(network, "cls_token", None) is None:
+            raise ValueError(f"{model} has no class token; use summary=pooled or summary=null")
+        return timm_features(network, x, spatial, summary)
+
+    return outline(lambda: create_timm(model, image_size, dict(options))[0], read, image_size)
+
+
+def refuse_unknown(model: str) -> None:
+    """Raises ValueError with the closest names if timm does not know a model."""
+    if not timm.is_model(model):
+        close = get_close_matches(model, timm.list_models(), n=5, cutoff=0.5)
+        raise ValueError(f"timm has no model {model!r}; the closest names are {close}")
 
 
 def hub_file(model: str, weights: str | None = HUB) -> HubFile | None:
@@ -115,9 +205,7 @@ def hub_file(model: str, weights: str | None = HUB) -> HubFile | None:
     Raises:
         ValueError: if timm does not know the model.
     """
-    if not timm.is_model(model):
-        close = get_close_matches(model, timm.list_models(), n=5, cutoff=0.5)
-        raise ValueError(f"timm has no model {model!r}; the closest names are {close}")
+    refuse_unknown(model)
     if (repository := named_repository(weights)) is not None:
         return HubFile(repository, HUB_NAMES)
     config = timm.get_pretrained_cfg(model)
@@ -126,31 +214,56 @@ def hub_file(model: str, weights: str | None = HUB) -> HubFile | None:
     return HubFile(config.hf_hub_id, (config.hf_hub_filename,) if config.hf_hub_filename else HUB_NAMES)
 
 
-def timm_stride(model: str, architecture: Mapping[str, int | str]) -> int:
-    """Returns how many pixels lie between the last features of a timm model; no parameter is allocated."""
-    with torch.device("meta"):
-        network = timm.create_model(model, pretrained=False, **architecture)
+@cache
+def _stride(model: str, options: tuple[tuple[str, Any], ...]) -> int:
+    with fixed_seed(), WITHOUT_VALUES:
+        network = timm.create_model(model, pretrained=False, **dict(options))
     return int(network.feature_info[-1]["reduction"])
 
 
-def build_timm(model: str, image_size: int, file: Path | None, architecture: Mapping[str, int | str]) -> Any:
-    """Builds a timm model from a file, or from a fixed seed where there is none.
+def timm_stride(model: str, architecture: Architecture) -> int:
+    """Returns how many pixels lie between the last features of a timm model; no parameter is allocated."""
+    return _stride(model, tuple(sorted(architecture.items())))
 
-    Raises:
-        ValueError: if the file does not hold this model.
-    """
+
+def size_option(model: str, image_size: int) -> dict[str, int]:
+    """Returns the argument that tells a timm model its image size, where it has one."""
     config = timm.get_pretrained_cfg(model)
-    options: dict[str, Any] = dict(architecture)
-    if config is not None and config.fixed_input_size:
-        options["img_size"] = image_size
-    if file is None:
-        with fixed_seed():
-            return timm.create_model(model, pretrained=False, **options)
-    source = {"state_dict": read_state(file), "custom_load": False}
-    try:
-        with fixed_seed():
-            network = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=source, **options)
-    except (RuntimeError, KeyError) as error:
-        raise ValueError(f"{file} does not hold the parameters of {model}: {error}") from error
+    return {"img_size": image_size} if config is not None and config.fixed_input_size else {}
+
+
+def create_timm(
+    model: str, image_size: int, architecture: Architecture, pretrained: bool = False
+) -> tuple[Any, Convert]:
+    """Builds a timm model with random parameters, and returns what timm would convert a checkpoint of it by.
+
+    timm keeps that function to itself and loads what it likes of the result, so its loader is replaced by one that
+    takes note of the function.
+    """
+    found: list[Callable[..., Any]] = []
+
+    def note(*_: Any, filter_fn: Callable[..., Any] | None = None, **__: Any) -> None:
+        found.extend([filter_fn] if filter_fn else [])
+
+    options: dict[str, Any] = {**architecture, **size_option(model, image_size)}
+    if pretrained:
+        options["pretrained_cfg_overlay"] = {"state_dict": {}, "custom_load": False}
+    with patch("timm.models._builder.load_pretrained", note):
+        network = timm.create_model(model, pretrained=pretrained, **options)
     network.pretrained_cfg.pop("state_dict", None)
-    return network
+    return network, _converting(found[0]) if found else lambda state, _: state
+
+
+def _converting(convert: Callable[..., Any]) -> Convert:
+    def converted(state: dict[str, Tensor], network: Any) -> Mapping[str, Tensor]:
+        try:
+            return convert(state, network)  # type: ignore[no-any-return]
+        except TypeError:  # a few take the state alone
+            return convert(state)  # type: ignore[no-any-return]
+
+    return converted
+
+
+def fit_timm(file: Any, model: str, network: Any, needs: Outline, convert: Convert, key: str | None) -> Fit:
+    """Finds the parameters of a timm model in a file; see `fit`."""
+    return fit(file, f"the parameters of {model}", network, needs, convert, key)

@@ -8,14 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import constants, get_session, hf_hub_download, model_info, try_to_load_from_cache
-from safetensors.torch import load_file
 from torch import Tensor
+
+from phis_lab.teachers.image_sizes import check_image_size
 
 HUB = "hub"
 HUB_TIMEOUT = 5.0
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".onnx")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx")
 
 
 class MissingWeightsError(ValueError):
@@ -39,6 +39,10 @@ class Weights:
         """Fingerprints a file."""
         with file.open("rb") as stream:
             return cls(source or str(file), hashlib.file_digest(stream, "sha256").hexdigest())
+
+    def of_network(self, key: str) -> "Weights":
+        """Names the network, of those in the file, that was loaded; two of them share the file's fingerprint."""
+        return Weights(f"{self.source}, weights_key={key}", self.sha256) if key else self
 
     @classmethod
     def of_parameters(cls, state: Mapping[str, Tensor]) -> "Weights":
@@ -136,15 +140,11 @@ def find_weights(name: str, weights: str | None, hub: HubFile | None) -> tuple[P
     return local_file(weights), weights
 
 
-def read_state(file: Path) -> dict[str, Tensor]:
-    """Reads a state dict, or the one inside a training checkpoint, without running any code of the file's."""
-    if file.suffix == ".safetensors":
-        return load_file(file)
-    content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    for key in ("state_dict", "model"):
-        if isinstance(content.get(key), dict):
-            return dict(content[key])
-    return content
+def reachable(weights: str | None, hub: HubFile | None) -> Path | None:
+    """Returns the file that an option names if it is on this machine already."""
+    if weights is None:
+        return None
+    return require_hub(hub).cached() if asks_hub(weights) else local_file(weights)
 
 
 def local_file(path: str) -> Path:
@@ -164,22 +164,30 @@ def local_file(path: str) -> Path:
 
 
 def check_available(options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Checks the weights of a whole set before any network is built, so that a missing file costs no time.
+    """Checks a whole set before any network is built, so that a wrong option or a missing file costs no time.
 
     Args:
         options: by name, the set's options as plain dicts: `_target_` and the constructor's arguments.
 
     Raises:
-        MissingWeightsError: one message for all teachers whose weights cannot be reached.
+        ValueError: one message for all teachers that refuse an option or whose weights cannot be reached; a
+            MissingWeightsError where nothing but weights is missing.
     """
-    missing = []
+    refused: list[ValueError] = []
     for name, option in options.items():
+        teacher = pkgutil.resolve_name(option["_target_"])
         try:
-            pkgutil.resolve_name(option["_target_"]).check(name, option)
+            teacher.check(name, option)
+            step = teacher.size_step(option)
+            if step is not None and isinstance(size := option.get("image_size"), int):
+                check_image_size(size, step)
         except MissingWeightsError as error:
-            missing.append(str(error))
-    if missing:
-        raise MissingWeightsError("\n".join(missing))
+            refused.append(error)
+        except ValueError as error:
+            refused.append(ValueError(f"teachers.{name}: {error}"))
+    if refused:
+        message = "\n".join(str(error) for error in refused)
+        raise (MissingWeightsError if all(isinstance(e, MissingWeightsError) for e in refused) else ValueError)(message)
 
 
 def asks_hub(weights: str | None) -> bool:

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.testing import assert_close
 
-from phis_lab.teachers.open_clip import OpenClipTeacher, build_tower
+from phis_lab.teachers.open_clip import OpenClipTeacher
 
 VISION = {"width": 64, "layers": 2, "head_width": 16}
 TEXT = {"width": 32, "heads": 2, "layers": 1, "vocab_size": 50, "context_length": 7}
@@ -94,8 +94,3 @@ def test_random_initialisation_is_repeatable() -> None:
 def test_an_unknown_tag_lists_the_tags() -> None:
     with pytest.raises(ValueError, match=r"its tags are \['dfn5b'\]"):
         OpenClipTeacher("t", model="ViT-H-14-378-quickgelu", pretrained="laion", image_size=56, weights=None)
-
-
-def test_a_convolutional_tower_is_refused() -> None:
-    with pytest.raises(ValueError, match="must be a ViT"):
-        build_tower(open_clip.get_model_config("RN50"), 224, {})
