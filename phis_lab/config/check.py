@@ -1,20 +1,28 @@
-"""Checks every option against the signature of what it configures, before anything is built or loaded."""
+"""Checks every option against what reads it, before anything is built or loaded."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, get_type_hints
+import math
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_object
 from pydantic import ConfigDict, PydanticUndefinedAnnotation, TypeAdapter, ValidationError
+from torch import nn
 
+from phis_lab.bounds import Supplied
+from phis_lab.config.nodes import PLAIN, Run
 from phis_lab.config.plan import read_stages
-from phis_lab.config.teachers import split
+from phis_lab.config.teachers import RESERVED, split
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
+SCALARS = (bool, int, float, str)
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Refuse unknown options and values of the wrong type.
+    """Refuse options that nothing reads, parts of another kind than is wanted, and wrong values.
 
     Args:
         config: resolved configuration as plain dicts and lists.
@@ -22,66 +30,190 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: naming each option by its dotted path, with the value and what would be accepted.
     """
-    problems = list(_problems(config, ""))
+    problems = list(_Check(config).run())
     try:
         members, _ = split(config.get("teachers", {}))
         read_stages(config.get("stages"), members)
     except ValueError as refused:
-        problems.append(str(refused))
+        problems += [line for line in str(refused).split("; ") if line not in problems]
     if problems:
         raise ValueError("The configuration was refused:\n  " + "\n  ".join(problems))
 
 
-def _problems(node: Any, path: str) -> Iterator[str]:
-    if isinstance(node, list):
-        for position, child in enumerate(node):
-            yield from _problems(child, f"{path}[{position}]")
+class _Check:
+    """One walk over a configuration, along the types of what reads it."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = config
+        self.known = list(_known(config, ""))
+
+    def run(self) -> Iterator[str]:
+        yield from self.fields(_hints(Run), self.config, "")
+
+    def fields(self, hints: Mapping[str, Any], node: Mapping[str, Any], path: str) -> Iterator[str]:
+        """Keys and values of a node, of which exactly `hints` can be read."""
+        for key, value in node.items():
+            name = f"{path}.{key}" if path else str(key)
+            if key in hints:
+                yield from self.value(hints[key], value, name)
+            else:
+                yield f"{name}: no such option; there are: {', '.join(map(str, hints))}{self.guess(name, hints)}"
+
+    def value(self, hint: Any, value: Any, path: str, supplied: Sequence[str] = ()) -> Iterator[str]:
+        """One value, a collection of values or a part."""
+        hint, notes = _bare(hint, value)
+        supplied = next((note.arguments for note in notes if isinstance(note, Supplied)), supplied)
+        origin, arguments = get_origin(hint), get_args(hint)
+        if isinstance(value, Mapping) and "_target_" in value:
+            yield from self.part(hint, value, path, supplied)
+        elif path == "teachers" and isinstance(value, Mapping):
+            yield from self.teachers(arguments[1], value)
+        elif hint in PLAIN and isinstance(value, Mapping):
+            yield from self.fields(_hints(hint), value, path)
+        elif inspect.isclass(origin) and issubclass(origin, Mapping) and isinstance(value, Mapping):
+            for key, child in value.items():
+                yield from self.value(arguments[1], child, f"{path}.{key}")
+        elif isinstance(value, list) and any(isinstance(child, Mapping) for child in value):
+            for position, child in enumerate(value):
+                yield from self.value(arguments[0] if arguments else Any, child, f"{path}[{position}]")
+        elif _is_part(hint):
+            wanted = getattr(arguments[-1] if arguments else hint, "__name__", str(hint))
+            yield f"{path}={value!r}: a {wanted} is wanted, a node with the _target_ of one{self.guess(path, ())}"
+        else:
+            yield from _problems_of_value(hint, value, path, notes)
+
+    def teachers(self, teacher: Any, node: Mapping[str, Any]) -> Iterator[str]:
+        """The set: its members, among its own options, whose values `split` checks."""
+        for name, value in node.items():
+            if name not in RESERVED and value is not None:
+                yield from self.value(teacher, value, f"teachers.{name}")
+
+    def part(self, hint: Any, node: Mapping[str, Any], path: str, supplied: Sequence[str]) -> Iterator[str]:
+        """A node that names its class: whether it is of the kind that is wanted, and takes these options."""
+        try:
+            target = get_object(str(node["_target_"]))
+        except Exception as error:  # whatever the user's module raises
+            yield f"{path}._target_={node['_target_']!r} cannot be imported: {str(error).strip().splitlines()[0]}"
+            return
+        kinds = _kinds(hint)
+        if inspect.isclass(target) and kinds and not issubclass(target, kinds):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            yield f"{path}._target_={node['_target_']!r} is no {wanted}, which is wanted here"
+            return
+        options = {key: value for key, value in node.items() if key not in HYDRA_KEYS}
+        for key in [key for key in options if key in supplied]:
+            yield f"{path}.{key}={options.pop(key)!r}: the run itself sets this{self.guess(f'{path}.{key}', ())}"
+        parameters = _parameters(target)
+        if parameters is None:
+            return
+        hints = _hints(target)
+        known = {name: hints.get(name, Any) for name in parameters if name not in supplied}
+        yield from self.fields(known, options, path)
+
+    def guess(self, name: str, siblings: Mapping[str, Any] | Sequence[str]) -> str:
+        """What was perhaps meant: an option of the same node, or one of that name elsewhere."""
+        node, _, key = name.rpartition(".")
+        near = [f"{node}.{found}" if node else found for found in get_close_matches(key, map(str, siblings), n=1)]
+        elsewhere = [other for other in self.known if other.rpartition(".")[2] == key and other != name]
+        alike = get_close_matches(name, [other for other in self.known if other != name], n=1, cutoff=0.8)
+        found = [*near, *elsewhere, *alike]
+        return f". Did you mean {found[0]}?" if found else ""
+
+
+def _known(node: Any, path: str) -> Iterator[str]:
+    """Dotted names of all options that there are, those with defaults of their own included."""
     if not isinstance(node, Mapping):
         return
-    target = node.get("_target_")
-    if target is not None:
-        yield from _check_target(get_object(str(target)), node, path)
+    if path == "teachers":
+        yield from (f"teachers.{name}" for name in RESERVED)
+    names: Sequence[str] = [str(key) for key in node if not path.startswith("teachers")]
+    if "_target_" in node:
+        try:
+            names = list(_parameters(get_object(str(node["_target_"]))) or ())
+        except Exception:  # is refused where it is checked
+            return
+    yield from (f"{path}.{name}" for name in names if path and name not in HYDRA_KEYS)
     for key, child in node.items():
-        yield from _problems(child, f"{path}.{key}" if path else str(key))
+        yield from _known(child, f"{path}.{key}" if path else str(key))
 
 
-def _check_target(target: Callable[..., Any], node: Mapping[str, Any], path: str) -> Iterator[str]:
+def _parameters(target: Callable[..., Any]) -> list[str] | None:
+    """Names that a constructor takes; None where it takes any."""
+    if inspect.isclass(target) and target.__init__ is nn.Module.__init__:  # takes none, whatever it declares
+        return []
     parameters = inspect.signature(target).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    return list(parameters)
+
+
+def _problems_of_value(hint: Any, value: Any, path: str, notes: Sequence[Any]) -> Iterator[str]:
+    whole = Annotated[hint, *notes] if notes else hint  # type: ignore[valid-type]
+    if not all(map(math.isfinite, _floats(value))):
+        yield f"{path}={value!r}: a finite number is wanted"
         return
-    hints = _hints(target)
-    for key, value in node.items():
-        if key in HYDRA_KEYS:
-            continue
-        if key not in parameters:
-            yield f"{path}.{key}: no such option; there are: {', '.join(parameters)}"
-        elif key in hints and not _is_node(value):
-            yield from _check_value(hints[key], value, f"{path}.{key}")
-
-
-def _check_value(hint: Any, value: Any, path: str) -> Iterator[str]:
+    own = inspect.isclass(hint) and (is_dataclass(hint) or hasattr(hint, "__pydantic_config__"))
     try:
-        TypeAdapter(
-            hint, config=None if _has_own_config(hint) else ConfigDict(arbitrary_types_allowed=True)
-        ).validate_python(value)
+        adapter = TypeAdapter(whole, config=None if own else ConfigDict(arbitrary_types_allowed=True))
+        adapter.validate_python(value, strict=True if isinstance(value, SCALARS) else None)
     except ValidationError as error:
-        reasons = "; ".join(detail["msg"] for detail in error.errors())
+        reasons = "; ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
         yield f"{path}={value!r}: {reasons}"
     except PydanticUndefinedAnnotation:
         return
 
 
-def _has_own_config(hint: Any) -> bool:
-    return inspect.isclass(hint) and hasattr(hint, "__dataclass_fields__")
+def _floats(value: Any) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for child in value.values() if isinstance(value, Mapping) else value:
+            yield from _floats(child)
 
 
-def _is_node(value: Any) -> bool:
-    """Whether a value is, or holds, configuration of another object, which is checked on its own."""
-    if isinstance(value, Mapping):
-        return "_target_" in value or any(_is_node(child) for child in value.values())
-    return isinstance(value, list) and any(_is_node(child) for child in value)
+def _bare(hint: Any, value: Any) -> tuple[Any, list[Any]]:
+    """A type without what is annotated to it, and without None where there is a value; and the annotations."""
+    notes: list[Any] = []
+    while True:
+        if get_origin(hint) is Annotated:
+            hint, *found = get_args(hint)
+            notes += found
+        elif _is_union(hint) and value is not None and type(None) in get_args(hint):
+            rest = [kind for kind in get_args(hint) if kind is not type(None)]
+            hint = rest[0] if len(rest) == 1 else Union[tuple(rest)]  # noqa: UP007  of a list
+        else:
+            return hint, notes
+
+
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) in (Union, types.UnionType)
+
+
+def _is_part(hint: Any) -> bool:
+    """Whether only a node with a `_target_` can become such a value."""
+    if _is_union(hint):
+        return all(_is_part(kind) for kind in get_args(hint))
+    if get_origin(hint) is Callable or hint is Callable:  # pragma: no cover  typing's own
+        return True
+    if get_origin(hint) is not None:
+        return get_origin(hint) is not Literal and get_origin(hint).__name__ == "Callable"
+    return inspect.isclass(hint) and hint.__module__.startswith("phis_lab") and hint not in PLAIN
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    """The classes of which a part must be; empty where that cannot be known."""
+    if _is_union(hint):
+        return tuple(kind for each in get_args(hint) for kind in _kinds(each))
+    if get_origin(hint) is not None:
+        made = get_args(hint)[-1] if get_origin(hint).__name__ == "Callable" else None
+        return _kinds(made) if made is not None else ()
+    if not inspect.isclass(hint) or getattr(hint, "_is_protocol", False) or hint is type(None):
+        return ()
+    return (hint,)
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    owner = target.__init__ if inspect.isclass(target) else target
-    return get_type_hints(owner, include_extras=True)
+    if inspect.isclass(target) and target in PLAIN:
+        known = get_type_hints(target, include_extras=True)
+        return {field.name: known[field.name] for field in fields(target)}
+    return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)

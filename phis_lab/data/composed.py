@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from phis_lab.bounds import Side, Positive, Seed
 from phis_lab.data.masks import Masked, MaskedData, MaskedImages
 from phis_lab.data.options import DataSource
 from phis_lab.data.seeds import named_seed
@@ -32,8 +33,7 @@ _TRAIN_SHARE = 2 / 3
 _SMALLEST_CROP = 0.4
 _FOREGROUND = 38
 
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
+Size = Annotated[float, Field(gt=0, le=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +60,12 @@ class Composed(MaskedData):
     """
 
     items: DataSource
-    image_size: Positive = 64
+    image_size: Side = 64
     train_images: Positive = 1000
     test_images: Positive = 300
     most_items: Positive = 3
-    item_size: tuple[Share, Share] = (0.35, 0.6)
-    seed: int = 0
+    item_size: tuple[Size, Size] = (0.35, 0.6)
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if find_spec("skimage") is None:

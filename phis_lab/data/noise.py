@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from phis_lab.data.options import DataSource, Positive
+from phis_lab.bounds import Side, Positive
+from phis_lab.data.options import DataSource
 from phis_lab.data.source import UNLABELLED, TensorImages
 
 
@@ -18,7 +19,7 @@ class Noise(DataSource):
     """
 
     count: Positive = 500
-    size: Positive = 64
+    size: Side = 64
 
     def read(self) -> tuple[TensorImages, TensorImages]:
         """Returns the train and the test images, the same in every run."""

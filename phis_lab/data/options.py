@@ -3,15 +3,10 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
 
-from pydantic import Field
-
+from phis_lab.bounds import Positive, Seed, Workers
 from phis_lab.data.source import ImageSource
 from phis_lab.data.subset import Subset
-
-Positive = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +29,8 @@ class DataSource(ABC):
     train_images: Positive | None = None
     test_images: Positive | None = None
     batch_size: Positive = 128
-    seed: int = 0
-    workers: NonNegative = 0
+    seed: Seed = 0
+    workers: Workers = 0
 
     def __post_init__(self) -> None:
         for name, least in (("train_images", 1), ("test_images", 1), ("batch_size", 1), ("workers", 0)):

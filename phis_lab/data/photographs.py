@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from phis_lab.bounds import Side, Positive
 from phis_lab.data.decoding import decode_image
-from phis_lab.data.options import DataSource, Positive
+from phis_lab.data.options import DataSource
 from phis_lab.data.source import UNLABELLED, TensorImages
 
 _NAMES = (
@@ -27,7 +28,7 @@ class Photographs(DataSource):
     """
 
     crops: Positive = 500
-    size: Positive = 96
+    size: Side = 96
 
     def read(self) -> tuple[TensorImages, TensorImages]:
         """Returns the train and the test crops.

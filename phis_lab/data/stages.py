@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)

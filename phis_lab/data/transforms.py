@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from phis_lab.bounds import Side, Positive, Seed
 from phis_lab.data.seeds import named_seed
 from phis_lab.shapes import Float
 
@@ -46,13 +47,13 @@ class Augmentation:
 
     def __init__(
         self,
-        image_size: Annotated[int, Field(ge=1)],
+        image_size: Side,
         scale: tuple[float, float] = (0.4, 1.0),
         ratio: tuple[float, float] = (0.75, 1.3333),
         flip: bool = True,
-        views: Annotated[int, Field(ge=1)] | None = None,
-        seed: Annotated[int, Field(ge=0)] = 0,
-        shift: Annotated[int, Field(ge=0)] = 0,
+        views: Positive | None = None,
+        seed: Seed = 0,
+        shift: Annotated[int, Field(ge=0, le=2**14)] = 0,
         colour: Literal["none", "unic"] = "none",
         interpolation: Literal["bilinear", "bicubic"] = "bilinear",
         central_size: Annotated[int, Field(ge=1)] | None = None,

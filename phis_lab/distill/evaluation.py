@@ -1,12 +1,12 @@
 """What every arm is measured by, during training and at its end."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
+from phis_lab.bounds import Positive
 from phis_lab.data.loading import refuse_absent_classes
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.arm_matching import MatchingScores
@@ -17,8 +17,6 @@ from phis_lab.evals import Embeddings, Probe
 from phis_lab.evals.subject import Task
 from phis_lab.teachers import Features
 from phis_lab.tracking import TeacherMetrics
-
-Positive = Annotated[int, Field(ge=1)]
 
 
 class Scores(NamedTuple):

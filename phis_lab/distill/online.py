@@ -4,11 +4,11 @@ import copy
 import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from torch import Tensor
 
+from phis_lab.bounds import NonNegative, Positive
 from phis_lab.distill.estimation import (
     Estimation,
     Place,
@@ -39,9 +39,9 @@ class OnlineEstimation(Estimation):
 
     def __init__(
         self,
-        steps: Annotated[int, Field(ge=1)],
-        refresh_every: Annotated[int, Field(ge=1)],
-        warmup_steps: Annotated[int, Field(ge=0)] = 0,
+        steps: Positive,
+        refresh_every: Positive,
+        warmup_steps: NonNegative = 0,
         save: str | None = None,
     ) -> None:
         if warmup_steps >= steps:

@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import Field
 from torch import nn
 from torch.optim import Optimizer
+
+from phis_lab.bounds import Above, AtLeastZero, NonNegative, Share, SmallShare, Supplied
 
 
 class OptimizerRecipe:
@@ -26,13 +27,13 @@ class OptimizerRecipe:
 
     def __init__(
         self,
-        optimizer: Callable[..., Optimizer],
-        lr: Annotated[float, Field(gt=0)],
-        weight_decay: Annotated[float, Field(ge=0)] = 0.0,
-        warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05,
-        final: Annotated[float, Field(ge=0, le=1)] = 0.0,
-        clip: Annotated[float, Field(gt=0)] | None = None,
-        frozen_body_steps: Annotated[int, Field(ge=0)] = 0,
+        optimizer: Annotated[Callable[..., Optimizer], Supplied("params", "lr", "weight_decay")],
+        lr: Above,
+        weight_decay: AtLeastZero = 0.0,
+        warmup: SmallShare = 0.05,
+        final: Share = 0.0,
+        clip: Above | None = None,
+        frozen_body_steps: NonNegative = 0,
         decay_embeddings: bool = False,
     ) -> None:
         self.constructor, self.lr, self.weight_decay = optimizer, lr, weight_decay

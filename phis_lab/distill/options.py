@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
+from phis_lab.bounds import Positive
 from phis_lab.teachers.pool import has_bfloat16
 
 
@@ -25,13 +26,13 @@ class TrainerOptions:
             compilation, other rounding. Evaluations do not.
     """
 
-    max_steps: Annotated[int, Field(ge=1)]
+    max_steps: Positive
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     teacher_precision: Literal["auto", "float32", "bfloat16"] = "auto"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    log_every: Annotated[int, Field(ge=1)] = 25
-    checkpoint_every: Annotated[int, Field(ge=1)] = 500
-    memory_gb: Annotated[float, Field(ge=0)] = 4.0
+    log_every: Positive = 25
+    checkpoint_every: Positive = 500
+    memory_gb: Annotated[float, Field(ge=0, le=1e6)] = 4.0
     compile: bool = False
 
     @property

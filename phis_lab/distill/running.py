@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 
+from phis_lab.bounds import Positive, Share
 from phis_lab.distill.estimation import (
     Estimation,
     Place,
@@ -18,8 +18,6 @@ from phis_lab.distill.estimation import (
     unpacked,
 )
 from phis_lab.linalg import Moments
-
-Momentum = Annotated[float, Field(ge=0, le=1)]
 
 
 class RunningEstimation(Estimation):
@@ -38,10 +36,10 @@ class RunningEstimation(Estimation):
 
     def __init__(
         self,
-        momentum_start: Momentum = 1.0,
-        momentum_end: Momentum = 1e-3,
+        momentum_start: Share = 1.0,
+        momentum_end: Share = 1e-3,
         take_in_first: bool = False,
-        refresh_every: Annotated[int, Field(ge=1)] = 1,
+        refresh_every: Positive = 1,
     ) -> None:
         self.momentum_start, self.momentum_end = momentum_start, momentum_end
         self.take_in_first, self.refresh_every = take_in_first, refresh_every

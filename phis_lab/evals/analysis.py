@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from phis_lab.bounds import Above, Positive, SmallShare
 from phis_lab.evals.embedding import embed
 from phis_lab.evals.floors import Score, constant_answer
 from phis_lab.evals.linear_probe import linear_probe
@@ -18,10 +19,6 @@ from phis_lab.evals.truncation import feature_moments, truncation_curve
 from phis_lab.teachers import Features
 
 TENTHS = tuple(tenth / 10 for tenth in range(10))
-
-Positive = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Pruning(Task):
@@ -42,11 +39,11 @@ class Pruning(Task):
 
     def __init__(
         self,
-        shares: Annotated[Sequence[Share], Field(min_length=1)] = TENTHS,
+        shares: Annotated[Sequence[SmallShare], Field(min_length=1)] = TENTHS,
         tokens: Tokens = "summary",
         train_images: Positive = 2000,
         test_images: Positive = 1000,
-        c: PositiveFloat = 1.0,
+        c: Above = 1.0,
         max_iterations: Positive = 3000,
     ) -> None:
         self.shares, self.c, self.max_iterations = list(shares), c, max_iterations
@@ -91,7 +88,7 @@ class Truncation(Task):
         tokens: Tokens = "summary",
         train_images: Positive = 2000,
         test_images: Positive = 1000,
-        c: PositiveFloat = 1.0,
+        c: Above = 1.0,
         max_iterations: Positive = 3000,
     ) -> None:
         self.dims, self.c, self.max_iterations = dims, c, max_iterations
@@ -125,7 +122,7 @@ class FeatureMoments(Task):
 
     unranked = True
 
-    def __init__(self, images: Annotated[int, Field(ge=2)] = 1000) -> None:
+    def __init__(self, images: Annotated[int, Field(ge=2, le=10**9)] = 1000) -> None:
         self.images = images
 
     def __call__(self, subject: Subject) -> dict[str, float]:

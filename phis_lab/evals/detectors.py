@@ -2,12 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
+from phis_lab.bounds import Above, Positive
 from phis_lab.evals.extras import require
 from phis_lab.evals.linear_classifier import fit_linear_classifier
 from phis_lab.evals.nearest import nearest_neighbours
@@ -44,7 +43,7 @@ class NearestNeighbour(Detector):
         k: which neighbour counts.
     """
 
-    def __init__(self, k: Annotated[int, Field(ge=1)] = 1) -> None:
+    def __init__(self, k: Positive = 1) -> None:
         self.k = self.minimum_images = k
 
     def fit(self, known: Embeddings) -> Scorer:
@@ -107,9 +106,7 @@ class Energy(Detector):
         temperature: T of T log sum exp(logit / T).
     """
 
-    def __init__(
-        self, c: Annotated[float, Field(gt=0)] = 1.0, temperature: Annotated[float, Field(gt=0)] = 1.0
-    ) -> None:
+    def __init__(self, c: Above = 1.0, temperature: Above = 1.0) -> None:
         require("pytorch_ood", "ood", "the energy detector")
         self.c, self.temperature = c, temperature
 

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from phis_lab.bounds import NonNegative, Positive, Seed
 from phis_lab.data.options import DataSource
 from phis_lab.data.source import ImageSource
 from phis_lab.data.transforms import Augmentation
@@ -19,7 +20,6 @@ from phis_lab.evals.probes import Embeddings
 from phis_lab.evals.subject import Images, Labelled, Subject, Task
 from phis_lab.shapes import Float, Int64
 
-Positive = Annotated[int, Field(ge=1)]
 _KINDS = ("near", "far")
 _BLIND = {"auroc": 0.5, "fpr95": 0.95}
 """What a score gives that does not look at the images."""
@@ -99,12 +99,12 @@ class OutOfDistribution(Task):
         self,
         detectors: Annotated[Mapping[str, Detector], Field(min_length=1)],
         far: Mapping[str, DataSource] | None = None,
-        near_classes: Annotated[int, Field(ge=0)] = 2,
+        near_classes: NonNegative = 2,
         near_groups: Positive = 5,
         train_images: Positive = 5000,
         test_images: Positive = 2000,
         detail: Literal["means", "full"] = "means",
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         self.detectors, self.far = dict(detectors), dict(far or {})
         self.near_classes, self.near_groups, self.seed = near_classes, near_groups, seed
@@ -170,7 +170,7 @@ class Marks:
 
 
 def held_out_groups(
-    classes: Int64[Tensor, " classes"], size: int, groups: int, seed: int
+    classes: Int64[Tensor, " classes"], size: int, groups: int, seed: Seed
 ) -> list[Int64[Tensor, " size"]]:
     """Draws groups of `size` classes without overlap, at most `groups`.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 from torch import Tensor
 
+from phis_lab.bounds import Above, Positive
 from phis_lab.evals.dino_probe import DINOV2_RATES, dino_linear_probe
 from phis_lab.evals.extras import require
 from phis_lab.evals.floors import Score, constant_answer
@@ -21,7 +22,6 @@ from phis_lab.shapes import Float, Int64
 _log = logging.getLogger(__name__)
 
 When = Literal["always", "end"]
-Positive = Annotated[float, Field(gt=0)]
 
 
 class Embeddings(NamedTuple):
@@ -59,8 +59,8 @@ class KNN(Probe):
 
     def __init__(
         self,
-        k: Annotated[int, Field(ge=1)] = 20,
-        temperature: Annotated[float, Field(gt=0)] = 0.07,
+        k: Positive = 20,
+        temperature: Above = 0.07,
         protocol: Literal["radio", "dino"] = "radio",
         when: When = "always",
     ) -> None:
@@ -87,8 +87,8 @@ class LinearProbe(Probe):
 
     def __init__(
         self,
-        c: Positive | Annotated[Sequence[Positive], Field(min_length=1)] = 1.0,
-        max_iterations: Annotated[int, Field(ge=1)] = 5000,
+        c: Above | Annotated[Sequence[Above], Field(min_length=1)] = 1.0,
+        max_iterations: Positive = 5000,
         when: When = "end",
     ) -> None:
         self.cs = sorted(c) if isinstance(c, Sequence) else [c]
@@ -136,9 +136,9 @@ class DinoProbe(Probe):
 
     def __init__(
         self,
-        rates: Annotated[Sequence[Positive], Field(min_length=1)] = DINOV2_RATES,
-        epochs: Annotated[int, Field(ge=1)] = 10,
-        batch_size: Annotated[int, Field(ge=1)] = 128,
+        rates: Annotated[Sequence[Above], Field(min_length=1)] = DINOV2_RATES,
+        epochs: Positive = 10,
+        batch_size: Positive = 128,
         choose_on: Literal["held_out", "test"] = "held_out",
         seed: int = 0,
         when: When = "end",

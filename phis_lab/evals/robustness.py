@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from phis_lab.bounds import Above, Positive
 from phis_lab.evals.answers import CLASSIFIERS, Answers, accuracies
 from phis_lab.evals.corruptions import ALEXNET_ERRORS, CORRUPTIONS, SEVERITIES, check_corruptions_installed, corrupt
 from phis_lab.evals.floors import FRACTION, Score, constant_answer
@@ -15,7 +16,6 @@ from phis_lab.evals.subject import Images, Subject, Task
 from phis_lab.evals.witness import Witness, faithfulness, is_faithfulness, witness
 from phis_lab.shapes import Int64
 
-Positive = Annotated[int, Field(ge=1)]
 _STUDENT, _PIXELS, _ALEXNET = "student", "pixels", "alexnet"
 
 
@@ -71,10 +71,10 @@ class Robustness(Task):
     def __init__(
         self,
         corruptions: Annotated[Sequence[str], Field(min_length=1)] | None = None,
-        severities: Annotated[Sequence[int], Field(min_length=1)] = SEVERITIES,
+        severities: Annotated[Sequence[Annotated[int, Field(ge=1, le=5)]], Field(min_length=1)] = SEVERITIES,
         reference: str | None = _PIXELS,
         k: Positive = 20,
-        c: Annotated[float, Field(gt=0)] = 1.0,
+        c: Above = 1.0,
         train_images: Positive = 2000,
         test_images: Positive = 200,
         detail: Literal["means", "full"] = "means",

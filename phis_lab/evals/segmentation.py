@@ -2,15 +2,15 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 from torchvision import tv_tensors
 
+from phis_lab.bounds import Above, AtLeastZero, Positive, Seed
 from phis_lab.data.masks import IGNORED, MaskedData, MaskedImages
 from phis_lab.evals.floors import Score
 from phis_lab.evals.segmentation_head import SegmentationHead, make_head
@@ -20,9 +20,6 @@ from phis_lab.shapes import Float, Int64
 
 _log = logging.getLogger(__name__)
 _WARM_UP = 0.0375
-
-Positive = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
 
 
 class SegmentationScores(NamedTuple):
@@ -48,7 +45,7 @@ def fit_linear_segmentation(
     batch_size: int = 16,
     rate: float = 1e-3,
     weight_decay: float = 1e-4,
-    seed: int = 0,
+    seed: Seed = 0,
     device: torch.device | None = None,
 ) -> SegmentationHead:
     """Trains batch norm and a linear layer on patch tokens; the bilinearly upsampled logits are the pixels'.
@@ -151,9 +148,9 @@ class Segmentation(Task):
         test_images: Positive | None = None,
         epochs: Positive = 20,
         batch_size: Positive = 16,
-        rate: PositiveFloat = 1e-3,
-        weight_decay: Annotated[float, Field(ge=0)] = 1e-4,
-        seed: int = 0,
+        rate: Above = 1e-3,
+        weight_decay: AtLeastZero = 1e-4,
+        seed: Seed = 0,
     ) -> None:
         self.data, self.train_images, self.test_images = data, train_images, test_images
         self.epochs, self.batch_size, self.rate = epochs, batch_size, rate

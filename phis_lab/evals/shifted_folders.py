@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from phis_lab.bounds import Above, Positive
 from phis_lab.data.image_folder import FolderImages
 from phis_lab.data.listing import is_hidden, list_images
 from phis_lab.data.transforms import Augmentation
@@ -13,8 +14,6 @@ from phis_lab.evals.answers import Answers, accuracies
 from phis_lab.evals.embedding import embed, source_batches
 from phis_lab.evals.floors import Score, constant_answer
 from phis_lab.evals.subject import Subject, Task
-
-Positive = Annotated[int, Field(ge=1)]
 
 
 class ShiftedFolders(Task):
@@ -39,7 +38,7 @@ class ShiftedFolders(Task):
         roots: Annotated[Mapping[str, str], Field(min_length=1)],
         classes_root: str,
         k: Positive = 20,
-        c: Annotated[float, Field(gt=0)] = 1.0,
+        c: Above = 1.0,
         train_images: Positive = 5000,
     ) -> None:
         if train_images < k:

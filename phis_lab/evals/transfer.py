@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-from pydantic import Field
 from torch import Tensor
 
+from phis_lab.bounds import Above, Positive, Seed
 from phis_lab.data import DataSource
 from phis_lab.evals.extras import require
 from phis_lab.evals.floors import Score, constant_answer, mean_score
@@ -20,10 +20,6 @@ from phis_lab.shapes import Float, Int64
 
 _log = logging.getLogger(__name__)
 _MEAN = "mean"
-
-
-Positive = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
 
 
 class TransferResult(NamedTuple):
@@ -44,7 +40,7 @@ def transfer_probe(
     trials: int = 40,
     c_range: tuple[float, float] = (1e-5, 1e6),
     max_iterations: int = 2000,
-    seed: int = UNIC_SEED,
+    seed: Seed = UNIC_SEED,
 ) -> TransferResult:
     """L2-regularised logistic regression with C from `search_penalty`, fitted again on all images and tested once.
 
@@ -86,10 +82,10 @@ class Transfer(Task):
         sets: Mapping[str, DataSource],
         tokens: Tokens = "summary",
         trials: Positive = 40,
-        c_range: tuple[PositiveFloat, PositiveFloat] = (1e-5, 1e6),
+        c_range: tuple[Above, Above] = (1e-5, 1e6),
         max_iterations: Positive = 2000,
         batch_size: Positive = 64,
-        seed: int = UNIC_SEED,
+        seed: Seed = UNIC_SEED,
         large_from: Positive = 100_000,
     ) -> None:
         require("optuna", "transfer", "the search for hyperparameters of probes")

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from phis_lab.bounds import Positive
 from phis_lab.evals.answers import same_share
 from phis_lab.evals.floors import Score, constant_answer
 from phis_lab.evals.subject import Subject, Task
@@ -90,7 +91,7 @@ class ZeroShot(Task):
         weights: str | None = HUB,
         architecture: dict[str, int] | None = None,
         classes: Annotated[Sequence[str], Field(min_length=2)] | None = None,
-        images: Annotated[int, Field(ge=1)] = 2000,
+        images: Positive = 2000,
         weights_key: str | None = None,
     ) -> None:
         OpenClipTeacher.check(teacher, {"model": model, "pretrained": pretrained, "weights": weights})

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from phis_lab.bounds import Seed
 from phis_lab.linalg import processes
 from phis_lab.losses.balancer import Balancer
 from phis_lab.shapes import Bool, Float
@@ -36,7 +37,7 @@ class TeacherDropping(Balancer):
     """
 
     def __init__(
-        self, probability: float | int = 0.5, level: Literal["image", "batch"] = "image", seed: int = 0
+        self, probability: float | int = 0.5, level: Literal["image", "batch"] = "image", seed: Seed = 0
     ) -> None:
         super().__init__()
         if not 0 <= probability <= 1:

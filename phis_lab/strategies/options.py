@@ -1,10 +1,9 @@
 """Strategies by one word: how many processes train together."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
-
+from phis_lab.bounds import Positive, Processes
 from phis_lab.strategies.per_arm_ddp import PerArmDDP
 
 
@@ -30,10 +29,10 @@ class DataParallel:
 
     def __init__(
         self,
-        devices: Annotated[int, Field(ge=1)],
-        nodes: Annotated[int, Field(ge=1)] = 1,
+        devices: Processes,
+        nodes: Processes = 1,
         backend: Literal["nccl", "gloo"] | None = None,
-        timeout_s: Annotated[int, Field(ge=1)] = 1800,
+        timeout_s: Positive = 1800,
     ) -> None:
         self.devices, self.nodes, self.backend, self.timeout_s = devices, nodes, backend, timeout_s
         self.processes = devices * nodes

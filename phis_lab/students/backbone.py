@@ -9,6 +9,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from phis_lab.bounds import Above, Layers, Side, SmallShare, Width
 from phis_lab.shapes import Float
 from phis_lab.students.positions import CroppedPositions, LearnedPositions
 from phis_lab.students.spectral import reparametrize
@@ -50,7 +51,7 @@ class Backbone(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         class_tokens: ClassTokens = "shared",
-        cpe_max_size: int | None = None,
+        cpe_max_size: Side | None = None,
         spectral: bool = False,
         shared_heads: bool = False,
     ) -> None:
@@ -181,16 +182,16 @@ class ViT(Backbone):
 
     def __init__(
         self,
-        image_size: int = 64,
-        patch_size: int = 16,
+        image_size: Side = 64,
+        patch_size: Side = 16,
         *,
-        width: int = 192,
-        depth: int = 6,
-        heads: int = 3,
-        drop_path: float = 0.0,
-        layer_scale: float | None = None,
+        width: Width = 192,
+        depth: Layers = 6,
+        heads: Width = 3,
+        drop_path: SmallShare = 0.0,
+        layer_scale: Above | None = None,
         class_tokens: ClassTokens = "shared",
-        cpe_max_size: int | None = None,
+        cpe_max_size: Side | None = None,
         spectral: bool = False,
         shared_heads: bool = False,
     ) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
+from phis_lab.bounds import HiddenLayers, Width
 from phis_lab.shapes import Float
 
 
@@ -31,10 +32,10 @@ class MLPHead(nn.Module):
         self,
         in_dim: int,
         out_dim: int,
-        hidden: int | None = None,
-        hidden_ratio: Annotated[float | int, Field(gt=0)] | None = None,
+        hidden: Width | None = None,
+        hidden_ratio: Annotated[float | int, Field(gt=0, le=1000)] | None = None,
         norm: bool = True,
-        hidden_layers: Annotated[int, Field(ge=0)] = 1,
+        hidden_layers: HiddenLayers = 1,
         *,
         widest: int | None = None,
     ) -> None:

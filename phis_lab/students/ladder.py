@@ -1,11 +1,11 @@
 """UNIC's ladder of projectors: a head that reads every block of the student, not only the last."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
 from torch import Tensor, nn
 
+from phis_lab.bounds import HiddenLayers, Width
 from phis_lab.shapes import Float
 from phis_lab.students.heads import MLPHead
 
@@ -43,10 +43,10 @@ class LadderHead(nn.Module):
         self,
         in_dim: int,
         out_dim: int,
-        hidden: Annotated[int, Field(ge=1)] | None = None,
-        last_hidden: Annotated[int, Field(ge=1)] | None = None,
+        hidden: Width | None = None,
+        last_hidden: Width | None = None,
         blocks: Sequence[int] | None = None,
-        hidden_layers: Annotated[int, Field(ge=0)] = 1,
+        hidden_layers: HiddenLayers = 1,
         *,
         depth: int,
     ) -> None:

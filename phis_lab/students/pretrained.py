@@ -8,6 +8,7 @@ from timm.models import VisionTransformer, is_model_in_modules
 from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor
 
+from phis_lab.bounds import Side
 from phis_lab.students.backbone import Backbone, ClassTokens
 from phis_lab.teachers import Features
 from phis_lab.teachers.fitting import fit
@@ -41,11 +42,11 @@ class TimmViT(Backbone):
     def __init__(
         self,
         model: str = "vit_base_patch16_224",
-        image_size: int = 256,
+        image_size: Side = 256,
         pretrained: bool = True,
         weights: str | None = None,
         class_tokens: ClassTokens = "shared",
-        cpe_max_size: int | None = None,
+        cpe_max_size: Side | None = None,
         spectral: bool = False,
         shared_heads: bool = False,
         weights_key: str | None = None,

@@ -10,6 +10,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from phis_lab.bounds import Side
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features, Teacher
 from phis_lab.teachers.checkpoint import refuse_foreign
@@ -43,7 +44,7 @@ class OnnxTeacher(Teacher):
         *,
         weights: str,
         layer: str,
-        image_size: int,
+        image_size: Side,
         summary: Literal["average"] | None = None,
         layout: Layout = "NCHW",
         channels: Literal["RGB", "BGR"] = "RGB",

@@ -14,6 +14,7 @@ from open_clip.transformer import VisionTransformer
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
+from phis_lab.bounds import Above, Side
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features, Teacher, of_key, scaled
 from phis_lab.teachers.fitting import fit
@@ -61,10 +62,10 @@ class OpenClipTeacher(Teacher):
         *,
         model: str,
         pretrained: str,
-        image_size: int,
+        image_size: Side,
         weights: str | None = HUB,
         architecture: dict[str, int] | None = None,
-        spatial_scale: float = 1.0,
+        spatial_scale: Above = 1.0,
         weights_key: str | None = None,
     ) -> None:
         tag = pretrained_config(model, pretrained)

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import timm
 from torch import Tensor
 
+from phis_lab.bounds import Above, Side
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features, Teacher, image_by_image, of_key, scaled
 from phis_lab.teachers.fitting import Convert, Fit, fit
@@ -57,12 +58,12 @@ class TimmTeacher(Teacher):
         name: str,
         *,
         model: str,
-        image_size: int,
+        image_size: Side,
         weights: str | None = HUB,
         spatial: Spatial = "final",
         summary: Summary | None = None,
         architecture: dict[str, int | str] | None = None,
-        spatial_scale: float = 1.0,
+        spatial_scale: Above = 1.0,
         fit: Literal["resize", "pad"] = "resize",
         weights_key: str | None = None,
     ) -> None:

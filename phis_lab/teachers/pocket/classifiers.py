@@ -6,6 +6,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from phis_lab.bounds import Side
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features
 from phis_lab.teachers.folding import freeze_convolutions
@@ -21,7 +22,7 @@ class _Classifier(PocketTeacher):
     architecture: str
     classes: int
 
-    def __init__(self, name: str, pixels: Pixels) -> None:
+    def __init__(self, name: str, pixels: Side) -> None:
         with fixed_seed():
             network = timm.create_model(self.architecture, num_classes=self.classes)
         weights = self.file.weights()
@@ -59,7 +60,7 @@ class EfficientNetLite0(_Classifier):
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     )
 
-    def __init__(self, name: str, image_size: int) -> None:
+    def __init__(self, name: str, image_size: Side) -> None:
         pixels = Pixels(check_stride(image_size), mean=(0.498,) * 3, std=(0.502,) * 3, interpolation="bicubic")
         super().__init__(name, pixels)
 
@@ -85,7 +86,7 @@ class MobileNetV2(_Classifier):
         sha256="2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197",
     )
 
-    def __init__(self, name: str, image_size: int) -> None:
+    def __init__(self, name: str, image_size: Side) -> None:
         super().__init__(name, Pixels(check_stride(image_size)))
 
 

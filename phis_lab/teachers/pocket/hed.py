@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from phis_lab.bounds import Side
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features
 from phis_lab.teachers.folding import freeze_convolutions
@@ -32,7 +33,7 @@ class Hed(PocketTeacher):
         sha256="4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f",
     )
 
-    def __init__(self, name: str, image_size: int) -> None:
+    def __init__(self, name: str, image_size: Side) -> None:
         weights = self.file.weights()
         with fixed_seed():
             network = build_trunk()

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from phis_lab.bounds import Side
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features
 from phis_lab.teachers.onnx import OnnxGraph
@@ -31,7 +32,7 @@ class OpenNsfw(PocketTeacher):
         sha256="864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa",
     )
 
-    def __init__(self, name: str, image_size: int) -> None:
+    def __init__(self, name: str, image_size: Side) -> None:
         weights = self.file.weights()
         super().__init__(
             name=name,

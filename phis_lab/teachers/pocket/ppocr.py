@@ -3,6 +3,7 @@
 import onnx
 from torch import Tensor
 
+from phis_lab.bounds import Side
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features
 from phis_lab.teachers.onnx_to_torch import to_torch
@@ -30,7 +31,7 @@ class PPOcr(PocketTeacher):
         sha256="d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9",
     )
 
-    def __init__(self, name: str, image_size: int) -> None:
+    def __init__(self, name: str, image_size: Side) -> None:
         weights = self.file.weights()
         super().__init__(
             name=name,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from phis_lab.bounds import Side
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Features
 from phis_lab.teachers.folding import freeze_convolutions
@@ -35,7 +36,7 @@ class XFeat(PocketTeacher):
         sha256="0f5187fd7bedd26c7fe6acc9685444493a165a35ecc087b33c2db3627f3ea10b",
     )
 
-    def __init__(self, name: str, image_size: int) -> None:
+    def __init__(self, name: str, image_size: Side) -> None:
         weights = self.file.weights()
         with fixed_seed():
             network = build_network(self.file.locate().parent.parent / "model.py")
