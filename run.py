@@ -1,22 +1,27 @@
 """Train one run, or with `-m` a sweep: `python run.py normalizer=phis teachers=radio_set`; see also `--help`."""
 
 import sys
-from typing import TYPE_CHECKING
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
 
 from phis_lab.config.globs import expand_nested_globs
 from phis_lab.config.resolvers import register_resolvers
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from phis_lab.config.silence import refuse_ineffective
 
 register_resolvers()
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def main(config: "DictConfig") -> None:
+def main(config: DictConfig) -> None:
     """Train what the configuration says."""
+    with open_dict(config):
+        config.hydra = HydraConfig.get()
+    try:
+        refuse_ineffective(config)
+    except ValueError as error:
+        sys.exit(f"\n{error}")
     from phis_lab import app  # noqa: PLC0415  heavy: only once the configuration is known to be sound
 
     app.main(config)

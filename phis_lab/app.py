@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
 from phis_lab.config.job import create_job
 from phis_lab.config.resume import check_resumable, say_complete
+from phis_lab.config.silence import remarks
 from phis_lab.distill import train_group
 from phis_lab.sweeps import launch
 from phis_lab.tracking import RunRecord
@@ -28,8 +28,8 @@ Result = TypeVar("Result")
 
 def main(config: DictConfig) -> None:
     """A solo run: `python run.py ...`."""
-    with open_dict(config):
-        config.hydra = HydraConfig.get()
+    for remark in remarks(config):
+        log.warning("%s.", remark)
     job = create_job(config, config.hydra.runtime.output_dir)
     record = _with_clear_errors(lambda: train_solo(job))
     if record is not None and record.failure is not None:

@@ -3,6 +3,8 @@
 Hydra imports this module at every start, so it imports nothing heavy; the work is in `phis_lab.sweeps`.
 """
 
+import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,8 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
+
+log = logging.getLogger("phis_lab.launcher")
 
 
 @dataclass
@@ -35,12 +39,23 @@ class SharedTeachersLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Compose every job, then train the groups."""
+        from phis_lab.config.silence import refuse_empty_sweep, refuse_ineffective, remarks  # noqa: PLC0415
+
+        try:
+            if not job_overrides:
+                refuse_empty_sweep(self.config, self.hydra_context.config_loader)
+            configs = [self._compose(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
+            for config in configs:
+                refuse_ineffective(config)
+        except ValueError as error:
+            sys.exit(f"\n{error}")
         from phis_lab import app  # noqa: PLC0415  heavy: only when something is to be trained
         from phis_lab.config.job import create_job  # noqa: PLC0415
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        configs = [self._compose(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
+        for remark in dict.fromkeys(remark for config in (self.config, *configs) for remark in remarks(config)):
+            log.warning("%s.", remark)
         jobs = [create_job(config, Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir) for config in configs]
         failures = app.train_sweep(jobs)
         return [self._returned(job, failures.get(job.folder)) for job in jobs]

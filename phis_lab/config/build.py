@@ -1,5 +1,6 @@
 """The one place where configuration becomes objects."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from phis_lab.normalizers import Compression, Normalizer
 
 Dims = Mapping[str, tuple[int | None, int | None]]
 """Channels (summary, spatial) by teacher; None for a kind that it lacks."""
+
+WRONG_ARGUMENTS = re.compile(r"unexpected keyword argument|required (positional|keyword-only) argument|multiple values")
+"""What Python says where arguments do not fit a signature, such as those that a model passes on to its layers."""
 
 
 def build(node: Mapping[str, Any], path: str, **arguments: Any) -> Any:
@@ -30,6 +34,8 @@ def build(node: Mapping[str, Any], path: str, **arguments: Any) -> Any:
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, ValueError | FileNotFoundError | ModuleNotFoundError):
+            raise ValueError(f"{path}: {cause}") from cause
+        if isinstance(cause, TypeError) and WRONG_ARGUMENTS.search(str(cause)):
             raise ValueError(f"{path}: {cause}") from cause
         raise
 

@@ -40,6 +40,11 @@ def check(config: Mapping[str, Any]) -> None:
         raise ValueError("The configuration was refused:\n  " + "\n  ".join(problems))
 
 
+def problems_of_part(node: Mapping[str, Any], path: str) -> list[str]:
+    """What is wrong with the options of one part, wherever it stands."""
+    return list(_Check({}).part(Any, node, path, ()))
+
+
 class _Check:
     """One walk over a configuration, along the types of what reads it."""
 
@@ -57,7 +62,8 @@ class _Check:
             if key in hints:
                 yield from self.value(hints[key], value, name)
             else:
-                yield f"{name}: no such option; there are: {', '.join(map(str, hints))}{self.guess(name, hints)}"
+                there = ", ".join(map(str, hints)) or "none"
+                yield f"{name}: no such option; there are: {there}{self.guess(name, hints)}"
 
     def value(self, hint: Any, value: Any, path: str, supplied: Sequence[str] = ()) -> Iterator[str]:
         """One value, a collection of values or a part."""
@@ -114,9 +120,9 @@ class _Check:
         """What was perhaps meant: an option of the same node, or one of that name elsewhere."""
         node, _, key = name.rpartition(".")
         near = [f"{node}.{found}" if node else found for found in get_close_matches(key, map(str, siblings), n=1)]
-        elsewhere = [other for other in self.known if other.rpartition(".")[2] == key and other != name]
-        alike = get_close_matches(name, [other for other in self.known if other != name], n=1, cutoff=0.8)
-        found = [*near, *elsewhere, *alike]
+        others = [other for other in self.known if other != name and not other.startswith(f"{name}.")]
+        leaves = {other.rpartition(".")[2]: other for other in reversed(others)}
+        found = [*near, *(leaves[leaf] for leaf in get_close_matches(key, leaves, n=1, cutoff=0.75))]
         return f". Did you mean {found[0]}?" if found else ""
 
 
@@ -193,8 +199,6 @@ def _is_part(hint: Any) -> bool:
     """Whether only a node with a `_target_` can become such a value."""
     if _is_union(hint):
         return all(_is_part(kind) for kind in get_args(hint))
-    if get_origin(hint) is Callable or hint is Callable:  # pragma: no cover  typing's own
-        return True
     if get_origin(hint) is not None:
         return get_origin(hint) is not Literal and get_origin(hint).__name__ == "Callable"
     return inspect.isclass(hint) and hint.__module__.startswith("phis_lab") and hint not in PLAIN

@@ -34,7 +34,7 @@ def refuse_shift(
 
 def refuse_weights(plans: Mapping[str, StagePlan], balancers: Iterable[Balancer]) -> None:
     """Raise ValueError where weights are listed for the rows of all teachers and a partition shows only some."""
-    some = any(part.teachers is not None for plan in plans.values() for part in plan.partitions.values())
+    some = any(isinstance(part.teachers, Mapping) for plan in plans.values() for part in plan.partitions.values())
     if some and any(getattr(balancer, "weights", None) is not None for balancer in balancers):
         raise ValueError("balancer.weights lists the rows of all teachers, and partitions show some; leave it out")
 
@@ -59,8 +59,9 @@ def read_stages(node: Mapping[str, Any] | None, teachers: Iterable[str]) -> Mapp
     known = list(teachers)
     for name, plan in plans.items():
         for key, partition in plan.partitions.items():
-            foreign = [teacher for teacher in partition.teachers or () if teacher not in known]
-            if foreign or (partition.teachers is not None and not partition.teachers):
+            seen = partition.factors(known)
+            foreign = [teacher for teacher in seen if teacher not in known]
+            if foreign or not seen:
                 wrong = f"no teacher is named {', '.join(foreign)}" if foreign else "names no teacher"
                 raise ValueError(f"stages.{name}.partitions.{key}.teachers: {wrong}; there are {', '.join(known)}")
     return plans

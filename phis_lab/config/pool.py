@@ -33,7 +33,7 @@ class Catalogue:
         Raises:
             ValueError: a teacher refused an option, or its weights cannot be reached.
         """
-        factors = partition.teachers or dict.fromkeys(self.members, 1.0)
+        factors = partition.factors(self.members)
         nodes = {name: at_image_size(self.members[name], factor) for name, factor in factors.items()}
         if self.options.smallest:
             nodes = at_smallest_sizes(nodes, grids)

@@ -8,6 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from phis_lab.config.smoke import smoke_image_size
+
 NAMING_GROUPS = ("normalizer", "loss", "balancer", "teachers", "data")
 NOT_CONTENT = (  # where, for whom, how often, how fast and by how many: not what is computed
     "hydra",
@@ -27,9 +29,11 @@ NOT_CONTENT = (  # where, for whom, how often, how fast and by how many: not wha
 
 
 def register_resolvers() -> None:
-    """Make `${study:}` and `${run_name:}` known to OmegaConf. Harmless when called again."""
+    """Make the resolvers known to OmegaConf. Harmless when called again."""
     OmegaConf.register_new_resolver("study", study, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+    OmegaConf.register_new_resolver("whole", whole, replace=True)
+    OmegaConf.register_new_resolver("smoke_image_size", smoke_image_size, replace=True)
 
 
 def study(*, _root_: DictConfig) -> str:
@@ -80,9 +84,19 @@ def _drop_place_of_store(teachers: dict[str, Any]) -> None:
         teachers.pop("store_dtype", None)
 
 
+def whole(value: Any) -> Any:
+    """A whole number however it is spelled, 7 of 007 and of 7.0; anything else as it is, for `check` to refuse."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def to_plain(config: DictConfig) -> dict[str, Any]:
     """The configuration as resolved plain dicts and lists, without Hydra's own node."""
     keys = [str(key) for key in config if key != "hydra"]
-    plain = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True, throw_on_missing=True)
+    spelled = OmegaConf.masked_copy(config, keys)
+    if "seed" in spelled:
+        spelled.seed = whole(spelled.seed)
+    plain = OmegaConf.to_container(spelled, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}

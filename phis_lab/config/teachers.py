@@ -37,12 +37,12 @@ def split(node: Mapping[str, Any]) -> tuple[dict[str, Any], TeacherOptions]:
     """The teachers by name, and the options of the set.
 
     Args:
-        node: `teachers` of the resolved configuration.
+        node: `teachers` of the resolved configuration; a teacher that is null is left out.
 
     Raises:
         ValueError: an option has a wrong value; the message begins with its dotted name.
     """
-    members = {name: option for name, option in node.items() if name not in RESERVED}
+    members = {name: option for name, option in node.items() if name not in RESERVED and option is not None}
     chosen = {name: node[name] for name in RESERVED if name in node}
     try:
         return members, TypeAdapter(TeacherOptions).validate_python(chosen)

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from phis_lab.bounds import Side, Positive, Seed
+from phis_lab.bounds import Positive, Seed, Side
 from phis_lab.data.masks import Masked, MaskedData, MaskedImages
 from phis_lab.data.options import DataSource
 from phis_lab.data.seeds import named_seed

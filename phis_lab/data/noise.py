@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from phis_lab.bounds import Side, Positive
+from phis_lab.bounds import Positive, Side
 from phis_lab.data.options import DataSource
 from phis_lab.data.source import UNLABELLED, TensorImages
 

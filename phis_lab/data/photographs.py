@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from phis_lab.bounds import Side, Positive
+from phis_lab.bounds import Positive, Side
 from phis_lab.data.decoding import decode_image
 from phis_lab.data.options import DataSource
 from phis_lab.data.source import UNLABELLED, TensorImages

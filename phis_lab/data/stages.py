@@ -1,6 +1,6 @@
 """Stages: stretches of a run's steps, each with its own image sizes, batches and teachers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Annotated
@@ -19,13 +19,23 @@ class Partition:
     Args:
         size: image size over `student.image_size` (and `augmentation.image_size`): 1.6875 makes 432 px of 256.
         batch: images per step over `data.batch_size`.
-        teachers: who sees these images, by name, with the image size over the teacher's own; None for all, at their
-            own sizes.
+        teachers: who sees these images, by name, with the image size over the teacher's own; one number for all of
+            them; None for all, at their own sizes.
     """
 
     size: Factor = 1.0
     batch: Factor = 1.0
-    teachers: Mapping[str, Factor] | None = None
+    teachers: Mapping[str, Factor] | Factor | None = None
+
+    def factors(self, everyone: Iterable[str]) -> dict[str, float]:
+        """Who sees these images, with the image size over the teacher's own.
+
+        Args:
+            everyone: names of all teachers.
+        """
+        if isinstance(self.teachers, Mapping):
+            return dict(self.teachers)
+        return dict.fromkeys(everyone, self.teachers or 1.0)
 
     def batch_size(self, base: int) -> int:
         """Images per step over all processes, of a `data.batch_size` of `base`."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from phis_lab.bounds import Side, Positive, Seed
+from phis_lab.bounds import Positive, Seed, Side
 from phis_lab.data.seeds import named_seed
 from phis_lab.shapes import Float
 

@@ -19,11 +19,28 @@ def provenance_of(facts: Mapping[str, str], grid: Grid) -> dict[str, str]:
     return {**facts, "grid": f"{grid[0]}x{grid[1]}"}
 
 
-def refuse_foreign(found: Mapping[str, str], wanted: Mapping[str, str], teacher: str) -> None:
-    """Raise ValueError unless saved statistics are of the very features that this run will see."""
-    if found.get("data") != wanted.get("data"):
-        log.warning("The saved moments of %s were gathered on other images.", teacher)
+def refuse_foreign(
+    found: Mapping[str, str], wanted: Mapping[str, str], teacher: str, other_images: bool = False
+) -> None:
+    """Raise ValueError unless saved statistics are of the very features that this run will see.
+
+    Args:
+        found: what identifies the features that the statistics are of.
+        wanted: the same of the features that the run will see.
+        teacher: its name, for the message.
+        other_images: accept statistics of the same teacher over other images.
+    """
+    same_images = found.get("data") == wanted.get("data")
     differing = [key for key, value in wanted.items() if key != "data" and found.get(key) != value]
     wrong = [f"{key} is {found.get(key)!r}, not {wanted[key]!r}" for key in differing]
     if wrong:
         raise ValueError(f"the saved moments of teacher '{teacher}' are of other features: {'; '.join(wrong)}")
+    if not same_images and not other_images:
+        raise ValueError(
+            f"the saved moments of teacher '{teacher}' were gathered on other images than those of this run; gather "
+            "them anew with `phis-lab stats` and the run's data options, or set estimation.other_images=true"
+        )
+    if not same_images:
+        log.warning(
+            "The saved moments of %s were gathered on other images, which estimation.other_images allows.", teacher
+        )

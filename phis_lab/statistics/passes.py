@@ -20,7 +20,7 @@ def passes(stages: Mapping[str, StagePlan], teachers: Iterable[str]) -> list[Par
     everyone = list(teachers)
     found: list[tuple[float, dict[str, float]]] = []
     for partition in (partition for stage in stages.values() for partition in stage.partitions.values()):
-        for name, factor in (partition.teachers or dict.fromkeys(everyone, 1.0)).items():
+        for name, factor in partition.factors(everyone).items():
             together = (seen for size, seen in found if size == partition.size and seen.get(name, factor) == factor)
             place = next(together, None)
             if place is None:

@@ -1,9 +1,13 @@
 """Bad options are refused with their names before anything is built."""
 
+import re
+
 import pytest
+from hydra import compose
 
 from phis_lab.config.build import build
 from phis_lab.config.check import check
+from phis_lab.config.resolvers import to_plain
 
 OPTIMIZER = {
     "_target_": "phis_lab.distill.OptimizerRecipe",
@@ -63,3 +67,66 @@ def test_lists_become_the_annotated_type() -> None:
         {"_target_": "phis_lab.data.Augmentation", "image_size": 8, "scale": [0.5, 1.0]}, "augmentation"
     )
     assert augmentation.image_size == 8
+
+
+def composed(*overrides: str) -> dict[str, object]:
+    return to_plain(compose("config", list(overrides), return_hydra_config=True))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ("+max_steps=4", "max_steps: no such option; there are: teachers, student, .* Did you mean trainer.max_steps?"),
+        ("+new.key=1", "new: no such option; there are: teachers"),
+        ("++seeds=1", "seeds: no such option; .* Did you mean seed?"),
+        ("+online.stps=5", "online.stps: no such option; there are: steps, .* Did you mean online.steps?"),
+        ("+online.save=x", "online.save: no such option"),
+        ("+paths.output=x", "paths.output: no such option; there are: outputs. Did you mean paths.outputs?"),
+        ("+teachers.smalest=true", "teachers.smalest=True: a Teacher is wanted, .* Did you mean teachers.smallest?"),
+        ("+teachers.xfeat.x=1", "teachers.xfeat.x: no such option; there are: name, image_size"),
+        (
+            "+optimizer.optimizer.weight_decay=0",
+            "weight_decay=0: the run itself sets .* optimizer.weight_decay?",
+        ),
+        ("+optimizer.optimizer.nesterov=true", "optimizer.optimizer.nesterov: no such option"),
+        ("+head.in_dim=3", "head.in_dim=3: the run itself sets this"),
+        ("+normalizer.dim=3", "normalizer.dim=3: the run itself sets this"),
+        ("+logger.csv.folder=x", "logger.csv.folder='x': the run itself sets this"),
+        ("+data.loader.x=1", "data.loader: no such option; there are: train_images"),
+        ("+loss.x=1", "loss.x: no such option; there are: none"),
+        (
+            "+evaluation.probes.knnn.k=3",
+            "evaluation.probes.knnn={'k': 3}: a Probe is .* evaluation.probes.knn?",
+        ),
+        ("+evaluation.tasks.x=3", "evaluation.tasks.x=3: a Task is wanted"),
+        ("+stages.a.stps=2", "stages.a.stps: no such option; there are: steps, partitions"),
+        ("+stages.a.partitions.b.sise=2", "partitions.b.sise: no such option; there are: size, batch, teachers"),
+        ("stages=pocket +stages.small.partitions.all.x=1", "stages.small.partitions.all.x: no such option"),
+        ("normalizer._target_=phis_lab.losses.MSE", "normalizer._target_='phis_lab.losses.MSE' is no Normalizer"),
+        (
+            "optimizer.optimizer._target_=torch.optim.Adamm",
+            "optimizer._target_='torch.optim.Adamm' cannot be",
+        ),
+        ("strategy._target_=phis_lab.losses.MSE", "is no Single or DataParallel"),
+        ("trainer.max_steps=true", "trainer.max_steps=True: Input should be a valid integer"),
+        ("trainer.max_steps='7'", "trainer.max_steps='7': Input should be a valid integer"),
+        ("student.depth=0", "student.depth=0: Input should be greater than or equal to 1"),
+    ],
+)
+def test_what_nothing_reads_is_refused_wherever_it_stands(overrides: str, says: str) -> None:
+    with pytest.raises(ValueError, match="refused") as refusal:
+        check(composed(*overrides.split()))
+    pattern = ".*".join(map(re.escape, says.split(" .* ")))
+    assert re.search(pattern, str(refusal.value), re.DOTALL), refusal.value
+
+
+def test_a_refused_key_is_the_only_problem() -> None:
+    with pytest.raises(ValueError, match="refused") as refusal:
+        check(composed("+max_steps=4"))
+    assert len(str(refusal.value).splitlines()) == 2
+
+
+def test_what_a_model_does_not_take_is_refused_when_it_is_built() -> None:
+    node = composed("teachers=tiny_set", "+teachers.sam_h.architecture.nope=3")["teachers"]["sam_h"]
+    with pytest.raises(ValueError, match=r"teachers\.sam_h: .*unexpected keyword argument 'nope'"):
+        build(node, "teachers.sam_h")

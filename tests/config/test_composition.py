@@ -16,6 +16,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 NEEDED = {
     "data=image_folder": ["data.root=x"],
     "data=webdataset": ["data.root=x"],
+    "debug=of/smoke_zero_shot": ["evaluation=zero_shot"],
     "estimation=offline": ["estimation.moments=."],
     "evaluation=shifted_folders": [
         "evaluation.tasks.shifted.roots={r: x}",

@@ -124,9 +124,14 @@ def test_a_run_too_short_for_its_statistics_is_refused(options: dict[str, object
         online(**options).check(max_steps)
 
 
-def test_moments_of_other_images_are_taken_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_moments_of_other_images_are_refused_unless_they_are_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     estimation = OnlineEstimation(steps=1, refresh_every=1, save=str(tmp_path))
     estimation.start({"all": {"sam": SAM | {"data": "one"}}}, {PLACE}, 8)
     estimation.observe(features(), 0)
-    OfflineEstimation(str(tmp_path)).start({"all": {"sam": SAM | {"data": "other"}}}, {PLACE}, 8)
+    others = {"all": {"sam": SAM | {"data": "other"}}}
+    with pytest.raises(ValueError, match=r"'sam' were gathered on other images .* estimation\.other_images=true"):
+        OfflineEstimation(str(tmp_path)).check_files(others, {PLACE})
+    OfflineEstimation(str(tmp_path), other_images=True).start(others, {PLACE}, 8)
     assert "gathered on other images" in caplog.text
