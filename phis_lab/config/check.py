@@ -154,7 +154,7 @@ def _parameters(target: Callable[..., Any]) -> list[str] | None:
 
 
 def _problems_of_value(hint: Any, value: Any, path: str, notes: Sequence[Any]) -> Iterator[str]:
-    whole = Annotated[hint, *notes] if notes else hint  # type: ignore[valid-type]
+    whole: Any = Annotated[hint, *notes] if notes else hint
     if not all(map(math.isfinite, _floats(value))):
         yield f"{path}={value!r}: a finite number is wanted"
         return

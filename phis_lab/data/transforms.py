@@ -56,7 +56,7 @@ class Augmentation:
         shift: Annotated[int, Field(ge=0, le=2**14)] = 0,
         colour: Literal["none", "unic"] = "none",
         interpolation: Literal["bilinear", "bicubic"] = "bilinear",
-        central_size: Annotated[int, Field(ge=1)] | None = None,
+        central_size: Side | None = None,
     ) -> None:
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(f"scale is a range of area shares within (0, 1], got {scale}")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 from torch import Tensor
 
-from phis_lab.bounds import Above, Positive
+from phis_lab.bounds import Above, Positive, Seed
 from phis_lab.evals.dino_probe import DINOV2_RATES, dino_linear_probe
 from phis_lab.evals.extras import require
 from phis_lab.evals.floors import Score, constant_answer
@@ -178,10 +178,10 @@ class LargeSetProbe(Probe):
 
     def __init__(
         self,
-        trials: Annotated[int, Field(ge=1)] = 40,
-        epochs: Annotated[int, Field(ge=1)] = 100,
-        batch_size: Annotated[int, Field(ge=1)] = 1024,
-        seed: int = UNIC_SEED,
+        trials: Positive = 40,
+        epochs: Positive = 100,
+        batch_size: Positive = 1024,
+        seed: Seed = UNIC_SEED,
         when: When = "end",
     ) -> None:
         require("optuna", "transfer", "the search for hyperparameters of probes")

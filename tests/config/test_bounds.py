@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
-import yaml
 from hydra.utils import get_object
+from omegaconf import OmegaConf
 
 from phis_lab.config.build import build
 from phis_lab.config.check import problems_of_part
@@ -44,7 +44,7 @@ def targets() -> dict[str, dict[str, Any]]:
                 walk(child)
 
     for file in sorted(CONF.glob("*/**/*.yaml")):
-        walk(yaml.safe_load(file.read_text()))
+        walk(OmegaConf.to_container(OmegaConf.load(file)))
     return found
 
 

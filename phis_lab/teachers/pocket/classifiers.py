@@ -22,7 +22,7 @@ class _Classifier(PocketTeacher):
     architecture: str
     classes: int
 
-    def __init__(self, name: str, pixels: Side) -> None:
+    def __init__(self, name: str, pixels: Pixels) -> None:
         with fixed_seed():
             network = timm.create_model(self.architecture, num_classes=self.classes)
         weights = self.file.weights()
