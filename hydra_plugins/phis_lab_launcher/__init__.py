@@ -41,6 +41,8 @@ class SharedTeachersLauncher(Launcher):
         """Compose every job, then train the groups."""
         from phis_lab.config.silence import refuse_empty_sweep, refuse_ineffective, remarks  # noqa: PLC0415
 
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         try:
             if not job_overrides:
                 refuse_empty_sweep(self.config, self.hydra_context.config_loader)
@@ -52,8 +54,6 @@ class SharedTeachersLauncher(Launcher):
         from phis_lab import app  # noqa: PLC0415  heavy: only when something is to be trained
         from phis_lab.config.job import create_job  # noqa: PLC0415
 
-        setup_globals()
-        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         for remark in dict.fromkeys(remark for config in (self.config, *configs) for remark in remarks(config)):
             log.warning("%s.", remark)
         jobs = [create_job(config, Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir) for config in configs]

@@ -35,9 +35,9 @@ def launch(
     Returns:
         What went wrong, by folder.
     """
-    named, jobs = len(jobs), list({job.folder: job for job in jobs}.values())
-    if len(jobs) < named:
-        log.info("%d jobs are the same as others of this sweep, and train once.", named - len(jobs))
+    given, jobs = len(jobs), list({job.folder: job for job in jobs}.values())
+    if len(jobs) < given:
+        log.info("%d jobs are the same as others of this sweep, and train once.", given - len(jobs))
     labels = _labels(jobs)
     if GROUP_VARIABLE in os.environ:
         mine = json.loads(os.environ[GROUP_VARIABLE])
