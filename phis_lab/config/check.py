@@ -211,7 +211,7 @@ def _kinds(hint: Any) -> tuple[type, ...]:
     if get_origin(hint) is not None:
         made = get_args(hint)[-1] if get_origin(hint).__name__ == "Callable" else None
         return _kinds(made) if made is not None else ()
-    if not inspect.isclass(hint) or getattr(hint, "_is_protocol", False) or hint is type(None):
+    if hint is Any or not inspect.isclass(hint) or getattr(hint, "_is_protocol", False) or hint is type(None):
         return ()
     return (hint,)
 
