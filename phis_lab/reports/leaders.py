@@ -1,10 +1,12 @@
 """Who is the best by a metric, as far as the seeds can tell, and whether anyone is better than knowing nothing."""
 
+import math
+
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from phis_lab.reports.intervals import t_interval
-from phis_lab.shapes import Float64
 
 Values = dict[str, pd.Series]
 """Method -> its values of one metric, by seed."""
@@ -26,7 +28,11 @@ def leaders(values: Values, higher_is_better: bool) -> frozenset[str]:
     excludes zero. A method with one seed, or one that diverged to NaN, is left out. Where fewer than two methods
     remain, nobody leads.
     """
-    known = {method: series for method, series in values.items() if len(series) > 1 and not series.isna().any()}
+    known = {
+        method: series
+        for method, series in values.items()
+        if len(series) > 1 and not math.isnan(series.mean(skipna=False))
+    }
     if len(known) < 2:
         return frozenset()
     sign = 1 if higher_is_better else -1
@@ -38,8 +44,9 @@ def leaders(values: Values, higher_is_better: bool) -> frozenset[str]:
 def is_at_floor(values: Values, floor: float, higher_is_better: bool, perfect: float) -> bool:
     """Whether no method is better than knowing nothing.
 
-    A method beats the floor where its mean is further than 1 % of the way from the floor to a perfect score, and
-    where, with several seeds, the 95 % t interval of its mean is beyond the floor too.
+    A method beats the floor where its mean m is further than 1 % of the way from the floor to a perfect score, and
+    where, with several seeds, the bound m - t_{0.95, df} s / sqrt(n) is beyond the floor; s^2 is the variance
+    over the n seeds of a method, pooled over the methods, which have df degrees of freedom together.
 
     Args:
         values: of one metric.
@@ -49,15 +56,16 @@ def is_at_floor(values: Values, floor: float, higher_is_better: bool, perfect: f
     """
     way = abs(perfect - floor) if np.isfinite(perfect) else abs(floor)
     sign = 1 if higher_is_better else -1
-    gains = (sign * (series.to_numpy(dtype=float) - floor) for series in values.values())
-    return not any(_is_gain(gain, LEAST * way) for gain in gains)
-
-
-def _is_gain(gain: Float64[np.ndarray, " seeds"], least: float) -> bool:
-    if not np.isfinite(gain).all():
-        return bool(gain.mean() == np.inf)
-    low, _ = t_interval(gain)
-    return bool(gain.mean() > least and not low <= 0)
+    gains = [sign * (series.to_numpy(dtype=float) - floor) for series in values.values()]
+    if any(np.isposinf(gain).all() for gain in gains):
+        return False
+    finite = [gain for gain in gains if np.isfinite(gain).all()]
+    freedom = sum(len(gain) - 1 for gain in finite)
+    luck = 0.0
+    if freedom:
+        variance = sum(len(gain) * gain.var() for gain in finite) / freedom
+        luck = float(stats.t.ppf(0.95, freedom) * math.sqrt(variance))
+    return not any(gain.mean() > max(LEAST * way, luck / math.sqrt(len(gain))) for gain in finite)
 
 
 def _are_told_apart(one: pd.Series, other: pd.Series) -> bool:

@@ -190,8 +190,8 @@ class Section:
         parts = [_MEANS, _BOLD, *([_FLOOR] if any(column.floor is not None for column in shown) else [])]
         if beaten_by_none := [heading(column) for column in shown if column.at_floor]:
             parts.append(
-                f"Not ranked and not compared: {', '.join(beaten_by_none)}. No method is clear of the floor, by its "
-                "95 % t interval and by a hundredth of the way to a perfect score."
+                f"Not ranked and not compared: {', '.join(beaten_by_none)}. No method is clear of the floor, with "
+                "95 % confidence and by a hundredth of the way to a perfect score."
             )
         return " ".join(parts)
 

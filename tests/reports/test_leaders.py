@@ -73,6 +73,8 @@ def test_a_perfect_match_leads_and_a_broken_one_does_not():
         ([[7.45], [8.18]], True, 7.5, 100.0, True),
         ([[10.0, 10.3], [61.0, 62.0]], True, 10.0, 100.0, False),
         ([[48.0, 56.0, 52.0]], True, 50.0, 100.0, True),
+        ([[25.0, 39.0], [27.0, 37.0]], True, 10.0, 100.0, False),
+        ([[np.inf, 1.0], [0.9, 0.9]], True, 1.0, np.inf, True),
         ([[54.9, 55.0, 55.1]], True, 50.0, 100.0, False),
         ([[0.99, 1.0], [1.004, 1.005]], True, 1.0, np.inf, True),
         ([[1.27, 1.28]], True, 1.0, np.inf, False),
@@ -84,6 +86,22 @@ def test_a_perfect_match_leads_and_a_broken_one_does_not():
 )
 def test_what_no_method_beats_is_at_its_floor(table, is_up, floor, perfect, expected):
     assert is_at_floor(values(table), floor, is_up, perfect) is expected
+
+
+@given(st.lists(st.integers(-9, 9), min_size=2, max_size=6), st.integers(-9, 9))
+def test_one_method_beats_a_floor_as_by_scipys_one_sided_t_interval(row, floor):
+    assume(np.ptp(row) > 0)
+    low = stats.ttest_1samp(row, floor, alternative="greater").confidence_interval(0.95).low
+    margin = np.mean(row) - floor - 0.01 * abs(floor)
+    assume(min(abs(low - floor), abs(margin)) > 1e-9)
+    assert is_at_floor(values([row]), float(floor), True, np.inf) == (not (low > floor and margin > 0))
+
+
+def test_the_luck_of_all_methods_counts_as_one():
+    """Two seeds each: alone no method is clear of the floor, all together are."""
+    rows = [[56.0, 60.0], [55.0, 59.0], [57.0, 61.0], [56.5, 60.5]]
+    assert is_at_floor(values(rows[:1]), 50.0, True, 100.0)
+    assert not is_at_floor(values(rows), 50.0, True, 100.0)
 
 
 def share(value, floor, unit="fraction", **more):
