@@ -17,7 +17,7 @@ from phis_lab.reports.sheets import heading
 from phis_lab.reports.style import GREY, RC, Look
 from phis_lab.reports.tables import Column, by_method, summary
 
-_TITLE_LETTERS = 36
+_TITLE_LETTERS = 31
 """As many letters of a title as fit over one of three panels."""
 
 CAPTIONS = {
