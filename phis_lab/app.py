@@ -1,11 +1,10 @@
 """Wires runs: a job, or a group of jobs as the arms of one process, from configuration to record."""
 
 import logging
-import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from omegaconf import DictConfig
 
@@ -15,6 +14,7 @@ from phis_lab.config.job import create_job
 from phis_lab.config.resume import check_resumable, say_complete
 from phis_lab.config.silence import remarks
 from phis_lab.distill import train_group
+from phis_lab.refusals import REFUSALS, sentence, told
 from phis_lab.sweeps import launch
 from phis_lab.tracking import RunRecord
 from phis_lab.tracking.job import Job
@@ -22,16 +22,14 @@ from phis_lab.tracking.lock import is_first_process, run_lock
 
 log = logging.getLogger(__name__)
 
-USER_ERRORS = (ValueError, FileNotFoundError, ModuleNotFoundError)
-Result = TypeVar("Result")
-
 
 def main(config: DictConfig) -> None:
     """A solo run: `python run.py ...`."""
     for remark in remarks(config):
         log.warning("%s.", remark)
     job = create_job(config, config.hydra.runtime.output_dir)
-    record = _with_clear_errors(lambda: train_solo(job))
+    with _quiet_but_first():
+        record = train_solo(job)
     if record is not None and record.failure is not None:
         sys.exit(f"It failed: {record.failure}")
 
@@ -51,9 +49,10 @@ def train_solo(job: Job) -> RunRecord | None:
 
 def train_sweep(jobs: Sequence[Job]) -> dict[Path, Exception]:
     """The jobs of `python run.py -m ...`, group by group; returns what went wrong by folder."""
-    failures = _with_clear_errors(lambda: launch(jobs, train, say_complete))
-    if failures and all(isinstance(error, USER_ERRORS) for error in failures.values()):
-        reasons = dict.fromkeys(map(str, failures.values()))
+    with _quiet_but_first():
+        failures = launch(jobs, train, say_complete)
+    if failures and all(isinstance(error, REFUSALS) for error in failures.values()):
+        reasons = dict.fromkeys(map(sentence, failures.values()))
         sys.exit("\n".join([f"\n{len(failures)} of {len(jobs)} jobs were not trained:", *reasons]))
     return failures
 
@@ -71,13 +70,10 @@ def train(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:
     train_group(assemble(jobs, labels))
 
 
-def _with_clear_errors(action: Callable[[], Result]) -> Result:
-    """What the user can mend is said in a sentence; HYDRA_FULL_ERROR=1 gives the traceback."""
+@contextmanager
+def _quiet_but_first() -> Iterator[None]:
+    """Of the processes that train together the first alone logs; what the user can mend is told in a sentence."""
     if not is_first_process():
         logging.getLogger().setLevel(logging.WARNING)
-    try:
-        return action()
-    except USER_ERRORS as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        sys.exit(f"\n{error}\n(HYDRA_FULL_ERROR=1 shows where this was raised.)")
+    with told():
+        yield

@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from phis_lab.refusals import told
+
 app = typer.Typer(
-    help="Compare label-free multi-teacher distillation runs. Training itself is `python run.py`.",
+    help="Train and compare label-free multi-teacher distillation runs.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
@@ -31,9 +33,34 @@ class Format(StrEnum):
     PNG = "png"
 
 
-@app.callback()
-def main() -> None:
-    """Keeps `report` a command of its own, however many commands there are."""
+ConfigDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--config-dir", "-cd", help="Folder of own configurations, with groups like teachers/.", show_default=False
+    ),
+]
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    add_help_option=False,
+    options_metavar="",
+)
+def train(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="As for run.py; --help lists the choices.", metavar="[GROUP=OPTION | NAME=VALUE | -m | --help]..."
+        ),
+    ] = None,
+) -> None:
+    """Train one run, or with -m a sweep, from any folder: the same as `python run.py` in a checkout.
+
+    `phis-lab train -m normalizer=identity,phis seed=0,1,2`
+    """
+    from phis_lab.train import main as enter  # noqa: PLC0415  Hydra, which the other commands' --help can do without
+
+    enter(arguments or [], command="train")
 
 
 @app.command()
@@ -50,7 +77,7 @@ def report(
     """Tables with spreads and ranks, paired differences and figures, written into FOLDER and shown here."""
     from phis_lab import reports  # noqa: PLC0415  pandas and matplotlib, which --help can do without
 
-    with _refusals():
+    with told():
         made = reports.report(folder, baseline, [kind.value for kind in formats])
     console = Console(highlight=False)
     for section in made.sections:
@@ -77,6 +104,7 @@ def cache(
             show_default=False,
         ),
     ],
+    config_dir: ConfigDir = None,
 ) -> None:
     """Write the teacher features of fixed views, for runs to read: all training views, and the test images.
 
@@ -85,10 +113,10 @@ def cache(
 
     `phis-lab cache teachers=pocket_set data=fashion_mnist augmentation.views=2 teachers.store=features`
     """
-    with _refusals(), _spoken():
+    with told(), _spoken():
         from phis_lab.config.store import fill_stores  # noqa: PLC0415  torch, which --help can do without
 
-        reports = fill_stores(overrides)
+        reports = fill_stores(overrides, config_dir)
     console = Console(highlight=False)
     table = Table(*("teacher", "images", "grid", "rows", "MB", "dtype", "relative error (squared error / variance)"))
     for made in reports:
@@ -115,6 +143,7 @@ def stats(
     own_grid: Annotated[
         bool, typer.Option("--own-grid", help="Count tokens on each teacher's own grid, not on the student's.")
     ] = False,
+    config_dir: ConfigDir = None,
 ) -> None:
     """Statistics of the teachers' spatial features: moments for runs to read, and the tables of PHI-S.
 
@@ -126,11 +155,11 @@ def stats(
     `python run.py estimation=offline estimation.moments=statistics`
     """
     try:
-        with _refusals(), _spoken():
+        with told(), _spoken():
             from phis_lab import reports  # noqa: PLC0415  torch and matplotlib, which --help can do without
             from phis_lab.statistics import survey  # noqa: PLC0415
 
-            made = survey(overrides, out, images, own_grid)
+            made = survey(overrides, out, images, own_grid, config_dir)
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped: nothing was written.", style="yellow")
         raise typer.Exit(130) from None
@@ -141,16 +170,6 @@ def stats(
         console.print(remark, style="yellow", markup=False)
     for path in made.files:
         console.print(str(path), markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Say in a sentence what the user can mend, and exit with code 1."""
-    try:
-        yield
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from error
 
 
 @contextmanager
@@ -204,7 +223,7 @@ def figures(
     1 teachers' spaces, 2 activations and 9 losses load the teachers and the trained students again, 3 is the error
     during training; 4 to 8 show the methods on Gaussians in the plane.
     """
-    with _refusals(), _spoken():
+    with told(), _spoken():
         from phis_lab.figures import draw  # noqa: PLC0415  torch and matplotlib, which --help can do without
 
         target = out or (Path("figures") if folder is None else folder / "figures")
@@ -226,7 +245,7 @@ def export(
 
     Its normalisers are folded into its heads. `phis_lab.config.exported.load_exported(FOLDER)` is the module again.
     """
-    with _refusals():
+    with told():
         from phis_lab.config.export import export_run  # noqa: PLC0415  torch, which --help can do without
 
         written = export_run(run, out, overwrite)
@@ -241,15 +260,16 @@ def evaluate(
         list[str],
         typer.Argument(help="As for run.py: `evaluation=...`.", metavar="OVERRIDE...", show_default=False),
     ],
+    config_dir: ConfigDir = None,
 ) -> None:
     """Evaluate a finished run otherwise than it was, and add the numbers to its record and so to its reports.
 
     `phis-lab evaluate outputs/runs/phis-.../seed0 evaluation=ood`
     """
-    with _refusals(), _spoken():
+    with told(), _spoken():
         from phis_lab.config.evaluate import evaluate_run  # noqa: PLC0415  torch, which --help can do without
 
-        record = evaluate_run(run, overrides)
+        record = evaluate_run(run, overrides, config_dir)
     console, table = Console(highlight=False), Table("metric", "value", "unit")
     for name, metric in record.metrics.items():
         table.add_row(name, f"{metric.value:.4g}", metric.unit)

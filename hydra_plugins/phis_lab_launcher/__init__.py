@@ -61,7 +61,12 @@ class SharedTeachersLauncher(Launcher):
         return [self._returned(job, failures.get(job.folder)) for job in jobs]
 
     def _compose(self, overrides: Sequence[str], number: int) -> DictConfig:
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        from phis_lab.config.refused import refused_by_hydra  # noqa: PLC0415
+        from phis_lab.config.sound import refuse_unsound  # noqa: PLC0415
+
+        with refused_by_hydra(overrides):
+            config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        refuse_unsound(config)
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
         return config

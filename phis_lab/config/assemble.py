@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from phis_lab.config.build import Dims, build, build_normalizers
+from phis_lab.config.devices import refuse_devices
 from phis_lab.config.plan import read_stages, refuse_shift, refuse_weights
 from phis_lab.config.pool import Catalogue
 from phis_lab.config.sources import built_sources
@@ -40,6 +41,7 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
     parts = {key: _ArmParts(job) for key, job in named.items()}
     options = build(shared["trainer"], "trainer")
     strategy = build(shared["strategy"], "strategy")
+    refuse_devices(options, strategy)
     estimation = build(shared["estimation"], "estimation")
     evaluation = build(shared["evaluation"], "evaluation")
     augmentation = build(shared["augmentation"], "augmentation")

@@ -8,8 +8,11 @@ import hydra_zen
 from hydra.errors import InstantiationException
 from hydra.utils import get_object
 from hydra_zen.third_party.pydantic import pydantic_parser
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from phis_lab.normalizers import Compression, Normalizer
+from phis_lab.refusals import REFUSALS, sentence
 
 Dims = Mapping[str, tuple[int | None, int | None]]
 """Channels (summary, spatial) by teacher; None for a kind that it lacks."""
@@ -33,8 +36,10 @@ def build(node: Mapping[str, Any], path: str, **arguments: Any) -> Any:
         return hydra_zen.instantiate(node, **arguments, _target_wrapper_=_converting, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
-        if isinstance(cause, ValueError | FileNotFoundError | ModuleNotFoundError):
-            raise ValueError(f"{path}: {cause}") from cause
+        if isinstance(cause, ValidationError):
+            raise ValueError("; ".join(_of_value(path, detail) for detail in cause.errors())) from cause
+        if isinstance(cause, REFUSALS):
+            raise ValueError(f"{path}: {sentence(cause)}") from cause
         if isinstance(cause, TypeError) and WRONG_ARGUMENTS.search(str(cause)):
             raise ValueError(f"{path}: {cause}") from cause
         raise
@@ -91,6 +96,14 @@ def build_normalizers(node: Mapping[str, Any], dims: Dims, width: int) -> Normal
         }
 
     return Normalizers(of_kind(1), of_kind(0) if method.normalizes_summary else {})
+
+
+def _of_value(path: str, detail: ErrorDetails) -> str:
+    """What pydantic says of one argument, with its dotted name."""
+    name = ".".join([path, *map(str, detail["loc"])])
+    return (
+        f"{name} is needed" if detail["type"] == "missing_argument" else f"{name}={detail['input']!r}: {detail['msg']}"
+    )
 
 
 def _converting(target: Callable[..., Any]) -> Callable[..., Any]:

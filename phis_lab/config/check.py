@@ -15,6 +15,7 @@ from torch import nn
 from phis_lab.bounds import Supplied
 from phis_lab.config.nodes import PLAIN, Run
 from phis_lab.config.plan import read_stages
+from phis_lab.config.targets import refuse_targets
 from phis_lab.config.teachers import RESERVED, split
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
@@ -30,6 +31,7 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: naming each option by its dotted path, with the value and what would be accepted.
     """
+    refuse_targets(config)
     problems = list(_Check(config).run())
     try:
         members, _ = split(config.get("teachers", {}))

@@ -1,28 +1,147 @@
-"""A configuration from a command line of `phis-lab`."""
+"""A configuration from a command line, whichever command it is of. Import-light."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.singleton import Singleton
+from hydra.types import RunMode
+from hydra.version import setbase
+from omegaconf import DictConfig
 
-from phis_lab.config.globs import CONF
-from phis_lab.config.hints import explain
+from phis_lab.config.globs import CONF, expand_nested_globs, folder_of, is_choice
+from phis_lab.config.refused import refused_by_hydra
 from phis_lab.config.resolvers import register_resolvers, to_plain
+from phis_lab.config.sound import refuse_unsound
+
+NAME = "config"
+SEARCHPATH = re.compile(r"\+*hydra\.searchpath=")
 
 
-def composed(overrides: Sequence[str]) -> dict[str, Any]:
+class Composer:
+    """Hydra over the shipped configuration and the folders that a command line adds.
+
+    Args:
+        hydra: the engine itself, which runs and sweeps.
+        overrides: as typed, but for the search path; globs over folders are expanded.
+        folders: of further configurations.
+        name: of the primary file.
+    """
+
+    def __init__(self, hydra: Hydra, overrides: Sequence[str], folders: Sequence[Path], name: str) -> None:
+        self.hydra, self.overrides, self.folders, self.name = hydra, list(overrides), list(folders), name
+
+    def compose(self, overrides: Sequence[str] | None = None, mode: RunMode = RunMode.RUN) -> DictConfig:
+        """The configuration, with Hydra's own node.
+
+        Args:
+            overrides: others than those of the command line.
+            mode: whether one run is composed, or what the jobs of a sweep have in common.
+
+        Raises:
+            ValueError: an override or a file is refused; the message says what was perhaps meant.
+        """
+        given = list(self.overrides if overrides is None else overrides)
+        with refused_by_hydra(given, self.folders, self._chosen):
+            return self.hydra.compose_config(self.name, given, run_mode=mode, with_log_configuration=False)
+
+    def _chosen(self, overrides: Sequence[str]) -> DictConfig:
+        """What the choices alone compose, without the values that are set; for hints."""
+        choices = [override for override in overrides if is_choice(override, self.folders)]
+        return self.hydra.compose_config(self.name, choices, run_mode=RunMode.RUN, with_log_configuration=False)
+
+    def sound(self, overrides: Sequence[str] | None = None) -> DictConfig:
+        """The configuration of one run, in which every option has a value and every part is there.
+
+        Raises:
+            ValueError: that, or as `compose` does.
+        """
+        config, known = self.compose(overrides), HydraConfig.instance()
+        before, known.cfg = known.cfg, config  # type: ignore[assignment]  # for interpolations of ${hydra:...}
+        try:
+            refuse_unsound(config, self.folders)
+        finally:
+            known.cfg = before
+        return config
+
+    def mode(self, wanted: str) -> list[str]:
+        """The override that tells Hydra to run or to sweep, unless one was typed."""
+        return [] if any(text.startswith("hydra.mode=") for text in self.overrides) else [f"hydra.mode={wanted}"]
+
+    def jobs(self) -> list[list[str]] | None:
+        """The overrides of each job of a sweep; None where a sweeper chooses them one after the other.
+
+        Raises:
+            ValueError: as `compose` does.
+        """
+        shared = self.compose(mode=RunMode.MULTIRUN)
+        if shared.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
+            return None
+        swept = [f"{name}={value}" for name, value in (shared.hydra.sweeper.params or {}).items()]
+        typed = [*swept, *map(str, shared.hydra.overrides.task)]
+        hidden = [str(override) for override in shared.hydra.overrides.hydra]
+        with refused_by_hydra(typed, self.folders, self._chosen):
+            parsed = OverridesParser.create(config_loader=self.hydra.config_loader).parse_overrides(typed)
+            (jobs,) = BasicSweeper.split_arguments(parsed, None)
+        return [[*hidden, *job] for job in jobs]
+
+
+@contextmanager
+def composer(overrides: Sequence[str], config_dir: str | None = None, name: str | None = None) -> Iterator[Composer]:
+    """Hydra for one command line; what was initialised before is again afterwards.
+
+    Args:
+        overrides: as typed.
+        config_dir: a folder of further configurations, as `hydra.searchpath` has them.
+        name: of the primary file; None for the shipped one.
+
+    Raises:
+        ValueError: an override cannot be read, or a folder is not there.
+    """
+    register_resolvers()
+    setbase("1.3")
+    given = [override for override in overrides if not SEARCHPATH.match(override)]
+    folders = [] if config_dir is None else [folder_of(config_dir)]
+    folders += [folder for override in overrides if SEARCHPATH.match(override) for folder in _folders(override)]
+    path = create_config_search_path(str(CONF))
+    for folder in folders:
+        path.prepend(provider="own", path=f"file://{folder}", anchor=SearchPathQuery(provider="schema"))
+    before = Singleton._instances.pop(GlobalHydra, None)
+    try:
+        hydra = Hydra.create_main_hydra2("run", path)
+        yield Composer(hydra, expand_nested_globs(given, folders), folders, name or NAME)
+    finally:
+        Singleton._instances.pop(GlobalHydra, None)
+        if before is not None:
+            Singleton._instances[GlobalHydra] = before
+
+
+def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> dict[str, Any]:
     """The resolved configuration as plain dicts and lists; its options are not checked yet.
 
     Args:
         overrides: as for `run.py`.
+        config_dir: a folder of further configurations.
 
     Raises:
-        ValueError: Hydra refuses an override; the message says what was perhaps meant.
+        ValueError: an override or a file is refused, or an option that is needed has no value.
     """
-    register_resolvers()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return to_plain(compose("config", list(overrides), return_hydra_config=True))
-    except HydraException as error:
-        raise ValueError("\n".join([str(error), *explain(overrides)])) from error
+    with composer(overrides, None if config_dir is None else str(config_dir)) as of_command:
+        return to_plain(of_command.sound())
+
+
+def _folders(override: str) -> list[Path]:
+    with refused_by_hydra([override]):
+        places = OverridesParser.create().parse_override(override).value()
+    if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
+        raise ValueError(f"{override}: a list of folders is wanted, as in hydra.searchpath=[DIR,pkg://PACKAGE.conf]")
+    return [folder_of(place) for place in places]

@@ -18,10 +18,10 @@ from phis_lab.tracking.record import FILE_NAME
 
 log = logging.getLogger(__name__)
 
-CHOICES = ("evaluation", "task@evaluation", "segmentation", "transfer")
+CHOICES = ("evaluation", "task@evaluation", "segmentation", "transfer", "hydra.searchpath")
 
 
-def evaluate_run(folder: Path, overrides: Sequence[str]) -> RunRecord:
+def evaluate_run(folder: Path, overrides: Sequence[str], config_dir: Path | None = None) -> RunRecord:
     """Evaluates the trained student of a finished run and adds what was measured to its record.
 
     The evaluation is the run's own but for what the overrides change. Numbers that the run has stay as they are, for
@@ -30,6 +30,7 @@ def evaluate_run(folder: Path, overrides: Sequence[str]) -> RunRecord:
     Args:
         folder: of the run.
         overrides: as for `run.py`; of them `evaluation` counts.
+        config_dir: of own configurations.
 
     Returns:
         The new record.
@@ -51,7 +52,7 @@ def _evaluate(folder: Path, overrides: Sequence[str]) -> RunRecord:
     job, record = finished_job(folder), read_record(folder / FILE_NAME)
     if record.status == "failed":
         raise ValueError(f"{folder} failed: {record.failure}; there is no trained student to evaluate")
-    usual, wanted = (composed(given)["evaluation"] for given in ([], overrides))
+    usual, wanted = (composed(given, config_dir)["evaluation"] for given in ([], overrides))
     changed = job.config | {"evaluation": _changed(job.config["evaluation"], usual, wanted)}
     group = rebuild([dataclasses.replace(job, config=changed)])
     (key,) = group.arms

@@ -1,45 +1,163 @@
-"""What to say after Hydra refused an option: the nearest names, and the ones that exist. Import-light."""
+"""What a refused name was perhaps meant to be, from all that there is to choose. Import-light."""
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
+from typing import Any
 
-import yaml
+from omegaconf import DictConfig, ListConfig
 
-from phis_lab.config.globs import CONF
+from phis_lab.config.globs import CONF, groups, options
 
-OPEN_GROUPS = ("teachers", "logger")  # keyed by names that the user chooses
-
-
-def explain(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield what exists for every override that names no config group, no option, or no key of its group."""
-    groups = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
-    top = yaml.safe_load((CONF / "config.yaml").read_text())
-    options = [key for key in top if key not in ("defaults", "hydra", *groups)]
-    known = sorted({*groups, *options, "hydra"})
-    for argument in arguments:
-        found = re.match(r"[+~]*([A-Za-z_]\w*)(?:\.(\w+))?[^=]*=", argument)
-        if not found:
-            continue
-        word, key = found.groups()
-        if word not in known:
-            yield f"\nThere is no option '{word}'.{_guess(word, known)}"
-            yield f"Groups: {', '.join(groups)}.\nOptions: {', '.join(options)}."
-            yield "See `python run.py --help` and `python run.py --cfg job`."
-        elif key and word in groups and word not in OPEN_GROUPS and key not in (keys := _keys(word, arguments)):
-            yield f"\nThere is no option '{word}.{key}'.{_guess(key, keys)}"
-            yield f"Options of {word}: {', '.join(keys)}."
+Chosen = Callable[[], DictConfig]
+"""Composes what the choices of a command line alone give; raises where they are wrong."""
 
 
-def _guess(word: str, known: Sequence[str]) -> str:
+def nearest(word: str, known: Sequence[str]) -> str:
+    """` Did you mean '...'?`, or nothing where no name is near."""
     near = difflib.get_close_matches(word, known, n=1)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
-def _keys(group: str, arguments: Sequence[str]) -> list[str]:
-    """Options of the file that was chosen in a group, or else of the default."""
-    defaults = yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]
-    chosen = {group: option for item in defaults if isinstance(item, dict) for group, option in item.items()}
-    chosen |= dict(argument.partition("=")[::2] for argument in arguments)
-    files = [yaml.safe_load(file.read_text()) or {} for file in (CONF / group).glob(f"{chosen.get(group)}.yaml")]
-    return sorted({key for file in files for key in file if not key.startswith("_") and key != "defaults"})
+def about_option(group: str, option: str, folders: Sequence[Path], asked: str = "") -> str:
+    """What to choose where a group has no such option.
+
+    Args:
+        group: of configurations.
+        option: its name as given.
+        folders: of further configurations.
+        asked: the file that asks for it, where that is not the command line.
+    """
+    there = options(group, (CONF, *folders))
+    by_file = f" ({asked} asks for it)" if asked else ""
+    inside = [name for name in there if name.startswith(f"{option}/")]
+    if inside:
+        return f"{group}={option} is a folder of options{by_file}; choose one of {', '.join(inside)}."
+    elsewhere = [
+        f"{other}={option}" for other in groups((CONF, *folders)) if option in options(other, (CONF, *folders))
+    ]
+    guess = (
+        f" Did you mean {' or '.join(elsewhere)}?" if elsewhere else nearest(option, there) or _by_last(option, there)
+    )
+    misnamed = [file for folder in folders for file in (folder / group).glob(f"{option}.yml")]
+    if misnamed:
+        guess = f" Rename {misnamed[0]}: option files end in .yaml."
+    listed = f"Options of {group}: {', '.join(there)}."
+    return f"{group}={option}: there is no such option of {group}{by_file}.{guess}\n{listed}"
+
+
+def about_lack(group: str, folders: Sequence[Path]) -> str:
+    """What to choose where a needed group is null or taken away."""
+    none = "; logger=none logs nowhere" if group == "logger" else ""
+    there = ", ".join(options(group, (CONF, *folders)))
+    return f"{group} is needed, and none is chosen; choose {group}=... of {there}{none}."
+
+
+def _by_last(option: str, there: Sequence[str]) -> str:
+    """A guess among options in folders, by their last name."""
+    last = {name.rpartition("/")[2]: name for name in reversed(there)}
+    near = difflib.get_close_matches(option.rpartition("/")[2], list(last), n=1)
+    return f" Did you mean '{last[near[0]]}'?" if near else ""
+
+
+def about_key(path: str, value: str, folders: Sequence[Path], chosen: Chosen) -> str:
+    """What to set where the configuration has no such option.
+
+    Args:
+        path: dotted, as given.
+        value: as given.
+        folders: of further configurations.
+        chosen: gives the composed configuration.
+    """
+    try:
+        config = chosen()
+    except Exception:
+        return f"There is no option '{path}'. See `python run.py --cfg job`."
+    node, known, parent = _deepest(config, path)
+    word = path[len(parent) + 1 if parent else 0 :].split(".", maxsplit=1)[0]
+    if not isinstance(node, DictConfig) and parent in groups((CONF, *folders)):
+        there = ", ".join(options(parent, (CONF, *folders)))
+        return f"There is no option '{path}': {parent} is null; choose {parent}=... of {there}."
+    if not isinstance(node, DictConfig):
+        return f"There is no option '{path}': {parent} is a value, and holds no options."
+    if not parent:
+        return _about_root(path, word, config, folders)
+    guess = nearest(word, known)
+    guess = guess or _of_others(parent, word, folders) or _elsewhere(path, config, parent.partition(".")[0])
+    if not guess and _takes(node.get("_target_"), word):
+        return f"{parent}.{word} is no option of the chosen file, but of {node._target_}; add it: +{path}={value}"
+    listed = f"Options of {parent}: {', '.join(known)}." if known else f"{parent} is empty."
+    return f"There is no option '{path}'.{guess or _elsewhere(path, config)}\n{listed}"
+
+
+def _deepest(config: DictConfig, path: str) -> tuple[Any, list[str], str]:
+    """The node to which a path leads as far as it can be followed, its options and its dotted name."""
+    node: Any = config
+    walked: list[str] = []
+    for word in path.split("."):
+        if not isinstance(node, DictConfig) or word not in node:
+            break
+        node = node._get_node(word)
+        walked.append(word)
+    known = [str(key) for key in node if not str(key).startswith("_")] if isinstance(node, DictConfig) else []
+    return node, known, ".".join(walked)
+
+
+def _about_root(path: str, word: str, config: DictConfig, folders: Sequence[Path]) -> str:
+    named = groups((CONF, *folders))
+    loose = [str(key) for key in config if key not in named and key != "hydra"]
+    guess = nearest(word, [*named, *loose]) or _elsewhere(path, config)
+    return (
+        f"There is no option '{word}'.{guess}\nGroups: {', '.join(named)}.\nOptions: {', '.join(loose)}.\n"
+        "See `python run.py --help` and `python run.py --cfg job`."
+    )
+
+
+def _of_others(group: str, word: str, folders: Sequence[Path]) -> str:
+    """A guess among the options of a group that were not chosen, and among what they hold."""
+    there = options(group, (CONF, *folders)) if group in groups((CONF, *folders)) else []
+    if word in there:
+        return f" Did you mean {group}={word}?"
+    key = re.compile(rf"^{re.escape(word)}:", re.MULTILINE)
+    texts = {name: (folder / group / f"{name}.yaml") for folder in (CONF, *folders) for name in there}
+    having = [name for name, file in texts.items() if file.exists() and key.search(file.read_text(errors="replace"))]
+    return f" It is an option of {' and of '.join(f'{group}={name}' for name in having)}." if having else ""
+
+
+def _elsewhere(path: str, config: DictConfig, root: str = "") -> str:
+    """A guess among all options, or those below a root, by their last name."""
+    last = path.rpartition(".")[2]
+    found = [place for place in paths(config) if place.rpartition(".")[2] == last and place.startswith(root)]
+    return f" Did you mean '{found[0]}'?" if found else ""
+
+
+def paths(config: DictConfig) -> Iterator[str]:
+    """The dotted names of all options, the shallow ones first."""
+    level: list[tuple[str, Any]] = [(str(key), config._get_node(key)) for key in config if key != "hydra"]
+    while level:
+        yield from (path for path, _ in level)
+        level = [
+            (f"{path}.{key!s}", node._get_node(key))
+            for path, node in level
+            if is_inner(node) and isinstance(node, DictConfig)
+            for key in node
+        ]
+
+
+def is_inner(node: object) -> bool:
+    """Whether a node holds options that can be looked at."""
+    if not isinstance(node, DictConfig | ListConfig):
+        return False
+    return not (node._is_none() or node._is_missing() or node._is_interpolation())
+
+
+def _takes(target: object, word: str) -> bool:
+    """Whether a class that the configuration names has an argument of this name; it is imported to find out."""
+    module, _, name = str(target).rpartition(".")
+    try:
+        return word in signature(getattr(import_module(module), name)).parameters
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return False

@@ -22,8 +22,15 @@ def create_job(config: DictConfig, folder: str | Path) -> Job:
         overrides=tuple(config.hydra.overrides.task),
         study=study(_root_=config),
         sha256=content_hash(config),
-        command=shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join([*_program(), *sys.argv[1:]]),
     )
+
+
+def _program() -> list[str]:
+    file = Path(sys.argv[0])
+    if file.name == "__main__.py":
+        return ["python", "-m", file.parent.name]
+    return ["python", file.name] if file.suffix == ".py" else [file.name]
 
 
 def _is_own(group: str, option: Any) -> bool:

@@ -68,16 +68,17 @@ def open_stores(
     return Stores(*(FeatureStore(root, options.store_dtype, pool, wanted, of) for of in images))
 
 
-def fill_stores(overrides: Sequence[str]) -> list[TableReport]:
+def fill_stores(overrides: Sequence[str], config_dir: Path | None = None) -> list[TableReport]:
     """Fill the store that a command line names with every view, for its teachers, student, data and evaluation.
 
     Args:
         overrides: as for `run.py`, among them `teachers.store=PATH`.
+        config_dir: of own configurations.
 
     Raises:
         ValueError: an option is refused, or the disk is too small.
     """
-    config = composed(overrides)
+    config = composed(overrides, config_dir)
     check(config)
     members, chosen = split(config["teachers"])
     if chosen.store is None:

@@ -46,7 +46,13 @@ Found = dict[str, tuple[TeacherStatistics, Moments]]
 """Statistics and moments by the name of the moments' file."""
 
 
-def survey(overrides: Sequence[str], out: Path, images: int | None = None, own_grid: bool = False) -> Survey:
+def survey(
+    overrides: Sequence[str],
+    out: Path,
+    images: int | None = None,
+    own_grid: bool = False,
+    config_dir: Path | None = None,
+) -> Survey:
     """Gather the statistics of every teacher in one pass over the training images, and write them.
 
     Each image is seen once, in its first view. Stages at several image sizes take a pass each. Statistics that the
@@ -57,6 +63,7 @@ def survey(overrides: Sequence[str], out: Path, images: int | None = None, own_g
         out: folder to write into.
         images: at most so many; None for all.
         own_grid: count tokens on each teacher's own grid, as the paper does, and not where a run compares them.
+        config_dir: of own configurations.
 
     Raises:
         ValueError: an option is refused, a teacher's features are not finite or constant, none has spatial features, or
@@ -65,7 +72,7 @@ def survey(overrides: Sequence[str], out: Path, images: int | None = None, own_g
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; --out names a folder")
     before = read_statistics(out)
-    parts = _Parts(overrides, images)
+    parts = _Parts(overrides, images, config_dir)
     found: Found = {}
     with FillProgress(parts.count * len(parts.passes), True, Console()) as progress:
         for partition in parts.passes:
@@ -84,10 +91,11 @@ class _Parts:
     Args:
         overrides: as for `run.py`.
         images: at most so many.
+        config_dir: of own configurations.
     """
 
-    def __init__(self, overrides: Sequence[str], images: int | None) -> None:
-        config = composed(overrides)
+    def __init__(self, overrides: Sequence[str], images: int | None, config_dir: Path | None) -> None:
+        config = composed(overrides, config_dir)
         check(config)
         self.members, self.chosen = split(config["teachers"])
         check_available(self.members)

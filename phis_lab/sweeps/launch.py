@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from phis_lab.refusals import REFUSALS, sentence, wants_traceback
 from phis_lab.sweeps.grouping import group_jobs, why_apart
 from phis_lab.tracking import RunRecord
 from phis_lab.tracking.job import Job, varied_keys
@@ -59,7 +60,7 @@ def launch(
         except Exception as error:
             if len(groups) == 1 and not failures:
                 raise
-            log.exception("Group %d broke; the others go on.", number + 1)
+            _tell(number + 1, error)
             broken = free or group
             failures |= {job.folder: error.with_traceback(None) for job in broken}  # which would keep the group alive
         finally:
@@ -101,6 +102,14 @@ def _free(
             if not job.is_complete:  # by another process, since the sweep began
                 free.append(job)
     return free
+
+
+def _tell(number: int, error: Exception) -> None:
+    """Log why a group broke: what the user can mend in a sentence, an error of this package with its traceback."""
+    if isinstance(error, REFUSALS) and not wants_traceback():
+        log.error("Group %d cannot be trained; the others go on. %s", number, sentence(error))
+    else:
+        log.error("Group %d broke; the others go on.", number, exc_info=error)
 
 
 @contextmanager

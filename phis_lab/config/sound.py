@@ -1,0 +1,134 @@
+"""What is wrong with a composed configuration before any class of it is imported. Import-light."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, InterpolationToMissingValueError, OmegaConfBaseException
+
+from phis_lab.config.globs import CONF, needed_groups
+from phis_lab.config.hints import about_lack, is_inner, nearest, paths
+from phis_lab.config.teachers import RESERVED
+
+COLLECTIONS = ("teachers", "logger")
+"""Groups that hold several parts by name, where the others are one part."""
+NO_PARTS = ("paths",)
+
+
+def refuse_unsound(config: DictConfig, folders: Sequence[Path] = ()) -> None:
+    """Refuse files that are passed over, options without a value, and choices that are no part.
+
+    Args:
+        config: composed, with Hydra's own node.
+        folders: of further configurations.
+
+    Raises:
+        ValueError: with every problem of the first kind that there is.
+    """
+    for problems in (
+        _passed_over(config, folders),
+        _lacking(config, folders),
+        _unresolved(config),
+        _no_parts(config, folders),
+    ):
+        if found := list(problems):
+            raise ValueError("\n".join(found))
+
+
+def _choices(config: DictConfig) -> dict[str, Any]:
+    chosen = OmegaConf.to_container(config.hydra.runtime.choices)
+    assert isinstance(chosen, dict)
+    return {str(group): option for group, option in chosen.items()}
+
+
+def _passed_over(config: DictConfig, folders: Sequence[Path]) -> Iterator[str]:
+    """Own files whose name is taken, or whose first line Hydra cannot see."""
+    for key, option in _choices(config).items():
+        name = f"{key.partition('@')[0]}/{option}.yaml"
+        for file in (folder / name for folder in folders if (folder / name).is_file()):
+            if (CONF / name).exists() and (CONF / name).read_bytes() != file.read_bytes():
+                yield f"{file} is never read: a shipped option has the name {option}. Give yours another name."
+            elif file.read_bytes().startswith(b"\xef\xbb\xbf"):
+                yield f"{file} begins with a byte order mark, which hides its first line; save it as UTF-8 without BOM."
+
+
+def _lacking(config: DictConfig, folders: Sequence[Path]) -> Iterator[str]:
+    chosen = _choices(config)
+    for group in needed_groups():
+        node = config._get_node(group, validate_access=False)
+        if node is None or node._is_none():
+            yield about_lack(group, folders)
+        elif not isinstance(node, DictConfig):
+            yield f"{group}={chosen.get(group)} holds no options; an option file is a mapping with a _target_."
+        elif group not in COLLECTIONS and chosen.get(group) is None:
+            yield f"{group} is a list of options, and a run has one; to compare them, say -m {group}=FIRST,SECOND."
+        elif group == "teachers" and not [name for name in node if name not in RESERVED]:
+            yield about_lack(group, folders)
+
+
+def _unresolved(config: DictConfig) -> Iterator[str]:
+    """Options that have no value, all of them, and interpolations that lead nowhere."""
+    missing, wrong = [], []
+    known = list(paths(config))
+    for path, container, key in _leaves(config, ""):
+        node = container._get_node(key)
+        if node._is_missing():
+            missing.append(path)
+            continue
+        try:
+            container[key]
+        except InterpolationToMissingValueError:
+            continue
+        except (OmegaConfBaseException, RecursionError) as error:
+            wrong.append(_about_interpolation(path, str(node._value()), error, known))
+    if missing:
+        files = ", ".join(missing)
+        says = " ".join(f"{path}=..." for path in missing)
+        yield f"{files}: no value is given, and there is no default; add to the command: {says}"
+    yield from wrong
+    for path in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"):
+        try:
+            OmegaConf.select(config, path)
+        except (OmegaConfBaseException, RecursionError) as error:
+            if not missing and not wrong:
+                node = OmegaConf.select(config, path.rpartition(".")[0])._get_node(path.rpartition(".")[2])
+                yield _about_interpolation(path, str(node._value()), error, known)
+
+
+def _about_interpolation(path: str, value: str, error: Exception, known: Sequence[str]) -> str:
+    text = str(error).strip().partition("\n")[0]
+    if "RecursionError" in text or isinstance(error, RecursionError):
+        return f"{path}={value}: the interpolation leads back to itself."
+    if isinstance(error, InterpolationKeyError):
+        name = text.partition("'")[2].rpartition("'")[0]
+        return f"{path}={value}: there is no option '{name}' to take the value from.{nearest(name, known)}"
+    return f"{path}={value}: {text}"
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted name, container and key of every value that is no container."""
+    keys = range(len(node)) if isinstance(node, ListConfig) else [key for key in node if path or key != "hydra"]
+    for key in keys:
+        child = node._get_node(key)
+        name = f"{path}[{key}]" if isinstance(node, ListConfig) else f"{path}.{key}" if path else str(key)
+        if is_inner(child):
+            yield from _leaves(child, name)
+        elif child is not None:
+            yield name, node, key
+
+
+def _no_parts(config: DictConfig, folders: Sequence[Path]) -> Iterator[str]:
+    """Choices that name no class, so that nothing could be built from them."""
+    chosen = _choices(config)
+    for group in needed_groups():
+        if group in NO_PARTS:
+            continue
+        members = {group: config[group]}
+        if group in COLLECTIONS:
+            members = {f"{group}.{name}": node for name, node in config[group].items() if name not in RESERVED}
+        for path, node in members.items():
+            if not isinstance(node, Mapping | DictConfig) or not isinstance(node.get("_target_"), str):
+                file = next((f for folder in folders if (f := folder / group / f"{chosen[group]}.yaml").exists()), None)
+                where = f"{file}: " if file is not None and path == group else ""
+                yield f"{where}{path} has no _target_; a part names its class, as in `_target_: my_package.MyClass`."

@@ -1,0 +1,36 @@
+"""How every command tells what its user can mend: in a sentence or two, without a traceback. Import-light."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+REFUSALS = (ValueError, OSError, ModuleNotFoundError)
+"""What a user can mend: an option, a file, a folder, a package. Anything else is an error of this package."""
+
+
+def wants_traceback() -> bool:
+    """Whether the user asked where errors are raised, by HYDRA_FULL_ERROR=1."""
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def sentence(error: BaseException) -> str:
+    """What a refusal says; errors of the operating system begin with the file."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Print a refusal and exit with code 1; HYDRA_FULL_ERROR=1 gives the traceback instead."""
+    try:
+        yield
+    except BrokenPipeError:  # the reader of a pipe has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except REFUSALS as error:
+        if wants_traceback():
+            raise
+        print(f"\n{sentence(error)}\n(HYDRA_FULL_ERROR=1 shows where this was raised.)", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
