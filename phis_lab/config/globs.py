@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -84,8 +85,18 @@ def is_choice(override: str, folders: Sequence[Path]) -> bool:
 
 
 @cache
+def _primary() -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
+    return read
+
+
+def teachers_own() -> tuple[str, ...]:
+    """Options of the set of teachers, among its members."""
+    return tuple(_primary()["teachers"])
+
+
 def needed_groups() -> tuple[str, ...]:
     """Groups of which a run needs an option: those that have one by default."""
-    defaults = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+    defaults = _primary()["defaults"]
     chosen = ((group, option) for item in defaults if isinstance(item, dict) for group, option in item.items())
     return tuple(group for group, option in chosen if option is not None and not group.startswith("override"))

@@ -7,9 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationToMissingValueError, OmegaConfBaseException
 
-from phis_lab.config.globs import CONF, needed_groups
+from phis_lab.config.globs import CONF, needed_groups, teachers_own
 from phis_lab.config.hints import about_lack, is_inner, nearest, paths
-from phis_lab.config.teachers import RESERVED
 
 COLLECTIONS = ("teachers", "logger")
 """Groups that hold several parts by name, where the others are one part."""
@@ -63,7 +62,7 @@ def _lacking(config: DictConfig, folders: Sequence[Path]) -> Iterator[str]:
             yield f"{group}={chosen.get(group)} holds no options; an option file is a mapping with a _target_."
         elif group not in COLLECTIONS and chosen.get(group) is None:
             yield f"{group} is a list of options, and a run has one; to compare them, say -m {group}=FIRST,SECOND."
-        elif group == "teachers" and not [name for name in node if name not in RESERVED]:
+        elif group == "teachers" and not [name for name in node if name not in teachers_own()]:
             yield about_lack(group, folders)
 
 
@@ -126,7 +125,7 @@ def _no_parts(config: DictConfig, folders: Sequence[Path]) -> Iterator[str]:
             continue
         members = {group: config[group]}
         if group in COLLECTIONS:
-            members = {f"{group}.{name}": node for name, node in config[group].items() if name not in RESERVED}
+            members = {f"{group}.{name}": node for name, node in config[group].items() if name not in teachers_own()}
         for path, node in members.items():
             if not isinstance(node, Mapping | DictConfig) or not isinstance(node.get("_target_"), str):
                 file = next((f for folder in folders if (f := folder / group / f"{chosen[group]}.yaml").exists()), None)
