@@ -45,10 +45,10 @@ def evaluate_run(folder: Path, overrides: Sequence[str], config_dir: Path | None
         raise ValueError(f"of a finished run only the evaluation can be chosen, got {', '.join(strange)}")
     finished_job(folder)  # which refuses a folder that is none of a finished run
     with run_lock(folder):
-        return _evaluate(folder, overrides)
+        return _evaluate(folder, overrides, config_dir)
 
 
-def _evaluate(folder: Path, overrides: Sequence[str]) -> RunRecord:
+def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -> RunRecord:
     job, record = finished_job(folder), read_record(folder / FILE_NAME)
     if record.status == "failed":
         raise ValueError(f"{folder} failed: {record.failure}; there is no trained student to evaluate")
