@@ -74,7 +74,7 @@ def _find(model: str, pretrained: bool, weights: str | None) -> Path | None:
 
 def _create(model: str, image_size: int) -> VisionTransformer:
     if is_model_in_modules(model.partition(".")[0], ["vision_transformer"]):
-        check_image_size(image_size, timm_stride(model, {}))
+        check_image_size(image_size, timm_stride(model, {}), "the patch of ")
         vit = timm.create_model(model, img_size=image_size, num_classes=0, dynamic_img_size=True)
         if vit.global_pool == "token":
             return vit

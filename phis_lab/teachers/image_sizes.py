@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 TRIALS = 8
 
 
-def check_image_size(size: int, step: int) -> None:
-    """Raises ValueError, naming the nearest right sizes, unless `size` is a multiple of `step`."""
+def check_image_size(size: int, step: int, unit: str = "") -> None:
+    """Raises ValueError, naming `unit` and the nearest right sizes, unless `size` is a multiple of `step`."""
     if size < step or size % step:
         raise ValueError(
-            f"image_size must be a multiple of {step}, got {size}, whose last pixels would lie in no patch; "
+            f"image_size must be a multiple of {unit}{step}, got {size}, whose last pixels would lie in no patch; "
             f"{nearest_sizes(size, step)}"
         )
 

@@ -6,10 +6,10 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing import assert_close
 
-from phis_lab.teachers.open_clip import OpenClipTeacher
+from phis_lab.teachers.open_clip import OpenClipTeacher, build_visual
 
 VISION = {"width": 64, "layers": 2, "head_width": 16}
 TEXT = {"width": 32, "heads": 2, "layers": 1, "vocab_size": 50, "context_length": 7}
@@ -94,3 +94,51 @@ def test_random_initialisation_is_repeatable() -> None:
 def test_an_unknown_tag_lists_the_tags() -> None:
     with pytest.raises(ValueError, match=r"its tags are \['dfn5b'\]"):
         OpenClipTeacher("t", model="ViT-H-14-378-quickgelu", pretrained="laion", image_size=56, weights=None)
+
+
+TOWERS = {
+    "coca_ViT-B-32": ("laion2b_s13b_b90k", VISION),
+    "RN50": ("openai", {"width": 16}),
+    "EVA02-B-16": ("merged2b_s8b_b131k", {"embed_dim": 48, "depth": 1, "num_heads": 3}),
+    "PE-Core-T-16-384": ("meta", {"depth": 1}),
+}
+
+
+@pytest.mark.parametrize("model", TOWERS)
+def test_every_kind_of_tower_gives_open_clips_summary_and_a_map_in_the_images_order(
+    model: str, tmp_path: Path, photos: Tensor
+) -> None:
+    pretrained, architecture = TOWERS[model]
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        theirs: nn.Module = build_visual(model, pretrained, 128, architecture).eval()
+    torch.save({f"visual.{name}": value for name, value in theirs.state_dict().items()}, tmp_path / "w.pt")
+    option = {"model": model, "pretrained": pretrained, "image_size": 128, "architecture": architecture}
+    teacher = OpenClipTeacher("t", weights=str(tmp_path / "w.pt"), **option)
+    summary, spatial = teacher(photos[:1])
+    wanted = theirs(teacher.pixels(photos[:1]))
+    assert_close(summary, (wanted[0] if isinstance(wanted, tuple) else wanted).detach())
+    side = 128 // OpenClipTeacher.stride(option)
+    assert spatial.shape == (1, side, side, teacher.spatial_dim)
+    cell, row, column = 128 // side, side // 4, side - 1
+    changed = photos[:1].clone()
+    changed[..., row * cell : (row + 1) * cell, column * cell : (column + 1) * cell] = 1
+    change = (teacher(changed).spatial - spatial).norm(dim=-1).flatten()
+    assert divmod(int(change.argmax()), side) == (row, column)
+
+
+@pytest.mark.parametrize(("pretrained", "quick"), [("openai", True), ("metaclip_400m", True), ("laion2b_e16", False)])
+def test_the_tag_and_not_the_models_name_decides_the_activation(pretrained: str, quick: bool) -> None:
+    visual = build_visual("ViT-B-32", pretrained, 64, VISION)
+    assert any(isinstance(module, open_clip.model.QuickGELU) for module in visual.modules()) == quick
+
+
+def test_a_size_that_the_patch_does_not_divide_is_refused_before_weights_are_looked_for() -> None:
+    option = {"model": "ViT-H-14", "pretrained": "laion2b_s32b_b79k", "image_size": 64, "weights": "/nowhere"}
+    with pytest.raises(ValueError, match=r"multiple of 14, got 64, .*; the nearest are 56 and 70"):
+        OpenClipTeacher.check("t", option)
+
+
+def test_an_unknown_model_lists_the_closest_names() -> None:
+    with pytest.raises(ValueError, match=r"closest names of models are .*'ViT-B-32'"):
+        OpenClipTeacher("t", model="ViT-B-23", pretrained="openai", image_size=64, weights=None)

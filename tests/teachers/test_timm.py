@@ -7,6 +7,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torch.testing import assert_close
 
 from phis_lab.teachers.timm import TimmTeacher
@@ -106,3 +107,42 @@ def test_an_unknown_model_lists_the_closest_names() -> None:
 def test_a_class_token_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="has no class token; use summary=pooled"):
         TimmTeacher("t", model=SAM, image_size=64, weights=None, summary="class_token", architecture=SMALL)
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"model": "vit_small_patch14_reg4_dinov2", "image_size": 64}, "the nearest are 56 and 70"),
+        ({"model": "vit_small_patch14_reg4_dinov2", "image_size": 9}, "the smallest is 14"),
+        ({"model": "swin_tiny_patch4_window7_224", "image_size": 100}, "the nearest are 96 and 128"),
+        ({"model": "hiera_tiny_224", "image_size": 224}, "spatial=before_norm works"),
+        ({"model": "crossvit_9_240", "image_size": 240, "summary": "pooled"}, "multiple of 17|several streams"),
+        ({"model": "resnet18", "image_size": 64, "summary": "class_token"}, "has no class token"),
+    ],
+)
+def test_what_a_network_cannot_give_is_refused_before_weights_are_looked_for(option: dict, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        TimmTeacher.check("t", {"weights": "/nowhere", **option})
+
+
+HIERARCHICAL = {
+    "swin_tiny_patch4_window7_224": {"embed_dim": 24, "summary": "pooled"},
+    "hiera_tiny_224": {"embed_dim": 24, "spatial": "before_norm"},
+    "convnext_atto": {"summary": "pooled"},
+    "mobilenetv4_conv_small_050": {"summary": "pooled"},
+}
+
+
+@pytest.mark.parametrize("model", HIERARCHICAL)
+def test_hierarchical_networks_give_maps_in_the_images_order(model: str, photos: Tensor) -> None:
+    options = dict(HIERARCHICAL[model])
+    width = {"embed_dim": options.pop("embed_dim")} if "embed_dim" in options else {}
+    teacher = TimmTeacher("t", model=model, image_size=224, weights=None, architecture=width, **options)
+    image = interpolate(photos[:1], (224, 224))
+    changed = image.clone()
+    changed[..., 32:64, 160:192] = 1 - changed[..., 32:64, 160:192]
+    before, after = teacher(image).spatial, teacher(changed).spatial
+    assert before.shape == (1, 7, 7, teacher.spatial_dim)
+    row, column = divmod(int((after - before).norm(dim=-1).flatten().argmax()), 7)
+    assert abs(row - 1) <= 1
+    assert abs(column - 5) <= 1
