@@ -62,6 +62,7 @@ def _about_composition(
     error: Exception, text: str, overrides: Sequence[str], folders: Sequence[Path], chosen: Compose
 ) -> str:
     """What Hydra tells only in words."""
+    taken = [text.strip("~").partition("=")[0] for text in overrides if text.startswith("~")]
     tellers: dict[str, Callable[[re.Match[str]], str]] = {
         r"Ambiguous value for argument '(.*?)' 1\.": lambda found: _about_sweep(found[1], simple=True),
         r"Sweep parameters '(.*?)' requires": lambda found: _about_sweep(found[1], simple=False),
@@ -73,6 +74,9 @@ def _about_composition(
         ),
         r"(?:Multiple values for (\S+)\.|(\S+) appears more than once)": lambda found: (
             f"{found[1] or found[2]} is chosen already; to choose another, leave out the + in front of it."
+        ),
+        r"Error resolving interpolation '.*?', possible": lambda found: "\n".join(
+            about_lack(group, folders) for group in taken if group in needed_groups()
         ),
         r"Error merging override (.*)": lambda found: f"{found[1]}: {_first_line(str(error.__cause__ or text))}",
     }

@@ -16,7 +16,7 @@ def refuse_targets(config: Mapping[str, Any]) -> None:
         ValueError: naming each by its dotted path, with the nearest name where there is one.
     """
     if problems := list(_problems(config, ())):
-        raise ValueError("\n".join(problems))
+        raise ValueError("The configuration was refused:\n  " + "\n  ".join(problems))
 
 
 def _problems(node: Any, path: tuple[str, ...]) -> Iterator[str]:
@@ -26,7 +26,7 @@ def _problems(node: Any, path: tuple[str, ...]) -> Iterator[str]:
         try:
             located(node["_target_"])
         except ValueError as error:
-            yield f"{name}._target_={node['_target_']}: {error}"
+            yield f"{name}._target_={node['_target_']!r} cannot be imported: {error}"
     for key, child in children:
         yield from _problems(child, (*path, str(key)))
 
