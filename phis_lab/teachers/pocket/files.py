@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phis_lab.cache import cache_folder
 from phis_lab.teachers.base import Teacher
-from phis_lab.teachers.image_sizes import check_image_size
+from phis_lab.teachers.image_sizes import nearest_sizes
 from phis_lab.teachers.weights import MissingWeightsError, Weights
 
 STRIDE = 32
@@ -108,5 +108,9 @@ class PocketTeacher(Teacher):
 
 def check_stride(image_size: int) -> int:
     """Returns `image_size`; raises ValueError unless the pocket networks' strides divide it."""
-    check_image_size(image_size, STRIDE)
+    if image_size < STRIDE or image_size % STRIDE:
+        raise ValueError(
+            f"image_size of a pocket teacher must be a multiple of {STRIDE}, received {image_size}; "
+            f"{nearest_sizes(image_size, STRIDE)}"
+        )
     return image_size
