@@ -137,7 +137,8 @@ def _say_where(runs: Sequence[ArmRun], module: Distiller, crew: str) -> None:
     others = sorted({other for run in runs for other in run.trained_on} - {crew})
     if others:
         log.warning(
-            "Going on with %s where %s trained before: the result equals to rounding, not bit for bit.",
+            "Going on with %s where %s trained before: the result equals to rounding, not bit for bit; drop path "
+            "and teacher dropping draw otherwise.",
             crew,
             " and ".join(others),
         )

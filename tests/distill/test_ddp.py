@@ -12,9 +12,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from small_arms import make_arm, make_group
-from test_shared_arms import ARMS, assert_same_run
+from test_shared_arms import ARMS, assert_same_run, fail_at_call
 
-from phis_lab.distill import train_group
+from phis_lab.distill import Group, train_group
 from phis_lab.losses import AdaLoss
 from phis_lab.normalizers import Identity, PhiS
 from phis_lab.strategies import DataParallel
@@ -105,6 +105,36 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         for teacher, kinds in one.teacher_metrics.items():
             assert two.teacher_metrics[teacher]["spatial"]["mse"] == pytest.approx(kinds["spatial"]["mse"], rel=1e-3)
         assert two.images == one.images
+
+
+def train_until_it_breaks_as(rank: int, world: int, port: int, folder: Path) -> None:
+    """Two processes that go on, and lose their power after their first checkpoint."""
+    group = make_group(folder, {"phis": arms()["phis"]}, checkpoint_every=3)
+    group.strategy = joined(rank, world, port)
+    train_until_call(group, 8)
+
+
+def train_until_call(group: Group, call: int) -> None:
+    """Train until the teachers are called for the `call`-th time."""
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at_call(patch, call)
+        with pytest.raises(OSError, match="power"):
+            train_group(group)
+
+
+@pytest.mark.ddp
+def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train_group(make_group(tmp_path / "whole", {"phis": arms()["phis"]}))
+    train_until_call(make_group(tmp_path / "parts", {"phis": arms()["phis"]}, checkpoint_every=3), 5)
+    mp.spawn(train_until_it_breaks_as, args=(2, free_port(), tmp_path / "parts"), nprocs=2)
+    train_group(make_group(tmp_path / "parts", {"phis": arms()["phis"]}))
+    assert "Going on with 1 process on cpu where 2 processes on cpu trained before" in caplog.text
+    parts, whole = (torch.load(tmp_path / n / "phis" / "checkpoint.pt", weights_only=True) for n in ("parts", "whole"))
+    for name, tensor in whole["arm"]["modules"].items():
+        torch.testing.assert_close(parts["arm"]["modules"][name], tensor, rtol=2e-3, atol=2e-4, msg=name)
+    record = read_record(tmp_path / "parts" / "phis" / "result.json")
+    assert record.trained_on == {"1 process on cpu": 9, "2 processes on cpu": 3}
+    assert parts["run"]["images_seen"] == whole["run"]["images_seen"] == record.images == 12 * 16
 
 
 def assert_same_moments(folder: Path) -> None:
