@@ -225,10 +225,11 @@ def _write_record(group: Group, module: Distiller, keeper: Keeper, label: str) -
 
 
 def _flat(scores: Scores) -> dict[str, float]:
+    """Scores by name as plain numbers, which a checkpoint may hold."""
     matching = {
         f"test/{teacher}/{kind}/{name}": value
         for teacher, kinds in scores.matching.items()
         for kind, values in kinds.items()
         for name, value in values.items()
     }
-    return {**{f"test/{name}": value for name, value in (scores.probes | scores.student).items()}, **matching}
+    return {**{f"test/{name}": float(value) for name, value in (scores.probes | scores.student).items()}, **matching}
