@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache, partial
 from math import isqrt
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import patch
 
 import open_clip
@@ -29,13 +29,15 @@ HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 POSITIONS = ("positional_embedding", "pos_embed")
 RESNET_STRIDE = 32
 
+Summary = Literal["projected", "class_token"]
+
 
 class OpenClipTeacher(Teacher):
     """The vision tower of an open_clip model; the text tower is never built.
 
     Spatial features are the patch tokens after the last norm, not projected to the text space, or the last feature map
     of a convolutional tower; those of CoCa are what its attention pooling reads. The summary is the tower's output: the
-    projected class token of CLIP, the attention-pooled tokens of SigLIP.
+    projected class token of CLIP, the attention-pooled tokens of SigLIP; or CLIP's class token before the projection.
 
     Args:
         name: key of the teacher in its set.
@@ -50,10 +52,12 @@ class OpenClipTeacher(Teacher):
             SigLIP), for small random copies.
         spatial_scale: constant factor on the spatial features.
         weights_key: which network of a file that holds several, such as "model_ema".
+        summary: "projected" for the tower's output, or "class_token" for the class token after the last norm, which is
+            as wide as the patch tokens (UNIC).
 
     Raises:
-        ValueError: open_clip does not know the model or the tag, the tower does not take images of this size, or the
-            weights are of another one.
+        ValueError: open_clip does not know the model or the tag, the tower has no such summary or does not take images
+            of this size, or the weights are of another one.
     """
 
     def __init__(
@@ -67,16 +71,17 @@ class OpenClipTeacher(Teacher):
         architecture: dict[str, int] | None = None,
         spatial_scale: Above = 1.0,
         weights_key: str | None = None,
+        summary: Summary = "projected",
     ) -> None:
         tag = pretrained_config(model, pretrained)
-        needs = tower_outline(model, pretrained, image_size, architecture)
+        needs = tower_outline(model, pretrained, image_size, architecture, summary)
         found = find_weights(name, weights, hub_file(model, pretrained, weights))
         with fixed_seed():
             visual = build_visual(model, pretrained, image_size, architecture or {})
         taken = fit(found[0], VISION, visual, needs, resample_positions, weights_key) if found else None
         if taken:
             taken.load(visual)
-        tower = Tower(visual)
+        tower = Tower(visual, summary)
         self.spatial_scale = spatial_scale
         super().__init__(
             name=name,
@@ -85,7 +90,10 @@ class OpenClipTeacher(Teacher):
             weights=Weights.of_file(*found).of_network(taken.key)
             if found and taken
             else Weights.of_parameters(tower.state_dict()),
-            layer=f"{model}:patch tokens" + scaled(spatial_scale) + of_key(weights_key),
+            layer=f"{model}:patch tokens"
+            + ("" if summary == "projected" else ":class token")
+            + scaled(spatial_scale)
+            + of_key(weights_key),
             spatial_dim=needs.spatial_dim,
             summary_dim=needs.summary_dim,
         )
@@ -95,7 +103,8 @@ class OpenClipTeacher(Teacher):
         """Raises ValueError if the tower takes no such images, or the weights cannot be reached or do not fit."""
         model, pretrained, weights = option["model"], option["pretrained"], option.get("weights", HUB)
         hub, architecture = hub_file(model, pretrained, weights), option.get("architecture")
-        needs = tower_outline(model, pretrained, option["image_size"], architecture) if "image_size" in option else None
+        size, summary = option.get("image_size"), option.get("summary", "projected")
+        needs = None if size is None else tower_outline(model, pretrained, size, architecture, summary)
         check_weights(name, weights, hub)
         if needs and (file := reachable(weights, hub)):
             with fixed_seed(), WITHOUT_VALUES:
@@ -121,10 +130,18 @@ class Tower(nn.Module):
 
     Args:
         visual: of open_clip.
+        summary: see `OpenClipTeacher`.
+
+    Raises:
+        ValueError: the tower has no class token that it projects.
     """
 
-    def __init__(self, visual: Any) -> None:
+    def __init__(self, visual: Any, summary: Summary = "projected") -> None:
         super().__init__()
+        is_vit = isinstance(visual, VisionTransformer) and visual.attn_pool is None
+        if summary == "class_token" and not (is_vit and visual.pool_type == "tok"):
+            raise ValueError("this tower projects no class token; use summary=projected")
+        self.is_vit, self.summary = is_vit, summary
         self.has_trunk = hasattr(visual, "trunk")
         self.network: Any = visual.trunk if self.has_trunk else visual
         self.head: Any = visual.head if self.has_trunk else None
@@ -133,7 +150,13 @@ class Tower(nn.Module):
         """Runs the tower once."""
         if self.has_trunk:
             return timm_features(self.network, x, "final", lambda final: self.head(self.network.forward_head(final)))
-        if isinstance(self.network, VisionTransformer) and self.network.attn_pool is None:
+        if self.summary == "class_token":
+            found = self.network.forward_intermediates(
+                x, indices=1, normalize_intermediates=True, output_extra_tokens=True
+            )
+            prefix, maps = (found[f"image_intermediates{kind}"][-1] for kind in ("_prefix", ""))
+            return Features(prefix[:, 0], maps.permute(0, 2, 3, 1))
+        if self.is_vit:
             summary, tokens = self.network(x)
             side = isqrt(tokens.shape[1])
             return Features(summary, tokens.unflatten(1, (side, side)))
@@ -169,7 +192,13 @@ def tower_stride(model: str, architecture: Mapping[str, Any]) -> int:
     return int(vision["patch_size"]) if isinstance(vision["layers"], int) else RESNET_STRIDE
 
 
-def tower_outline(model: str, pretrained: str, image_size: int, architecture: Mapping[str, Any] | None) -> Outline:
+def tower_outline(
+    model: str,
+    pretrained: str,
+    image_size: int,
+    architecture: Mapping[str, Any] | None,
+    summary: Summary = "projected",
+) -> Outline:
     """Refuses image sizes that a tower does not take, and returns what its features depend on.
 
     Raises:
@@ -179,17 +208,19 @@ def tower_outline(model: str, pretrained: str, image_size: int, architecture: Ma
     step, options = tower_stride(model, architecture or {}), tuple(sorted((architecture or {}).items()))
     check_image_size(image_size, step)
     try:
-        return _outline(model, pretrained, image_size, options)
+        return _outline(model, pretrained, image_size, options, summary)
     except ValueError as error:
-        size = nearest_working(image_size, step, lambda size: _outline(model, pretrained, size, options))
+        size = nearest_working(image_size, step, lambda size: _outline(model, pretrained, size, options, summary))
         raise ValueError(f"{model}: {error}" + (f"; image_size={size} works" if size else "")) from error
 
 
 @cache
-def _outline(model: str, pretrained: str, image_size: int, options: tuple[tuple[str, Any], ...]) -> Outline:
+def _outline(
+    model: str, pretrained: str, image_size: int, options: tuple[tuple[str, Any], ...], summary: Summary
+) -> Outline:
     return outline(
         lambda: build_visual(model, pretrained, image_size, dict(options)),
-        lambda visual, x: Tower(visual).eval()(x),
+        lambda visual, x: Tower(visual, summary).eval()(x),
         image_size,
     )
 

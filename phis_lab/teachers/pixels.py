@@ -46,6 +46,7 @@ class Pixels(nn.Module):
         self.bgr = bgr
         self.interpolation = interpolation
         self.padded_cell = padded_cell
+        self.protocol = _protocol(mean, std, bgr, interpolation, padded_cell)
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
@@ -79,6 +80,15 @@ class Pixels(nn.Module):
         if self.padded_cell is None:
             return self.image_size
         return min(self.image_size, max(1, round(side / self.padded_cell)) * self.padded_cell)
+
+
+def _protocol(
+    mean: Sequence[float], std: Sequence[float], bgr: bool, interpolation: Interpolation, padded_cell: int | None
+) -> str:
+    """What the pixels that a network sees depend on besides its image size, for the record."""
+    numbers = (" ".join(f"{value:.4g}" for value in values) for values in (mean, std))
+    extra = [word for word, used in (("bgr", bgr), ("padded", padded_cell is not None)) if used]
+    return ", ".join([interpolation, "mean {}, std {}".format(*numbers), *extra])
 
 
 def check_images(images: Tensor) -> None:

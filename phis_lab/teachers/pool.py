@@ -85,6 +85,7 @@ class TeacherPool(nn.Module):
                 "sha256": teacher.weights.sha256,
                 "layer": teacher.layer,
                 "image_size": teacher.image_size,
+                "pixels": teacher.pixels.protocol,
                 "spatial_dim": teacher.spatial_dim,
                 "summary_dim": teacher.summary_dim,
                 "precision": self._precision(teacher, device),

@@ -15,7 +15,7 @@ from phis_lab.teachers.base import Features, Teacher, image_by_image, of_key, sc
 from phis_lab.teachers.fitting import Convert, Fit, fit
 from phis_lab.teachers.image_sizes import check_image_size, nearest_working, works
 from phis_lab.teachers.outline import WITHOUT_VALUES, Outline, outline
-from phis_lab.teachers.pixels import Pixels
+from phis_lab.teachers.pixels import Interpolation, Pixels
 from phis_lab.teachers.random_init import fixed_seed
 from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, reachable
 
@@ -24,6 +24,8 @@ HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
 Spatial = Literal["final", "before_norm"]
 Summary = Literal["class_token", "pooled"]
 Architecture = Mapping[str, int | str]
+Colour = tuple[Above, Above, Above]
+"""A value for each of red, green and blue."""
 
 
 class TimmTeacher(Teacher):
@@ -47,6 +49,9 @@ class TimmTeacher(Teacher):
         fit: "resize" enlarges images to `image_size`; "pad" puts smaller ones on a canvas of that size and crops their
             features out, for SAM's suffer from enlarged images (PHI-S, section 3).
         weights_key: which network of a file that holds several, such as "teacher" or "model_ema".
+        mean: of each colour channel, in units of [0, 1]; None takes that of timm's weights.
+        std: likewise.
+        interpolation: filter of the resize to `image_size`; None takes that of timm's weights.
 
     Raises:
         ValueError: fit is "pad" and the model has a summary, which would see the padding; the model gives no such
@@ -66,6 +71,9 @@ class TimmTeacher(Teacher):
         spatial_scale: Above = 1.0,
         fit: Literal["resize", "pad"] = "resize",
         weights_key: str | None = None,
+        mean: Colour | None = None,
+        std: Colour | None = None,
+        interpolation: Interpolation | None = None,
     ) -> None:
         needs = timm_outline(model, image_size, architecture, spatial, summary, fit)
         found = find_weights(name, weights, hub_file(model, weights))
@@ -83,9 +91,9 @@ class TimmTeacher(Teacher):
             network=network,
             pixels=Pixels(
                 image_size,
-                config["mean"],
-                config["std"],
-                interpolation=config["interpolation"],
+                mean or config["mean"],
+                std or config["std"],
+                interpolation=interpolation or config["interpolation"],
                 padded_cell=timm_stride(model, architecture or {}) if fit == "pad" else None,
             ),
             weights=Weights.of_file(*found).of_network(taken.key)

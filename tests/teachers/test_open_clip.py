@@ -142,3 +142,19 @@ def test_a_size_that_the_patch_does_not_divide_is_refused_before_weights_are_loo
 def test_an_unknown_model_lists_the_closest_names() -> None:
     with pytest.raises(ValueError, match=r"closest names of models are .*'ViT-B-32'"):
         OpenClipTeacher("t", model="ViT-B-23", pretrained="openai", image_size=64, weights=None)
+
+
+def test_the_class_token_before_the_projection_is_what_the_tower_projects() -> None:
+    options = {"architecture": {"embed_dim": 32, "width": 64, "layers": 2, "head_width": 16}, "weights": None}
+    options |= {"model": "ViT-H-14-quickgelu", "pretrained": "metaclip_fullcc", "image_size": 56}
+    projected, token = (OpenClipTeacher("t", summary=kind, **options) for kind in ("projected", "class_token"))
+    images = torch.rand(2, 3, 56, 56)
+    assert token.summary_dim == token.spatial_dim == 64
+    assert torch.equal(token(images).spatial, projected(images).spatial)
+    through = token(images).summary @ projected.network.network.proj
+    torch.testing.assert_close(through, projected(images).summary)
+
+
+def test_a_tower_without_a_projected_class_token_says_so() -> None:
+    with pytest.raises(ValueError, match=r"projects no class token; use summary=projected"):
+        OpenClipTeacher("t", model="RN50", pretrained="openai", image_size=224, weights=None, summary="class_token")

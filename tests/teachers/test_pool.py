@@ -91,6 +91,7 @@ def test_a_pool_describes_what_identifies_the_features() -> None:
             "sha256": toy.weights.sha256,
             "layer": "map",
             "image_size": 8,
+            "pixels": toy.pixels.protocol,
             "spatial_dim": 5,
             "summary_dim": 5,
             "precision": "float32",
