@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
 
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 def main(config: DictConfig) -> None:
     """A solo run: `python run.py ...`."""
+    with open_dict(config):
+        config.hydra = HydraConfig.get()
     for remark in remarks(config):
         log.warning("%s.", remark)
     job = create_job(config, config.hydra.runtime.output_dir)
