@@ -140,7 +140,7 @@ class DinoProbe(Probe):
         epochs: Positive = 10,
         batch_size: Positive = 128,
         choose_on: Literal["held_out", "test"] = "held_out",
-        seed: int = 0,
+        seed: Seed = 0,
         when: When = "end",
     ) -> None:
         self.rates, self.epochs, self.batch_size = list(rates), epochs, batch_size

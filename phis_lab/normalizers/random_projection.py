@@ -5,6 +5,7 @@ from torch import Tensor
 
 from phis_lab.linalg import Moments, random_rotation
 from phis_lab.normalizers.compression import LinearCompression
+from phis_lab.normalizers.spread import checked_seed
 
 
 class RandomProjection(LinearCompression):
@@ -22,7 +23,7 @@ class RandomProjection(LinearCompression):
 
     def __init__(self, dim: int, out_dim: int, center: bool = True, seed: int = 0) -> None:
         super().__init__(dim, out_dim, center)
-        self.seed = seed
+        self.seed = checked_seed(seed)
 
     def solve(self, moments: Moments) -> dict[str, Tensor]:
         """W = Q_d."""

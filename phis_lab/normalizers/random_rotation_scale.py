@@ -4,7 +4,7 @@ from torch import Tensor
 
 from phis_lab.linalg import Moments, random_rotation
 from phis_lab.normalizers.matrix import MatrixNormalizer, spectral_map
-from phis_lab.normalizers.spread import mean_variance
+from phis_lab.normalizers.spread import checked_seed, mean_variance
 
 
 class RandomRotationScale(MatrixNormalizer):
@@ -19,7 +19,7 @@ class RandomRotationScale(MatrixNormalizer):
 
     def __init__(self, dim: int, seed: int = 0) -> None:
         super().__init__(dim)
-        self.seed = seed
+        self.seed = checked_seed(seed)
 
     def solve(self, moments: Moments) -> dict[str, Tensor]:
         """W = Q / phi."""

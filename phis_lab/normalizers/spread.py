@@ -19,6 +19,13 @@ def check_moments(moments: Moments, dim: int, method: str, needs_covariance: boo
         raise ValueError(f"{method} cannot be fitted: the moments hold NaN or inf")
 
 
+def checked_seed(seed: int) -> int:
+    """A seed, refused where random generators would take it for another one."""
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed is a whole number from 0 to {2**32 - 1}, got {seed}")
+    return seed
+
+
 def mean_variance(moments: Moments) -> Float64[Tensor, ""]:
     """phi^2 = trace(covariance) / C, the square of PHI-S's scale (PHI-S, eq. 22).
 

@@ -10,6 +10,7 @@ from phis_lab.linalg import Moments, processes
 from phis_lab.linalg.precision import full_float32
 from phis_lab.losses.vmf_sne import TEMPERATURES, vmf_sne
 from phis_lab.normalizers.compression import Compression
+from phis_lab.normalizers.spread import checked_seed
 from phis_lab.shapes import Float
 
 
@@ -55,7 +56,8 @@ class TeacherInTheMiddle(Compression):
                 f"map, got {local_weight} and {global_weight}"
             )
         self.temperatures = TEMPERATURES if temperatures is None else tuple(temperatures)
-        self.local_weight, self.global_weight, self.seed = float(local_weight), float(global_weight), seed
+        self.local_weight, self.global_weight = float(local_weight), float(global_weight)
+        self.seed = checked_seed(seed)
         self.norm = nn.LayerNorm(dim)
         self.linear = nn.utils.skip_init(nn.Linear, dim, out_dim)
         self.reset_parameters()
