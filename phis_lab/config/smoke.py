@@ -2,25 +2,26 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-TOKENS = 4
-"""Rows of tokens of the small teachers at their own image size."""
+SIDE = 64
+"""Pixels that a student with patches of 14 or 16 cuts into 4 x 4 tokens, as many as the small teachers have."""
 PATCH = 16
 
 
 def smoke_image_size(*, _root_: DictConfig) -> int:
-    """Side in pixels of a student's images that small teachers can match: 4 x 4 tokens.
+    """Side in pixels of a student's images that small teachers can match, in whole patches.
 
-    Stages that enlarge the student's images more than some teacher's, as PHI-S's do, begin with 2 x 2.
+    Stages that enlarge the student's images more than some teacher's, as PHI-S's do, begin with half of it.
     """
-    patch = OmegaConf.select(_root_, "student.patch_size") or PATCH
-    stages = OmegaConf.select(_root_, "stages") or {}
-    partitions = [part for stage in stages.values() for part in (stage.get("partitions") or {}).values()]
+    chosen = OmegaConf.select(_root_, "student.patch_size")
+    patch = chosen if isinstance(chosen, int) and chosen > 0 else PATCH  # what is no patch is refused by name later
+    stages = [stage for stage in (OmegaConf.select(_root_, "stages") or {}).values() if isinstance(stage, DictConfig)]
+    partitions = [part for stage in stages for part in (stage.get("partitions") or {}).values() if part]
     outgrown = any(part.get("size", 1) > _smallest(part.get("teachers")) for part in partitions)
-    return int(patch) * (TOKENS // 2 if outgrown else TOKENS)
+    return patch * max(1, (SIDE // 2 if outgrown else SIDE) // patch)
 
 
 def _smallest(teachers: object) -> float:
     """The factor of the image size of the teacher that rises least."""
     if isinstance(teachers, DictConfig):
-        return min(teachers.values(), default=1)
-    return teachers if isinstance(teachers, int | float) else 1
+        return float(min(teachers.values(), default=1.0))
+    return float(teachers) if isinstance(teachers, int | float) else 1.0

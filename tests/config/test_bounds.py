@@ -68,7 +68,7 @@ def numbers() -> Iterator[tuple[str, str]]:
         target = get_object(name)
         hints = get_type_hints(target.__init__, include_extras=True)
         for parameter in inspect.signature(target).parameters:
-            if parameter not in LATER and is_scalar(hints.get(parameter)):
+            if (parameter not in LATER or parameter in targets()[name]) and is_scalar(hints.get(parameter)):
                 yield name, parameter
 
 

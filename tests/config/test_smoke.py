@@ -97,7 +97,6 @@ def test_every_recipe_builds_as_a_smoke_run(recipe: str, folder: Path, tmp_path:
         ("experiment=tintem/full", "scale=tintem_paper"),
         ("experiment=unic/full", "scale=unic_paper"),
         ("experiment=tintem/pca", "stages=pocket"),
-        ("experiment=phis/hca", "student=vit_tiny14", "stages=pocket"),
     ],
 )
 def test_recipes_that_belong_together_build_together(recipes: tuple[str, ...], tmp_path: Path) -> None:
