@@ -1,1 +1,80 @@
-"""Label-free multi-teacher distillation: normalisers, engine, comparison."""
+"""Label-free multi-teacher distillation: normalisers, engine, comparison.
+
+The names below are loaded when they are first asked for, so `import phis_lab` imports neither torch nor Hydra.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phis_lab.config.exported import load_exported as load_student
+    from phis_lab.evals import knn_predict, nearest_neighbours, teacher_matching
+    from phis_lab.evals.linear_probe import linear_probe
+    from phis_lab.linalg import Moments, hadamard_matrix
+    from phis_lab.metrics import linear_cka
+    from phis_lab.metrics.effective_rank import effective_rank
+    from phis_lab.normalizers import Normalizer, PhiS
+    from phis_lab.reports import report
+    from phis_lab.teachers import Features, Teacher, TeacherPool
+    from phis_lab.tracking import RunRecord, read_record, read_records
+
+    __version__: str
+
+__all__ = [
+    "Features",
+    "Moments",
+    "Normalizer",
+    "PhiS",
+    "RunRecord",
+    "Teacher",
+    "TeacherPool",
+    "__version__",
+    "effective_rank",
+    "hadamard_matrix",
+    "knn_predict",
+    "linear_cka",
+    "linear_probe",
+    "load_student",
+    "nearest_neighbours",
+    "read_record",
+    "read_records",
+    "report",
+    "teacher_matching",
+]
+
+_ROOMS = {
+    "linalg": ("Moments", "hadamard_matrix"),
+    "normalizers": ("Normalizer", "PhiS"),
+    "metrics": ("effective_rank", "linear_cka"),
+    "teachers": ("Features", "Teacher", "TeacherPool"),
+    "evals": ("knn_predict", "linear_probe", "nearest_neighbours", "teacher_matching"),
+    "tracking": ("RunRecord", "read_record", "read_records"),
+    "reports": ("report",),
+}
+_PLACES = {name: (room, name) for room, names in _ROOMS.items() for name in names}
+_PLACES["load_student"] = "config.exported", "load_exported"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        found: Any = _version()
+    elif name in _PLACES:
+        room, own = _PLACES[name]
+        found = getattr(import_module(f"{__name__}.{room}"), own)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  slow, and seldom asked for
+
+    try:
+        return version("phis-lab")
+    except PackageNotFoundError:
+        return "not installed"

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,6 +14,8 @@ from phis_lab.config.check import check
 from phis_lab.config.job import create_job
 from phis_lab.config.resume import check_resumable, say_complete
 from phis_lab.config.silence import remarks
+from phis_lab.config.unlabelled import by_matching_alone
+from phis_lab.data import UnlabelledError
 from phis_lab.distill import train_group
 from phis_lab.refusals import REFUSALS, sentence, told
 from phis_lab.sweeps import launch
@@ -70,7 +72,25 @@ def train(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:
         check(job.config)
     for job in jobs:
         check_resumable(job)
-    train_group(assemble(jobs, labels))
+    try:
+        group = assemble(jobs, labels)
+    except UnlabelledError as refused:
+        _train_matched(*by_matching_alone(jobs, labels, refused))
+    else:
+        train_group(group)
+
+
+def _train_matched(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:
+    """Train what `evaluation=matching` makes of jobs, in the folders that have its name."""
+    with ExitStack() as locks:
+        for job in jobs:
+            locks.enter_context(run_lock(job.folder))
+        results = {job.folder: job.result() for job in jobs}
+        for job in jobs:
+            if (record := results[job.folder]) is not None:
+                say_complete(job, record)
+        if pending := [job for job in jobs if results[job.folder] is None]:
+            train(pending, labels)
 
 
 @contextmanager

@@ -33,6 +33,24 @@ class Format(StrEnum):
     PNG = "png"
 
 
+def _show_version(asked: bool) -> bool:
+    if asked:
+        from phis_lab import __version__  # noqa: PLC0415  slow
+
+        typer.echo(f"phis-lab {__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Holds the option that belongs to no command."""
+
+
 ConfigDir = Annotated[
     Path | None,
     typer.Option(
@@ -268,9 +286,10 @@ def evaluate(
     """
     with told(), _spoken():
         from phis_lab.config.evaluate import evaluate_run  # noqa: PLC0415  torch, which --help can do without
+        from phis_lab.tracking.spoken import spoken  # noqa: PLC0415
 
         record = evaluate_run(run, overrides, config_dir)
     console, table = Console(highlight=False), Table("metric", "value", "unit")
     for name, metric in record.metrics.items():
-        table.add_row(name, f"{metric.value:.4g}", metric.unit)
+        table.add_row(name, spoken(metric.value), metric.unit)
     _print_whole(console, table)

@@ -15,6 +15,7 @@ from phis_lab.distill.outcome import measured
 from phis_lab.tracking import RunRecord, read_record, write_record
 from phis_lab.tracking.lock import run_lock
 from phis_lab.tracking.record import FILE_NAME
+from phis_lab.tracking.spoken import spoken
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,11 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
     job, record = finished_job(folder), read_record(folder / FILE_NAME)
     if record.status == "failed":
         raise ValueError(f"{folder} failed: {record.failure}; there is no trained student to evaluate")
-    usual, wanted = (composed(given, config_dir)["evaluation"] for given in ([], overrides))
+    own = [f"evaluation={record.choices.get('evaluation', 'probes')}"]
+    chosen = any(text.startswith("evaluation=") for text in overrides)
+    usual, wanted = (
+        composed(given, config_dir)["evaluation"] for given in (own, [*([] if chosen else own), *overrides])
+    )
     changed = job.config | {"evaluation": _changed(job.config["evaluation"], usual, wanted)}
     group = rebuild([dataclasses.replace(job, config=changed)])
     (key,) = group.arms
@@ -66,7 +71,9 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
     found = measured(scores, group.evaluation)
     for name in found.keys() & record.metrics.keys():
         if found[name].value != record.metrics[name].value:
-            log.warning("%s stays %.4g; now it was %.4g.", name, record.metrics[name].value, found[name].value)
+            log.warning(
+                "%s stays %s; now it was %s.", name, *(spoken(of[name].value) for of in (record.metrics, found))
+            )
     new = record.model_copy(update={"metrics": found | record.metrics})
     write_record(folder, new)
     return new

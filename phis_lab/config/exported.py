@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from phis_lab.config.build import Dims, build
 from phis_lab.students import Student
 from phis_lab.students.export import Description, read_student
 from phis_lab.students.fold import as_folded
+from phis_lab.teachers.pixels import check_images
 
 OWN = ("phis_lab",)
 
@@ -17,7 +19,8 @@ OWN = ("phis_lab",)
 def load_exported(folder: str | Path, packages: Sequence[str] = OWN) -> Student:
     """The student that `phis-lab export` wrote, in evaluation mode.
 
-    It answers images in [0, 1] with its tokens and, per teacher, features in the teacher's own space.
+    It answers images in [0, 1] with its tokens and, per teacher, features in the teacher's own space. Other images are
+    refused with a ValueError, as teachers refuse them.
 
     Args:
         folder: with `student.json` and `student.safetensors`.
@@ -28,7 +31,20 @@ def load_exported(folder: str | Path, packages: Sequence[str] = OWN) -> Student:
         FileNotFoundError: the folder holds no exported student.
         ValueError: the student cannot be built, or is not the one that was written.
     """
-    return read_student(Path(folder), lambda description: _build(description, packages))
+    return checked(read_student(Path(folder), lambda description: _build(description, packages)))
+
+
+def checked(student: Student) -> Student:
+    """Make a student refuse what teachers refuse, and what it would answer all the same."""
+    student.register_forward_pre_hook(_check_images, with_kwargs=True)
+    return student
+
+
+def _check_images(student: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A compiler sees the student alone."""
+    del student
+    if not torch.compiler.is_compiling():
+        check_images(args[0] if args else kwargs.get("images"), "a student", whole=True)
 
 
 def _build(description: Description, packages: Sequence[str]) -> Student:

@@ -23,6 +23,7 @@ def create_job(config: DictConfig, folder: str | Path) -> Job:
         study=study(_root_=config),
         sha256=content_hash(config),
         command=shlex.join([*_program(), *sys.argv[1:]]),
+        of_hydra=tuple(config.hydra.overrides.hydra),
     )
 
 

@@ -50,6 +50,7 @@ class Catalogue:
         size = node["image_size"]
         if size not in sizes:
             teacher: Teacher = build(node, f"teachers.{name}")
+            teacher.name = name
             if sizes:
                 share_parameters(next(iter(sizes.values())), teacher)
             sizes[size] = teacher

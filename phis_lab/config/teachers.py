@@ -36,16 +36,23 @@ RESERVED = tuple(field.name for field in fields(TeacherOptions))
 def split(node: Mapping[str, Any]) -> tuple[dict[str, Any], TeacherOptions]:
     """The teachers by name, and the options of the set.
 
+    A teacher's name is its key in the set, whatever its option file calls it: logs, records, stores and errors agree.
+
     Args:
         node: `teachers` of the resolved configuration; a teacher that is null is left out.
 
     Raises:
         ValueError: an option has a wrong value; the message begins with its dotted name.
     """
-    members = {name: option for name, option in node.items() if name not in RESERVED and option is not None}
+    given = {name: option for name, option in node.items() if name not in RESERVED and option is not None}
+    members = {name: _named(name, option) for name, option in given.items()}
     chosen = {name: node[name] for name in RESERVED if name in node}
     try:
         return members, TypeAdapter(TeacherOptions).validate_python(chosen)
     except ValidationError as error:
         problems = [f"teachers.{detail['loc'][0]}={detail['input']!r}: {detail['msg']}" for detail in error.errors()]
         raise ValueError("; ".join(problems)) from error
+
+
+def _named(key: str, option: Any) -> Any:
+    return option | {"name": key} if isinstance(option, dict) and "name" in option else option

@@ -12,7 +12,7 @@ from phis_lab.data.fixed_views import FixedViews
 from phis_lab.data.loading import Batch, BatchLoader, EvalLoader
 from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
-from phis_lab.data.source import ImageSource, NoImages, TensorImages
+from phis_lab.data.source import ImageSource, NoImages, TensorImages, UnlabelledError
 from phis_lab.data.stages import ONE_STAGE, Partition, StagePlan
 from phis_lab.data.subset import Subset
 from phis_lab.data.transforms import Augmentation
@@ -35,4 +35,5 @@ __all__ = [
     "StepSampler",
     "Subset",
     "TensorImages",
+    "UnlabelledError",
 ]

@@ -11,12 +11,10 @@ from phis_lab.data.loading import Batch, BatchLoader, CentralViews, EvalLoader, 
 from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
 from phis_lab.data.seeds import named_seed
-from phis_lab.data.source import UNLABELLED, ImageSource, NoImages
+from phis_lab.data.source import UNLABELLED, ImageSource, UnlabelledError
 from phis_lab.data.stages import ONE_STAGE, WHOLE, Partition, StagePlan, boundaries
 from phis_lab.data.subset import Subset
 from phis_lab.data.transforms import Augmentation
-
-WITHOUT_THEM = "add them, or choose evaluation=matching, which needs no labels and no test images"
 
 
 class DataModule(LightningDataModule):
@@ -125,15 +123,11 @@ class DataModule(LightningDataModule):
             partition: whose image size they have.
 
         Raises:
-            ValueError: there are no test images; or `labelled`, and some of the images have no label.
+            ValueError: `labelled`, and some of the images have no label, or there are no test images.
         """
         images = self._images(split, count)
-        missing = int((images.labels == UNLABELLED).sum())
-        if labelled and missing:
-            raise ValueError(
-                f"{images.name}: this evaluation needs labels, {missing} of {len(images)} images have none; "
-                f"{WITHOUT_THEM}"
-            )
+        if labelled:
+            self._require_labels(split, images)
         keys = [(index, 0) for index in range(len(images))]
         size = self.source.batch_size
         batches = [keys[at : at + size] for at in range(0, len(keys), size)]
@@ -144,8 +138,18 @@ class DataModule(LightningDataModule):
         augmentation = self.augmentation.resized(partition.size)
         return TrainViews(self.source.train, augmentation, seed if augmentation.views is None else augmentation.seed)
 
+    def _require_labels(self, split: Literal["train", "test"], images: ImageSource) -> None:
+        missing, count = int((images.labels == UNLABELLED).sum()), len(images)
+        if split == "test" and self.source.lacks_test is not None:
+            raise UnlabelledError(self.source.lacks_test)
+        if missing == count:
+            raise UnlabelledError(f"{images.name} has no labels")
+        if missing:
+            raise ValueError(
+                f"{images.name}: this evaluation needs labels, {missing} of {count} images have none; give them "
+                "classes, or choose evaluation=matching, which needs no labels and no test images"
+            )
+
     def _images(self, split: Literal["train", "test"], count: int | None) -> ImageSource:
         images = self.source.train if split == "train" else self.source.test
-        if isinstance(images, NoImages):
-            raise ValueError(f"{images.name}: this evaluation needs test images, and {images.reason}; {WITHOUT_THEM}")
         return Subset(images, count) if count is not None and count < len(images) else images

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from phis_lab.bounds import Positive, Seed, Workers
-from phis_lab.data.source import ImageSource
+from phis_lab.data.held_out import HeldOut, hold_out
+from phis_lab.data.source import ImageSource, NoImages
 from phis_lab.data.subset import Subset
 
 
@@ -42,13 +43,19 @@ class DataSource(ABC):
     def read(self) -> tuple[ImageSource, ImageSource]:
         """Returns all train and all test images, fetching them where that is possible.
 
-        A data set without test images gives `NoImages` in their place: they are refused where an evaluation asks for
-        them, and not before.
+        A data set without test images gives `NoImages` in their place, and some training images are held out.
         """
 
     @cached_property
     def _whole(self) -> tuple[ImageSource, ImageSource]:
-        return self.read()
+        train, test = self.read()
+        return hold_out(train, test) if isinstance(test, NoImages) else (train, test)
+
+    @property
+    def lacks_test(self) -> str | None:
+        """Why there are no test images, where `test` stands for them with images held out of training; else None."""
+        test = self._whole[1]
+        return test.reason if isinstance(test, HeldOut) else None
 
     @cached_property
     def train(self) -> ImageSource:
@@ -57,9 +64,8 @@ class DataSource(ABC):
 
     @cached_property
     def test(self) -> ImageSource:
-        """The held-out images; of length 0 where the data set has none."""
-        test = self._whole[1]
-        return _subset(test, self.test_images) if len(test) else test
+        """The test images; where there are none, training images that are held out (see `hold_out`)."""
+        return _subset(self._whole[1], self.test_images)
 
 
 def _subset(source: ImageSource, count: int | None) -> ImageSource:

@@ -12,6 +12,21 @@ from phis_lab.shapes import Int64
 UNLABELLED = -1
 
 
+class UnlabelledError(ValueError):
+    """An evaluation needs labels, or test images, and the data have none.
+
+    Args:
+        why: what is missing, without a full stop.
+        who: the evaluation.
+    """
+
+    def __init__(self, why: str, who: str = "this evaluation") -> None:
+        self.why = why
+        super().__init__(
+            f"{who} needs labels and test images: {why}; add them, or choose evaluation=matching, which needs neither"
+        )
+
+
 def digest(*parts: str | bytes) -> str:
     """Returns the sha256 of `parts`, each behind its length, so that moving a boundary changes the result."""
     sha = hashlib.sha256()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from phis_lab.bounds import Positive
+from phis_lab.data import UnlabelledError
 from phis_lab.data.loading import refuse_absent_classes
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.arm_matching import MatchingScores
@@ -17,6 +18,7 @@ from phis_lab.evals import Embeddings, Probe
 from phis_lab.evals.subject import Task
 from phis_lab.teachers import Features
 from phis_lab.tracking import TeacherMetrics
+from phis_lab.tracking.spoken import FRACTION
 
 
 class Scores(NamedTuple):
@@ -63,6 +65,11 @@ class Evaluation:
             return None
         return task is None or metric not in task.lower_is_better
 
+    def unit(self, name: str) -> str:
+        """The unit of a number that a probe or a task gave; probes give fractions."""
+        of, _, metric = name.partition("/")
+        return self.tasks[of].unit(metric) if of in self.tasks else FRACTION
+
     def is_detail(self, name: str) -> bool:
         """Whether a number is none of those by which its task is judged."""
         of, _, metric = name.partition("/")
@@ -84,8 +91,12 @@ class Evaluation:
             if self.train_images is not None and self.train_images < probe.minimum_images:
                 raise ValueError(f"{name} needs {probe.minimum_images} images; train_images is {self.train_images}")
         loader("test", self.matching_images, False)
-        if self.probes or self.tasks:
-            train, test = loader("train", self.train_images, True), loader("test", self.test_images, True)
+        needing = [*self.probes, *(name for name, task in self.tasks.items() if task.needs_labels)]
+        if needing:
+            try:
+                train, test = loader("train", self.train_images, True), loader("test", self.test_images, True)
+            except UnlabelledError as error:
+                raise UnlabelledError(error.why, f"evaluation by {', '.join(needing)}") from error
             if self.probes:
                 refuse_absent_classes(train, test)
 
@@ -107,8 +118,8 @@ class Evaluation:
             probes = {name: probe for name, probe in self.probes.items() if final or probe.when == "always"}
             scores = self._probe(arms, probes, stage.main, device) if probes else {label: {} for label in arms}
             for label, arm in arms.items() if final else ():
-                subject = subject_of(arm, stage.main, device)
                 for name, task in self.tasks.items():
+                    subject = subject_of(arm, stage.main, device, task.needs_labels)
                     scores[label] |= {f"{name}/{metric}": value for metric, value in task(subject).items()}
         finally:
             for label, arm in arms.items():

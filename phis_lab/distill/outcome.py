@@ -67,11 +67,11 @@ def _images(module: Distiller, steps: int) -> int:
 
 
 def measured(scores: Scores, evaluation: Evaluation) -> dict[str, Metric]:
-    """What an evaluation gave, with units and floors; by its ranks a student is neither better nor worse."""
+    """What an evaluation gave, with units and floors; by the student's own numbers it is neither better nor worse."""
     shares = {
         name: Metric(
             value=score,
-            unit=score.unit,
+            unit=score.unit if isinstance(scores.probes[name], Score) else evaluation.unit(name),
             higher_is_better=evaluation.higher_is_better(name),
             detail=evaluation.is_detail(name),
             floor=score.floor,

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 import lightning as L
@@ -23,6 +23,7 @@ from rich.table import Table
 from phis_lab.distill.keeper import ArmRun
 from phis_lab.distill.module import Distiller
 from phis_lab.distill.stages import images_of
+from phis_lab.tracking.spoken import FRACTION, spoken
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 30.0
@@ -34,10 +35,13 @@ class ProgressLine(L.Callback):
     Args:
         console: where to draw.
         runs: the arms, with their titles and evaluations; arms that are not named are drawn by their labels.
+        unit: of a metric, by its name.
     """
 
-    def __init__(self, console: Console, runs: Sequence[ArmRun] = ()) -> None:
-        self.console = console
+    def __init__(
+        self, console: Console, runs: Sequence[ArmRun] = (), unit: Callable[[str], str] = lambda _: FRACTION
+    ) -> None:
+        self.console, self.unit = console, unit
         self.runs = {run.label: run for run in runs}
         self._live: Live | None = None
         self._bar, self._task = _bar()
@@ -112,7 +116,7 @@ class ProgressLine(L.Callback):
         history = self.runs[label].history if label in self.runs else []
         if not history:
             return ""
-        values = ", ".join(f"{name} {value:.1%}" for name, value in history[-1]["metrics"].items())
+        values = ", ".join(f"{name} {spoken(value, self.unit(name))}" for name, value in history[-1]["metrics"].items())
         return f"{values or 'teacher matching'} (step {history[-1]['step']})"
 
     @staticmethod
@@ -122,7 +126,7 @@ class ProgressLine(L.Callback):
             return f"stopped after step {module.failures[label].step}"
         if not module.has_joined(label):
             return f"joins at step {module.starts[label].step}"
-        return f"{module.losses[label]:.4g}" if label in module.losses else "gathering statistics"
+        return spoken(module.losses[label]) if label in module.losses else "gathering statistics"
 
 
 def _bar() -> tuple[Progress, TaskID]:

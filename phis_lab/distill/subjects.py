@@ -11,8 +11,15 @@ from phis_lab.evals.subject import Images, Subject
 from phis_lab.teachers import Features
 
 
-def subject_of(arm: Arm, share: Share, device: torch.device) -> Subject:
-    """An arm in evaluation mode, beside the teachers of one partition and at its image size."""
+def subject_of(arm: Arm, share: Share, device: torch.device, needs_labels: bool = True) -> Subject:
+    """An arm in evaluation mode, beside the teachers of one partition and at its image size.
+
+    Args:
+        arm: the student.
+        share: the partition.
+        device: where images have to be.
+        needs_labels: refuse images without labels; otherwise theirs is -1.
+    """
     size = share.plan.size
     grid = arm.grid_at(size)
 
@@ -28,7 +35,7 @@ def subject_of(arm: Arm, share: Share, device: torch.device) -> Subject:
         return {name: arm.in_teacher_space(name, answer) for name, answer in said.items() if arm.is_invertible(name)}
 
     def labelled(split: Literal["train", "test"], count: int) -> Iterator[tuple[Images, torch.Tensor]]:
-        for images, labels in share.loader(split, count, True):
+        for images, labels in share.loader(split, count, needs_labels):
             yield images.to(device), labels.to(device)
 
     backbone = arm.student.backbone

@@ -1,6 +1,7 @@
 """Evaluations: functions on tensors, without a trainer, and the options that name their protocols."""
 
 from phis_lab.evals.dino_probe import DinoProbeResult, dino_linear_probe
+from phis_lab.evals.floors import Score
 from phis_lab.evals.knn import knn_predict
 from phis_lab.evals.large_set_probe import LargeSetResult, large_set_probe
 from phis_lab.evals.linear_probe import ProbeResult, linear_probe, linear_probe_path
@@ -8,6 +9,7 @@ from phis_lab.evals.logistic import LogisticFit, fit_logistic
 from phis_lab.evals.matching import teacher_matching
 from phis_lab.evals.nearest import nearest_neighbours
 from phis_lab.evals.probes import KNN, DinoProbe, Embeddings, LargeSetProbe, LinearProbe, Probe
+from phis_lab.evals.subject import Subject, Task
 
 __all__ = [
     "KNN",
@@ -20,6 +22,9 @@ __all__ = [
     "LogisticFit",
     "Probe",
     "ProbeResult",
+    "Score",
+    "Subject",
+    "Task",
     "dino_linear_probe",
     "fit_logistic",
     "knn_predict",

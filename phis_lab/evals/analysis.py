@@ -121,9 +121,15 @@ class FeatureMoments(Task):
     """
 
     unranked = True
+    needs_labels = False
 
     def __init__(self, images: Annotated[int, Field(ge=2, le=10**9)] = 1000) -> None:
         self.images = images
+
+    def unit(self, metric: str) -> str:
+        """None: a length in the features' own scale."""
+        del metric
+        return ""
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """The three numbers of every kind of feature."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from phis_lab.evals.nearest import nearest_neighbours
+from phis_lab.guards import require_tensors
 from phis_lab.shapes import Float, Int64
 
 _CHUNK_ELEMENTS = 2**24
@@ -66,7 +67,8 @@ def _vote(similarity: Tensor, neighbours: Tensor, classes: int, temperature: flo
 
 
 def _check(train_x: Tensor, train_y: Tensor, temperature: float) -> None:
+    require_tensors(train_x=train_x, train_y=train_y)
     if not temperature >= _SMALLEST_TEMPERATURE:
         raise ValueError(f"temperature must be at least 1/700, got {temperature}")
-    if len(train_x) != len(train_y):
+    if train_y.ndim != 1 or len(train_x) != len(train_y):
         raise ValueError(f"sizes do not agree: train_x {tuple(train_x.shape)}, train_y {tuple(train_y.shape)}")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from phis_lab.evals.logistic import fit_logistic
+from phis_lab.guards import require_tensors
 from phis_lab.shapes import Float, Int64
 
 
@@ -109,8 +110,9 @@ def linear_probe_path(
 
 def check_probe_data(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> None:
     """Raises ValueError for data that no probe can be trained or tested on."""
+    require_tensors(train_x=train_x, train_y=train_y, test_x=test_x, test_y=test_y)
     for name, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
-        if len(x) != len(y) or len(x) == 0 or x.shape[1] != train_x.shape[1]:
+        if x.ndim != 2 or y.ndim != 1 or len(x) != len(y) or len(x) == 0 or x.shape[1] != train_x.shape[1]:
             raise ValueError(
                 f"sizes do not agree: {name} features {tuple(x.shape)}, {name} labels {tuple(y.shape)}, "
                 f"training features {tuple(train_x.shape)}"

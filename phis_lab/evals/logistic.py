@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 
 from phis_lab.evals.lbfgs import Minima, minimize
 from phis_lab.evals.softmax import softmax_loss
+from phis_lab.guards import require_tensors
 from phis_lab.linalg import Moments
 from phis_lab.shapes import Bool, Float, Float64, Int64
 
@@ -59,6 +60,7 @@ def fit_logistic(
         tolerance: stops where the gradient, in the coordinates of unit curvature, is no longer than this share of
             the objective. 3e-5 leaves the objective within about 1e-7 of its minimum, 1e-6 where it is hard.
     """
+    require_tensors(x=x, y=y)
     n, classes = len(x), int(y.max()) + 1
     x = x.double()
     moments = Moments(x.shape[1]).update(x)

@@ -16,6 +16,7 @@ from phis_lab.evals.exact import (
 )
 from phis_lab.evals.screening import Candidates, Screen
 from phis_lab.evals.threads import side_by_side
+from phis_lab.guards import require_tensors, whole
 from phis_lab.linalg.precision import full_float32
 from phis_lab.shapes import Float, Int64
 from phis_lab.teachers.pool import has_bfloat16
@@ -122,9 +123,10 @@ def _full_sums(device: str) -> Iterator[None]:
 
 
 def _check(train_x: Tensor, test_x: Tensor, k: int) -> None:
-    if not 1 <= k <= len(train_x):
+    require_tensors(train_x=train_x, test_x=test_x)
+    if not 1 <= whole("k", k) <= len(train_x):
         raise ValueError(f"k must lie between 1 and the {len(train_x)} training images, got {k}")
-    if train_x.shape[1] != test_x.shape[1]:
+    if not train_x.ndim == test_x.ndim == 2 or train_x.shape[1] != test_x.shape[1]:
         raise ValueError(f"sizes do not agree: train_x {tuple(train_x.shape)}, test_x {tuple(test_x.shape)}")
     for name, x in (("train_x", train_x), ("test_x", test_x)):
         if not x.sum().isfinite() and not x.isfinite().all():

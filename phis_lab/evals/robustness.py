@@ -13,7 +13,7 @@ from phis_lab.evals.corruptions import ALEXNET_ERRORS, CORRUPTIONS, SEVERITIES, 
 from phis_lab.evals.floors import FRACTION, Score, constant_answer
 from phis_lab.evals.probes import Embeddings
 from phis_lab.evals.subject import Images, Subject, Task
-from phis_lab.evals.witness import Witness, faithfulness, is_faithfulness, witness
+from phis_lab.evals.witness import Witness, faithfulness, is_cosine, is_faithfulness, witness
 from phis_lab.shapes import Int64
 
 _STUDENT, _PIXELS, _ALEXNET = "student", "pixels", "alexnet"
@@ -93,6 +93,10 @@ class Robustness(Task):
             raise ValueError(f"{k} neighbours need as many training images; train_images is {train_images}")
         if reference == _ALEXNET and set(self.severities) != set(SEVERITIES):
             raise ValueError("AlexNet's errors are means over severities 1 to 5; give all five, or another reference")
+
+    def unit(self, metric: str) -> str:
+        """None for cosines; shares, errors over the reference's and what is relative to clean images are fractions."""
+        return "" if is_cosine(metric) and not metric.startswith("relative/") else "fraction"
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """All numbers.

@@ -140,6 +140,7 @@ class Segmentation(Task):
     """
 
     headline = frozenset({"miou"})
+    needs_labels = False
 
     def __init__(
         self,

@@ -47,15 +47,22 @@ class Task(ABC):
         lower_is_better: names among its numbers that should be low.
         unranked: its numbers describe, and no report may rank them.
         headline: numbers for the main table and the ranks; the others stand in a table of their own. None for all.
+        needs_labels: of the run's own images, training and test ones.
     """
 
     lower_is_better: frozenset[str] = frozenset()
     unranked: bool = False
     headline: frozenset[str] | None = None
+    needs_labels: bool = True
 
     def check(self, teachers: Collection[str]) -> None:
         """Raise ValueError where a run with these teachers could not be evaluated at its end."""
         del teachers  # any will do
+
+    def unit(self, metric: str) -> str:
+        """Unit of one of its numbers, as the record states it; "" for a number that has none, such as a cosine."""
+        del metric  # all are fractions unless a task says otherwise
+        return "fraction"
 
     @abstractmethod
     def __call__(self, subject: Subject) -> dict[str, float]:

@@ -76,6 +76,7 @@ class Transfer(Task):
     """
 
     headline = frozenset({_MEAN})
+    needs_labels = False
 
     def __init__(
         self,
@@ -105,6 +106,8 @@ class Transfer(Task):
 
     def _accuracy(self, subject: Subject, name: str, data: DataSource) -> Score:
         try:
+            if data.lacks_test is not None:
+                raise ValueError(f"a set needs test images, and there are none: {data.lacks_test}")
             train, test = (
                 embed_source(subject, half, self.tokens, self.batch_size) for half in (data.train, data.test)
             )

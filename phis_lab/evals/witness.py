@@ -121,6 +121,11 @@ def _over_teachers(found: Mapping[str, float]) -> dict[str, float]:
     return {kind: sum(values) / len(values) for kind, values in shares.items() if is_faithfulness(kind)}
 
 
+def is_cosine(name: str) -> bool:
+    """Whether a number is a cosine, from -1 to 1, and no share."""
+    return name.endswith("_cosine")
+
+
 def is_faithfulness(name: str) -> bool:
     """Whether a number compares the student with a teacher."""
-    return name.endswith(("_agreement", "_cosine"))
+    return is_cosine(name) or name.endswith("_agreement")

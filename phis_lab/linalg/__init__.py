@@ -2,10 +2,13 @@
 
 from phis_lab.linalg.channels import channel_moments, merge_moments
 from phis_lab.linalg.hadamard import hadamard_matrix, is_hadamard_order
+from phis_lab.linalg.histograms import Histograms
 from phis_lab.linalg.moments import Moments
+from phis_lab.linalg.products import precise_linear
 from phis_lab.linalg.rotations import equal_diagonal_rotation, hadamard_rotation, random_rotation
 
 __all__ = [
+    "Histograms",
     "Moments",
     "channel_moments",
     "equal_diagonal_rotation",
@@ -13,5 +16,6 @@ __all__ = [
     "hadamard_rotation",
     "is_hadamard_order",
     "merge_moments",
+    "precise_linear",
     "random_rotation",
 ]

@@ -5,6 +5,7 @@ from functools import cache, reduce
 import torch
 from torch import Tensor
 
+from phis_lab.guards import whole
 from phis_lab.linalg.finite_field import jacobsthal_matrix, prime_power
 from phis_lab.shapes import Int8
 
@@ -27,7 +28,7 @@ def hadamard_matrix(order: int, dtype: torch.dtype = torch.int8) -> Tensor:
     Source:
         Sylvester 1867; Paley, "On orthogonal matrices", 1933; PHI-S, eq. 18 and A.1.1.
     """
-    plan = _plan(order)
+    plan = _plan(whole("order", order))
     if plan is None:
         raise ValueError(_unknown(order))
     _, paleys = plan
@@ -37,7 +38,7 @@ def hadamard_matrix(order: int, dtype: torch.dtype = torch.int8) -> Tensor:
 
 def is_hadamard_order(order: int) -> bool:
     """Says whether `hadamard_matrix` can build this order, without building it."""
-    return _plan(order) is not None
+    return _plan(whole("order", order)) is not None
 
 
 @cache

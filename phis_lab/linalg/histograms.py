@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from phis_lab.guards import require_tensors
 from phis_lab.shapes import Float, Float64, Int64
 
 BLOCK_ROWS = 4096
@@ -48,6 +49,7 @@ class Histograms:
             ValueError: another number of channels, or rows with NaN.
         """
         channels = len(self.low)
+        require_tensors(x=x)
         if x.shape[-1] != channels:
             raise ValueError(f"these histograms have {channels} channels, got {x.shape[-1]} in shape {tuple(x.shape)}")
         width = (self.high - self.low) / self.bins

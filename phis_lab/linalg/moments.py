@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from phis_lab.guards import require_tensors, whole
 from phis_lab.linalg.gram import mirrored, one_torch_thread
 from phis_lab.linalg.rotations import positive_diagonal
 from phis_lab.linalg.saved_moments import read_moments, write_moments
@@ -34,10 +35,12 @@ class Moments:
     """
 
     def __init__(self, dim: int, diagonal: bool = False, provenance: Mapping[str, str] | None = None) -> None:
-        self.dim = dim
+        self.dim = whole("dim", dim)
+        if self.dim < 1:
+            raise ValueError(f"dim must be a positive number of channels, got {dim}")
         self.diagonal = diagonal
         self.provenance = dict(provenance or {})
-        self._sums = no_rows(dim, diagonal)
+        self._sums = no_rows(self.dim, diagonal)
         self._eigen: tuple[Tensor, Tensor] | None = None
 
     @property
@@ -79,12 +82,17 @@ class Moments:
             mask: which rows count, in the shape of x without its channels; all of them by default.
 
         Raises:
+            TypeError: x is no tensor of real numbers.
             ValueError: another number of channels, a mask of another shape, or rows with NaN or inf.
         """
-        if x.shape[-1] != self.dim:
-            raise ValueError(f"these moments have {self.dim} channels, got {x.shape[-1]} in shape {tuple(x.shape)}")
-        if mask is not None and mask.shape != x.shape[:-1]:
-            raise ValueError(f"mask must have shape {tuple(x.shape[:-1])}, got {tuple(mask.shape)}")
+        require_tensors(x=x)
+        if x.shape[-1:] != (self.dim,):
+            raise ValueError(
+                f"these moments have {self.dim} channels, got {x.shape[-1] if x.ndim else 0} in shape {tuple(x.shape)}"
+            )
+        if mask is not None and (not isinstance(mask, Tensor) or mask.shape != x.shape[:-1]):
+            got = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+            raise ValueError(f"mask must be a tensor of shape {tuple(x.shape[:-1])}, got {got}")
         rows = x.detach().reshape(-1, self.dim)
         index = None if mask is None else mask.reshape(-1).nonzero().squeeze(1)
         count = len(rows if index is None else index)
@@ -100,6 +108,8 @@ class Moments:
         Raises:
             ValueError: the other has another number of channels or another `diagonal`.
         """
+        if not isinstance(other, Moments):
+            raise TypeError(f"moments take in other moments, got {type(other).__name__}; rows go into update")
         if (other.dim, other.diagonal) != (self.dim, self.diagonal):
             raise ValueError(
                 f"moments of dim={self.dim}, diagonal={self.diagonal} cannot take in "

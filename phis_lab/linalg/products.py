@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from phis_lab.guards import require_tensors
 from phis_lab.linalg.optional_numpy import numpy
 from phis_lab.linalg.precision import full_float32
 from phis_lab.linalg.processor import mkl_is_narrow
@@ -33,6 +34,7 @@ def precise_linear(
         shift: what is subtracted from each row before W could amplify the rounding of a large mean; nothing
             if left out.
     """
+    require_tensors(x=x, weight=weight, bias=bias, shift=shift)
     with torch.autocast(x.device.type, enabled=False), full_float32():
         if mkl_is_narrow() and _suits_onednn(x, weight, bias, shift):
             rows = _by_onednn(x.reshape(-1, x.shape[-1]).contiguous(), weight, bias, shift)

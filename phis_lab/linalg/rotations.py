@@ -5,6 +5,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from phis_lab.guards import require_tensors
 from phis_lab.linalg.hadamard import hadamard_matrix
 from phis_lab.shapes import Float, Float64
 
@@ -40,6 +41,9 @@ def equal_diagonal_rotation(eigenvalues: Float[Tensor, "dim"]) -> Float[Tensor, 
     Source:
         Schur 1923, Horn 1954: a spectrum can have a diagonal if and only if it majorises it.
     """
+    require_tensors(eigenvalues=eigenvalues)
+    if eigenvalues.ndim != 1:
+        raise ValueError(f"eigenvalues are a vector, got the shape {tuple(eigenvalues.shape)}")
     values = eigenvalues.detach().double().cpu()
     if not values.isfinite().all():
         raise ValueError("the eigenvalues hold NaN or inf; check the statistics they were computed from")

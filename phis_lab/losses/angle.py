@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from phis_lab.guards import require_tensors
 from phis_lab.linalg import processes
 from phis_lab.losses.modules import Loss
 from phis_lab.losses.reduction import aligned, per_image
@@ -52,6 +53,7 @@ def angular_dispersion(
     Source:
         C-RADIOv4 (arXiv 2601.17237), denominator of eq. 7.
     """
+    require_tensors(summaries=summaries, mean=mean)
     mean = summaries.mean(dim=0) if mean is None else mean
     return squared_angle(summaries, mean.expand_as(summaries)).mean()
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from phis_lab.guards import require_tensors
 from phis_lab.shapes import Float
 
 
@@ -26,6 +27,7 @@ class Balancer(nn.Module, ABC):
         Raises:
             ValueError: `rows` is not a non-empty matrix.
         """
+        require_tensors(rows=rows)
         if rows.ndim != 2 or rows.numel() == 0:
             raise ValueError(f"losses must be stacked as [rows, batch] and not be empty, got {tuple(rows.shape)}")
         return (self.weigh(rows.detach()) * rows).mean(dim=1).sum()

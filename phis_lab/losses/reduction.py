@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from phis_lab.guards import require_tensors
 from phis_lab.shapes import Float
 
 
@@ -12,8 +13,10 @@ def aligned(
     """Returns both in the wider of their precisions, float32 at least.
 
     Raises:
+        TypeError: one is no tensor.
         ValueError: the shapes differ (they would otherwise broadcast).
     """
+    require_tensors(pred=pred, target=target)
     if pred.shape != target.shape:
         raise ValueError(
             f"prediction and target must have the same shape, got {tuple(pred.shape)} and "

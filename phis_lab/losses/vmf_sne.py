@@ -10,6 +10,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import normalize
 
+from phis_lab.guards import require_tensors
 from phis_lab.linalg.precision import full_float32
 from phis_lab.shapes import Float
 
@@ -113,6 +114,7 @@ def _joint(log_conditional: Tensor) -> Float[Tensor, "batch tokens tokens"]:
 
 
 def _check(source: Tensor, mapped: Tensor, temperatures: Sequence[float]) -> None:
+    require_tensors(source=source, mapped=mapped)
     if source.ndim != 3 or source.shape[:2] != mapped.shape[:2]:
         raise ValueError(
             "source and mapped must be [batch, tokens, channels] with the same tokens, got "

@@ -9,6 +9,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from phis_lab.guards import require_tensors
 from phis_lab.metrics.scatter import BLOCK_ROWS, merge_scatters, scatter_moments
 from phis_lab.shapes import Float, Float64
 
@@ -24,6 +25,7 @@ def cka_moments(
     Raises:
         ValueError: the rows of x and y differ, or hold NaN or inf.
     """
+    require_tensors(x=x, y=y)
     if x.shape[:-1] != y.shape[:-1]:
         raise ValueError(f"x and y must be of the same rows, got the shapes {tuple(x.shape)} and {tuple(y.shape)}")
     rows_x, rows_y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])

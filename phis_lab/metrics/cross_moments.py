@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from phis_lab.guards import require_tensors
 from phis_lab.linalg import Moments
 from phis_lab.metrics.cka import cka_of
 from phis_lab.shapes import Float, Float64
@@ -36,6 +37,7 @@ class CrossMoments:
         Raises:
             ValueError: the rows differ, or the channels are not as announced.
         """
+        require_tensors(x=x, y=y)
         if x.shape[:-1] != y.shape[:-1] or [x.shape[-1], y.shape[-1]] != self.dims:
             shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
             raise ValueError(f"x and y must be the same rows, of {self.dims} channels, got the shapes {shapes}")

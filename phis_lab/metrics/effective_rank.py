@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from phis_lab.guards import require_tensors
 from phis_lab.metrics.scatter import merge_scatters, scatter_moments
 from phis_lab.shapes import Float, Float64
 
@@ -25,6 +26,7 @@ def effective_rank(embeddings: Float[Tensor, "*rows dim"]) -> Float64[Tensor, ""
     Source:
         Garrido et al., "RankMe", ICML 2023; Roy and Vetterli, "The effective rank", 2007.
     """
+    require_tensors(embeddings=embeddings)
     if embeddings.numel() == 0:
         raise ValueError(f"the effective rank needs at least one embedding, got the shape {tuple(embeddings.shape)}")
     return entropy_rank(torch.linalg.svdvals(embeddings.reshape(-1, embeddings.shape[-1]).double()))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from phis_lab.guards import require_tensors
 from phis_lab.metrics.scatter import merge_scatters, scatter_moments
 from phis_lab.shapes import Float, Float64
 
@@ -73,6 +74,7 @@ def error_moments(
     Raises:
         ValueError: the shapes differ.
     """
+    require_tensors(pred=pred, target=target)
     if pred.shape != target.shape:
         raise ValueError(f"pred and target must have the same shape, got {tuple(pred.shape)} and {tuple(target.shape)}")
     return scatter_moments(target), scatter_moments(pred.double() - target.double())

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 from torchmetrics import Metric
 
+from phis_lab.guards import require_tensors
 from phis_lab.linalg import channel_moments, merge_moments
 from phis_lab.shapes import Float, Float64
 
@@ -39,6 +40,7 @@ def error_moments(
 
 def _blocks(pred: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows of both, as many as leave a CPU's intermediate results in its cache."""
+    require_tensors(pred=pred, target=target)
     if pred.shape != target.shape:
         raise ValueError(f"pred and target must have the same shape, got {tuple(pred.shape)} and {tuple(target.shape)}")
     rows = [side.reshape(-1, side.shape[-1]) for side in (pred, target)]

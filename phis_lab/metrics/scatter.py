@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from phis_lab.guards import require_tensors
 from phis_lab.linalg import Moments
 from phis_lab.shapes import Float, Float64
 
@@ -15,6 +16,7 @@ def scatter_moments(x: Float[Tensor, "*tokens dim"]) -> Float64[Tensor, "rows di
     Raises:
         ValueError: a token holds NaN or inf.
     """
+    require_tensors(x=x)
     dim = x.shape[-1]
     moments = Moments(dim)
     for block in x.reshape(-1, dim).split(BLOCK_ROWS):

@@ -8,6 +8,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from phis_lab.guards import require_tensors, whole
 from phis_lab.linalg import Moments
 from phis_lab.normalizers.spread import check_moments
 from phis_lab.normalizers.storage import read_normalizer, write_normalizer
@@ -51,7 +52,7 @@ class Normalizer(nn.Module, ABC):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        if dim < 1:
+        if whole("dim", dim) < 1:
             raise ValueError(f"dim must be a positive number of channels, got {dim}")
         self.dim = self.out_dim = dim
         self.is_fitted = False
@@ -125,6 +126,8 @@ class Normalizer(nn.Module, ABC):
             PHI-S, A.6: W = Theta W', b = Theta b' + mu.
         """
         self.require_fitted()
+        if not isinstance(linear, nn.Linear):
+            raise TypeError(f"a normaliser folds into a torch.nn.Linear, got {type(linear).__name__}")
         outputs, inputs = linear.weight.shape
         if outputs % self.dim:
             raise ValueError(f"the layer must have {self.dim} outputs, or several times as many, got {outputs}")
@@ -165,9 +168,17 @@ class Normalizer(nn.Module, ABC):
     def prepare(self, features: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Checks an input and gives it at the precision of the computation, with the tensors of `cast`."""
         self.require_fitted()
-        if features.shape[-1] != self.dim:
+        require_tensors(features=features)
+        if features.shape[-1:] != (self.dim,):
             shape = tuple(features.shape)
-            raise ValueError(f"expected {self.dim} channels in the last axis, got {shape[-1]} in shape {shape}")
+            raise ValueError(
+                f"expected {self.dim} channels in the last axis, got {shape[-1] if shape else 0} in shape {shape}"
+            )
+        if features.device != self.shift.device:
+            raise ValueError(
+                f"{type(self).__name__} is on {self.shift.device} and the features are on {features.device}; "
+                "move one to the other with .to(device)"
+            )
         dtype = torch.promote_types(features.dtype, self.dtype)
         if dtype not in self._casts:
             with torch.inference_mode(False), torch.no_grad():

@@ -9,6 +9,11 @@ from phis_lab.shapes import Float64
 
 def check_moments(moments: Moments, dim: int, method: str, needs_covariance: bool) -> None:
     """Refuses moments that a method of `dim` channels cannot be fitted to, with the reason."""
+    if not isinstance(moments, Moments):
+        raise TypeError(
+            f"{method} is fitted to moments, got {type(moments).__name__}; gather them first: "
+            f"fit(Moments({dim}).update(features)), with features as a torch tensor [..., {dim}]"
+        )
     if moments.dim != dim:
         raise ValueError(f"{method} has {dim} channels, the moments have {moments.dim}")
     if moments.count < 2:

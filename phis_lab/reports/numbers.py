@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable
 
+from phis_lab.tracking.spoken import is_plain
+
 _SIGNIFICANT = 4
 
 
@@ -26,9 +28,30 @@ def decimals(values: Iterable[float], spreads: Iterable[float], digits: int = 1)
 
 
 def with_spread(value: float, spread: float, places: int, sign: str = "-") -> str:
-    """`61.2±0.4`, or `+0.31±0.12` with `sign="+"`; the value alone where there is no spread (one seed)."""
-    text = f"{value:{sign}.{places}f}"
-    return text if math.isnan(spread) else f"{text}±{spread:.{places}f}"
+    """`61.2±0.4`, or `+0.31±0.12` with `sign="+"`; the value alone where there is no spread (one seed).
+
+    A spread that would be rounded to zero takes the decimals that it needs.
+    """
+    if 0 < spread < 0.5 * 10.0**-places:
+        places = decimals([value], [spread])
+    form = _form(max(abs(value), 0.0 if math.isnan(spread) else spread), places)
+    text = f"{value:{sign}{form}}"
+    return text if math.isnan(spread) else f"{text}±{spread:{form}}"
+
+
+def interval(low: float, high: float, places: int) -> str:
+    """`+0.12 to +0.31`."""
+    form = _form(max(abs(low), abs(high)), places)
+    return f"{low:+{form}} to {high:+{form}}"
+
+
+def _form(size: float, places: int) -> str:
+    """How numbers up to `size` are written: with `places` decimals, or with an exponent where these would not do.
+
+    They would not do for numbers that are far from one, and for those that they round to zero. Zero has no sign.
+    """
+    rounds_to_zero = 0 < size < 0.5 * 10.0**-places
+    return f"z.{places}f" if is_plain(size) and not rounds_to_zero else "z.2e"
 
 
 def p_value(p: float) -> str:

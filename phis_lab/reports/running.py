@@ -5,6 +5,7 @@ from pathlib import Path
 
 from phis_lab.reports.sheets import MISSING, Cell, Sheet
 from phis_lab.tracking import RunProgress, read_progress, unfinished_runs
+from phis_lab.tracking.spoken import FRACTION, spoken
 
 _COLUMNS = ("method", "seed", "step", "loss", "newest evaluation", "images/s", "last heard (UTC)")
 _CAPTION = (
@@ -22,9 +23,10 @@ def running_sheet(root: Path) -> Sheet | None:
 def _row(name: str, run: RunProgress | None) -> tuple[Cell, ...]:
     if run is None:
         return _cells([name, *[MISSING] * (len(_COLUMNS) - 2), "never"])
-    scores = ", ".join(f"{metric} {value:.1%}" for metric, value in run.metrics.items()) or MISSING
+    told = (f"{name} {spoken(value, run.units.get(name, FRACTION))}" for name, value in run.metrics.items())
+    scores = ", ".join(told) or MISSING
     newest = scores if run.scored_at is None else f"{scores} (step {run.scored_at:,})"
-    loss = MISSING if run.loss is None else f"{run.loss:.4g}"
+    loss = MISSING if run.loss is None else spoken(run.loss)
     step = f"{run.step:,} of {run.max_steps:,}"
     return _cells(
         [run.method, str(run.seed), step, loss, newest, f"{run.images_per_s:,.0f}", f"{run.updated:%Y-%m-%d %H:%M:%S}"]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from phis_lab.reports.bootstrap import BOOTSTRAP_SEEDS
-from phis_lab.reports.numbers import decimals, with_spread
+from phis_lab.reports.numbers import decimals, interval, with_spread
 from phis_lab.reports.tables import Column, Rows, by_method, leading, summary
 
 MISSING = "–"
@@ -193,7 +193,7 @@ def _bootstrap_interval(row: Mapping[str, Any], places: int) -> Cell:
     low, high = row["bootstrap_low"], row["bootstrap_high"]
     if math.isnan(low) or row["seeds"] < BOOTSTRAP_SEEDS:
         return Cell(MISSING)
-    return Cell(f"{low:+.{places}f} to {high:+.{places}f}", strong=low > 0 or high < 0)
+    return Cell(interval(low, high, places), strong=low > 0 or high < 0)
 
 
 def _effect(row: Mapping[str, Any], places: int) -> Cell:

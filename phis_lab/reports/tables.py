@@ -106,10 +106,12 @@ def columns(records: Sequence[RunRecord]) -> dict[str, Column]:
 def summary(numbers: pd.DataFrame) -> pd.DataFrame:
     """Mean, sample standard deviation (n - 1; NaN for one seed) and number of seeds, per method and metric.
 
-    One seed that diverged to NaN makes the mean NaN: it is not left out.
+    One seed that diverged to NaN makes the mean NaN: it is not left out. Zero has no sign.
     """
     groups = numbers.groupby(["method", "metric"], sort=False)["value"]
-    frame = pd.DataFrame({"mean": groups.mean(skipna=False), "std": groups.std(skipna=False), "seeds": groups.size()})
+    frame = pd.DataFrame(
+        {"mean": groups.mean(skipna=False) + 0.0, "std": groups.std(skipna=False), "seeds": groups.size()}
+    )
     return frame.reset_index()
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from phis_lab.reports.sheets import MISSING, Cell, Sheet
 from phis_lab.statistics.published import paper_numbers
 from phis_lab.statistics.record import Statistics, TeacherStatistics
+from phis_lab.tracking.spoken import spoken
 
 Row = tuple[str, ...]
 
@@ -30,8 +31,8 @@ def sheets(statistics: Statistics) -> list[Sheet]:
 
 
 def number(value: float) -> str:
-    """Four significant digits."""
-    return f"{value:.4g}"
+    """Four significant digits, or three and an exponent."""
+    return spoken(value)
 
 
 def _sheet(topic: Topic, teachers: Sequence[TeacherStatistics]) -> Sheet:

@@ -2,6 +2,7 @@
 
 import phis_lab._torchvision  # noqa: F401
 from phis_lab.students.backbone import Backbone, ViT
+from phis_lab.students.fold import fold
 from phis_lab.students.heads import IdentityHead, LinearHead, MLPHead
 from phis_lab.students.ladder import LadderHead
 from phis_lab.students.pretrained import TimmViT
@@ -17,4 +18,5 @@ __all__ = [
     "Student",
     "TimmViT",
     "ViT",
+    "fold",
 ]

@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional
 
+from phis_lab.guards import require_tensors
 from phis_lab.shapes import Float
 
 Grid = tuple[int, int]
@@ -28,7 +29,13 @@ def match_grid(
         resize: "antialias" widens the filter where the grid becomes coarser; "bilinear" takes the four tokens around
             each place, the corners' tokens lying on the corners, as NVIDIA's code for PHI-S and RADIO does. It leaves
             0.476 of the variance in that case.
+
+    Raises:
+        ValueError: the features have no grid.
     """
+    require_tensors(spatial=spatial)
+    if spatial.ndim != 4:
+        raise ValueError(f"spatial features are [batch, height, width, channels], got {tuple(spatial.shape)}")
     if spatial.shape[1:3] == grid:
         return spatial.float()
     maps, antialias = spatial.float().permute(0, 3, 1, 2), resize == "antialias"

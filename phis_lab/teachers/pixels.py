@@ -91,18 +91,28 @@ def _protocol(
     return ", ".join([interpolation, "mean {}, std {}".format(*numbers), *extra])
 
 
-def check_images(images: Tensor) -> None:
-    """Raises ValueError unless `images` is `[b, 3, h, w]` in [0, 1]; only the first image is read."""
+def check_images(images: object, who: str = "a teacher", whole: bool = False) -> None:
+    """Raises ValueError unless `images` is `[b, 3, h, w]` in [0, 1].
+
+    Args:
+        images: what was given.
+        who: takes them, for the message.
+        whole: read all of the batch, and not its first image alone.
+    """
+    if not isinstance(images, Tensor):
+        raise ValueError(
+            f"{who} takes images as a torch tensor, received {type(images).__name__}; see torch.from_numpy"
+        )
     if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
         raise ValueError(
-            f"a teacher takes floating-point images [batch, 3, height, width], received {images.dtype} "
+            f"{who} takes floating-point images [batch, 3, height, width], received {images.dtype} "
             f"{list(images.shape)}; convert with torchvision's ToDtype(torch.float32, scale=True)"
         )
-    if len(images) == 0:
+    if images.numel() == 0:
         return
-    low, high = torch.stack(images[0].aminmax()).tolist()
+    low, high = torch.stack((images if whole else images[0]).aminmax()).tolist()
     if not (low >= -ROUNDING and high <= 1.0 + ROUNDING):
         raise ValueError(
-            f"a teacher takes images in [0, 1] and normalises them itself, received values from {low:.4g} to "
+            f"{who} takes images in [0, 1] and normalises them itself, received values from {low:.4g} to "
             f"{high:.4g}; leave mean and std out of the data transforms"
         )

@@ -28,6 +28,7 @@ class Job:
         study: experiment or sweep.
         sha256: of the configuration without its seed.
         command: what the user typed.
+        of_hydra: overrides of Hydra's own node, which it takes to compose a variant of the job.
     """
 
     config: dict[str, Any]
@@ -37,6 +38,7 @@ class Job:
     study: str
     sha256: str
     command: str
+    of_hydra: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int:

@@ -20,6 +20,7 @@ class RunProgress(BaseModel):
         step: optimisation steps done, of `max_steps`.
         loss: of the last step, in the normalised space; None before the first.
         scored_at: step of the newest evaluation, whose numbers follow; None before the first.
+        units: of the metrics.
         updated: when this was written, in UTC.
     """
 
@@ -34,6 +35,7 @@ class RunProgress(BaseModel):
     loss: float | None = None
     scored_at: int | None = None
     metrics: dict[str, float] = {}
+    units: dict[str, str] = {}
     teacher_metrics: TeacherMetrics = {}
     updated: datetime
 

@@ -67,15 +67,16 @@ def test_other_usual_names_of_the_test_folder_are_known(folder, name):
     assert ImageFolder(root=str(folder)).test.name == f"photos/{name}"
 
 
-def test_a_folder_without_test_images_is_read_and_they_are_refused_where_they_are_asked_for(folder):
+def test_without_test_images_some_training_images_are_held_out_and_serve_whoever_needs_no_labels(folder):
     shutil.rmtree(folder / "test")
-    source = ImageFolder(root=str(folder), test_images=4)
-    assert [len(source.train), len(source.test), source.test.classes] == [8, 0, ("cat", "dog")]
+    source = ImageFolder(root=str(folder))
+    assert [len(source.train), len(source.test), source.test.classes] == [7, 1, ("cat", "dog")]
     data = DataModule(source, Augmentation(8), steps=1)
-    with pytest.raises(ValueError, match=r"needs test images, and none of the folders test, val, validation, valid "):
-        data.eval_loader("test", labelled=False)
-    with pytest.raises(ValueError, match="choose evaluation=matching"):
-        data.central_test_views(4)
+    assert sum(len(images) for images, _ in data.eval_loader("test", labelled=False)) == 1
+    assert data.central_test_views(4).count == 1
+    with pytest.raises(ValueError, match=r"none of the folders test, val, .*choose evaluation=matching"):
+        data.eval_loader("test")
+    assert len(list(data.eval_loader("train").labels)) == 7
 
 
 def test_images_outside_class_folders_have_no_label_and_classes_agree_over_both_splits(folder, png):

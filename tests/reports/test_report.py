@@ -14,6 +14,7 @@ from phis_lab.reports.sheets import Cell, Sheet
 from phis_lab.reports.style import looks
 from phis_lab.tracking import RunProgress, write_progress
 from phis_lab.tracking.record import Metric
+from phis_lab.tracking.spoken import spoken
 
 
 def three_methods(seeds=3):
@@ -262,3 +263,40 @@ def test_special_characters_survive_every_format():
 def test_many_methods_all_look_different():
     drawn = looks([f"method{i}" for i in range(19)])
     assert len({(look.color, str(look.linestyle)) for look in drawn.values()}) == 19
+
+
+@pytest.mark.parametrize(
+    ("value", "spread", "places", "text"),
+    [
+        (5.238e-9, float("nan"), 12, "5.24e-09"),
+        (5.238e-9, float("nan"), 3, "5.24e-09"),
+        (5.238e-9, 1.2e-10, 3, "5.24e-09±1.20e-10"),
+        (0.00001, 0.4, 1, "0.0±0.4"),
+        (-0.00001, 0.4, 1, "0.0±0.4"),
+        (-0.0, float("nan"), 2, "0.00"),
+        (0.01234, 0.0004, 1, "0.0123±0.0004"),
+        (123_456.0, float("nan"), 0, "123456"),
+        (-1.234e9, float("nan"), 0, "-1.23e+09"),
+        (float("nan"), float("nan"), 2, "nan"),
+        (float("inf"), float("nan"), 2, "inf"),
+    ],
+)
+def test_a_number_far_from_one_has_an_exponent_and_zero_has_no_sign(value, spread, places, text):
+    assert with_spread(value, spread, places) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.6124, "fraction", "61.2%"),
+        (-1e-9, "fraction", "0.0%"),
+        (12.3456, "", "12.35"),
+        (5.238e-9, "", "5.24e-09"),
+        (-0.0, "", "0"),
+        (4.7e8, "rank", "4.70e+08"),
+        (float("nan"), "", "nan"),
+        (float("-inf"), "", "-inf"),
+    ],
+)
+def test_a_number_in_a_log_line_has_its_unit_and_the_digits_that_are_worth_reading(value, unit, text):
+    assert spoken(value, unit) == text

@@ -18,7 +18,7 @@ from phis_lab import normalizers as methods
 from phis_lab.cli import app
 from phis_lab.config.assemble import assemble
 from phis_lab.config.export import export_run
-from phis_lab.config.exported import load_exported
+from phis_lab.config.exported import checked, load_exported
 from phis_lab.config.globs import CONF
 from phis_lab.config.job import create_job
 from phis_lab.config.rebuild import finished_job, rebuild, restore
@@ -138,6 +138,27 @@ def run(tmp_path):
 def test_a_folded_student_predicts_in_the_teachers_space(method):
     normalizers = fitted(getattr(methods, method))
     assert_is_undone(fold(student(), normalizers), student(), normalizers)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda x: 2 * x, r"a student takes images in \[0, 1\] and normalises them itself, received values from"),
+        (lambda x: torch.cat([x, x - 1]), r"a student takes images in \[0, 1\]"),
+        (lambda x: x.where(x > 0.5, torch.nan), "received values from nan to nan"),
+        (lambda x: (255 * x).byte(), r"floating-point images .* received torch.uint8 \[3, 3, 16, 16\]"),
+        (lambda x: x[0], r"received torch.float32 \[3, 16, 16\]"),
+        (lambda x: x.permute(0, 2, 3, 1), r"received torch.float32 \[3, 16, 16, 3\]"),
+        (lambda x: x.numpy(), "received ndarray; see torch.from_numpy"),
+    ],
+)
+def test_an_exported_student_refuses_the_images_that_teachers_refuse(change, problem):
+    hooked = checked(fold(student(), fitted(PhiS)))
+    hooked(images())
+    hooked(images=images())
+    with pytest.raises(ValueError, match=problem):
+        hooked(change(images()))
 
 
 @torch.no_grad()
