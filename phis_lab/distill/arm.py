@@ -17,6 +17,7 @@ from phis_lab.linalg import Moments, processes
 from phis_lab.linalg.processes import average
 from phis_lab.losses import Balancer, Loss
 from phis_lab.normalizers import Normalizer
+from phis_lab.parts import PartError, check_tensor, working
 from phis_lab.shapes import Float
 from phis_lab.students import Student
 from phis_lab.teachers import Features, Grid
@@ -115,9 +116,19 @@ class Arm(nn.Module):
         self, forward: Forward, images: Tensor, size: float, teachers: Collection[str] | None
     ) -> tuple[Features, dict[str, Features]]:
         side = self.student.backbone.image_size_at(size)
-        with torch.autocast(images.device.type, self.low_precision, enabled=self.low_precision is not None):
+        low = torch.autocast(images.device.type, self.low_precision, enabled=self.low_precision is not None)
+        with low, working("the student, or one of its heads,", self.student):
             tokens, predictions = forward(images, side, teachers)
+        for name, prediction in predictions.items():
+            self._check_prediction(name, prediction, tokens)
         return _float(tokens), {name: _float(prediction) for name, prediction in predictions.items()}
+
+    def _check_prediction(self, teacher: str, prediction: Features, tokens: Features) -> None:
+        heads = self.student.summary_heads, self.student.spatial_heads
+        for of_kind, given, seen, dim in zip(heads, prediction, tokens, self.student.dims[teacher], strict=True):
+            if teacher in of_kind and seen is not None:
+                what = f"the head of teacher '{teacher}'"
+                check_tensor(what, of_kind[teacher], given, (*seen.shape[:-1], dim))
 
     def step(self, views: Mapping[str, View], step: int, max_steps: int) -> StepResult:
         """One optimisation step on the mean of the partitions' losses.
@@ -129,6 +140,7 @@ class Arm(nn.Module):
 
         Raises:
             ArmFailedError: the loss is not finite; the student is left as it was.
+            PartError: a part raised an error, or gave something of another kind or shape.
         """
         self.student.backbone.requires_grad_(step >= self.recipe.frozen_body_steps or not self.student.has_heads)
         losses: list[Tensor] = []
@@ -140,7 +152,7 @@ class Arm(nn.Module):
             for name, pair, goals in zip(views, pairs, self._goals(pairs), strict=True):
                 of_view = self._rows(pair, goals)
                 own = self._training_rows(pair)
-                losses.append(self.balancers[name](torch.stack(list(of_view.values()))) + sum(own.values()))
+                losses.append(self._balanced(name, torch.stack(list(of_view.values()))) + sum(own.values()))
                 of_view |= own
                 rows |= of_view if len(views) == 1 else {f"{row}/{name}": value for row, value in of_view.items()}
         loss = torch.stack(losses).mean()
@@ -185,10 +197,21 @@ class Arm(nn.Module):
     def _rows(self, pair: Pair, goals: Mapping[str, Features]) -> dict[str, Tensor]:
         rows: dict[str, Tensor] = {}
         for teacher, goal in goals.items():
-            answer = pair.predictions[teacher]
-            terms = self.losses[teacher](answer.summary, answer.spatial, goal.summary, goal.spatial)
+            answer, loss = pair.predictions[teacher], self.losses[teacher]
+            with working("the loss", loss):
+                terms = dict(loss(answer.summary, answer.spatial, goal.summary, goal.spatial))
+            for kind, term in terms.items():
+                images = next(len(tensor) for tensor in goal if tensor is not None)
+                check_tensor(f"the loss, row '{kind}' of teacher '{teacher}',", loss, term, (images,))
             rows |= {f"{teacher}/{kind}": term for kind, term in terms.items()}
         return rows
+
+    def _balanced(self, partition: str, rows: Float[Tensor, "rows batch"]) -> Float[Tensor, ""]:
+        balancer = self.balancers[partition]
+        with working("the balancer", balancer):
+            loss: Tensor = balancer(rows)
+        check_tensor("the balancer", balancer, loss, ())
+        return loss
 
     def _training_rows(self, pair: Pair) -> dict[str, Tensor]:
         """What trains normalisers that are learned."""
@@ -219,10 +242,13 @@ class Arm(nn.Module):
     def _fit(self, moments: Mapping[str, Moments], step: int) -> str | None:
         """Returns why it failed."""
         for teacher, of_teacher in moments.items():
+            normalizer = self.normalizers[teacher]
             try:
-                self.normalizers[teacher].fit(of_teacher)  # type: ignore[operator]
-            except ValueError as error:
-                return f"teacher '{teacher}', spatial features, step {step}: {error}"
+                with working("the normaliser", normalizer):
+                    normalizer.fit(of_teacher)  # type: ignore[operator]
+            except PartError as error:
+                reason = error.__cause__ if isinstance(error.__cause__, ValueError) else error
+                return f"teacher '{teacher}', spatial features, step {step}: {reason}"
         return None
 
     def release(self) -> None:
@@ -253,8 +279,8 @@ class Arm(nn.Module):
         """Features of a teacher as the student is asked to match them."""
         summary, spatial = target
         if summary is not None and (of_summary := self._of_summary(teacher)) is not None:
-            summary = of_summary(summary)
-        return Features(summary, None if spatial is None else self.normalizers[teacher](spatial))
+            summary = _mapped(of_summary, teacher, summary)
+        return Features(summary, None if spatial is None else _mapped(self.normalizers[teacher], teacher, spatial))
 
     def comparable(self, teacher: str, prediction: Features, target: Features) -> tuple[Features, Features]:
         """A prediction and its target where methods can be compared: in the teacher's own space.
@@ -298,6 +324,14 @@ class Arm(nn.Module):
         """Inverse of `training_state`."""
         self.load_state_dict(state["modules"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _mapped(normalizer: nn.Module, teacher: str, features: Tensor) -> Tensor:
+    what = f"the normaliser of teacher '{teacher}'"
+    with working(what, normalizer):
+        mapped: Tensor = normalizer(features)
+    check_tensor(what, normalizer, mapped, (*features.shape[:-1], normalizer.out_dim))  # type: ignore[arg-type]
+    return mapped
 
 
 def _float(features: Features) -> Features:

@@ -14,7 +14,8 @@ from phis_lab.distill.arm import Arm, ArmFailedError, StepResult
 from phis_lab.distill.estimation import Estimation, GridFeatures, Place
 from phis_lab.distill.pairs import View
 from phis_lab.distill.stages import Share, Shifts, Stage, crop, places, stage_at
-from phis_lab.linalg import Moments
+from phis_lab.linalg import Moments, processes
+from phis_lab.parts import PartError
 from phis_lab.teachers import Grid, Resize
 
 log = logging.getLogger(__name__)
@@ -181,6 +182,11 @@ class Distiller(L.LightningModule):
                     views = {name: part.view(grids[name], arm.patch_size) for name, part in seen.items()}
                     self._step_arm(label, arm, views, stage)
             except ArmFailedError as reason:
+                self.stop_arm(label, str(reason))
+            except PartError as reason:
+                if processes.world_size() > 1:  # the others may not know of it, and would wait
+                    raise
+                log.debug("%s", label, exc_info=True)
                 self.stop_arm(label, str(reason))
 
     def _seen(self, share: Share, batch: Batch) -> "_Seen":

@@ -41,7 +41,7 @@ class Student(nn.Module):
     ) -> None:
         super().__init__()
         _check_names(teachers)
-        self.teachers = tuple(teachers)
+        self.teachers, self.dims = tuple(teachers), dict(teachers)
         self.backbone = backbone
         self.needs_blocks: bool = getattr(getattr(head, "func", head), "needs_blocks", False)
         self.summary_heads = nn.ModuleDict()

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from phis_lab.parts import PartError, check_tensor, working
 from phis_lab.shapes import Float
 from phis_lab.teachers.pixels import Pixels, check_images
 from phis_lab.teachers.weights import Weights
@@ -113,10 +114,22 @@ class Teacher(nn.Module, ABC):
 
         `forward` checks that, and a check makes a GPU wait.
         """
-        features = self.features(self.pixels(images))
+        what = f"teacher '{self.name}'"
+        with working(what, self):
+            features = self.features(self.pixels(images))
+        self._check(what, features, len(images))
         if features.spatial is None:
             return features
         return Features(features.summary, self.pixels.occupied(features.spatial, images))
+
+    def _check(self, what: str, features: Features, count: int) -> None:
+        if not isinstance(features, Features):
+            raise PartError(f"{what} gives a {type(features).__name__}, and Features(summary, spatial) are wanted")
+        summary, spatial = features
+        if summary is not None or self.summary_dim is not None:
+            check_tensor(f"{what}, summary,", self, summary, (count, self.summary_dim))
+        if spatial is not None or self.spatial_dim is not None:
+            check_tensor(f"{what}, spatial features,", self, spatial, (count, None, None, self.spatial_dim))
 
     def train(self, mode: bool = True) -> "Teacher":
         """Stays in evaluation mode whatever `mode` says."""
