@@ -52,7 +52,6 @@ DOORS = {
         lambda: evals.knn_predict(x, labels[:, None], x), lambda: evals.knn_predict(x[0], labels, x),
         lambda: evals.linear_probe(x[0], labels[:8], x, labels),
     ],
-    "is on cpu and the features are on meta": [lambda: phis(x.to("meta"))],
     "rows go into update": [lambda: linalg.Moments(8).merge(x)],
     "mask must be a tensor of shape (32,)": [lambda: linalg.Moments(8).update(x, labels.numpy() > 0)],
     "torch.nn.Linear": [lambda: phis.fold_into(n), lambda: phis.fold_into(torch.nn.Conv2d(3, 8, 1))],

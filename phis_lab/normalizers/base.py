@@ -174,11 +174,6 @@ class Normalizer(nn.Module, ABC):
             raise ValueError(
                 f"expected {self.dim} channels in the last axis, got {shape[-1] if shape else 0} in shape {shape}"
             )
-        if features.device != self.shift.device:
-            raise ValueError(
-                f"{type(self).__name__} is on {self.shift.device} and the features are on {features.device}; "
-                "move one to the other with .to(device)"
-            )
         dtype = torch.promote_types(features.dtype, self.dtype)
         if dtype not in self._casts:
             with torch.inference_mode(False), torch.no_grad():
