@@ -6,7 +6,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from phis_lab.bounds import Seed
 from phis_lab.linalg import processes
 from phis_lab.losses.balancer import Balancer
 from phis_lab.shapes import Bool, Float
@@ -30,18 +29,20 @@ class TeacherDropping(Balancer):
         seed: of the draws.
 
     Raises:
-        ValueError: `probability` is outside [0, 1].
+        ValueError: `probability` is outside [0, 1], or `seed` is no seed.
 
     Source:
         UNIC (arXiv 2408.05088), eq. 4; the normalisation by kept pairs is that of its experiments.
     """
 
     def __init__(
-        self, probability: float | int = 0.5, level: Literal["image", "batch"] = "image", seed: Seed = 0
+        self, probability: float | int = 0.5, level: Literal["image", "batch"] = "image", seed: int = 0
     ) -> None:
         super().__init__()
         if not 0 <= probability <= 1:
             raise ValueError(f"probability must lie in [0, 1], got {probability}")
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"seed must lie in [0, 2^32), got {seed}")
         self.probability, self.level = float(probability), level
         self.seed = seed
         self._generator = torch.Generator()
