@@ -166,9 +166,17 @@ def _problems_of_value(hint: Any, value: Any, path: str, notes: Sequence[Any]) -
         adapter.validate_python(value, strict=True if isinstance(value, SCALARS) else None)
     except ValidationError as error:
         reasons = "; ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
-        yield f"{path}={value!r}: {reasons}"
+        near = get_close_matches(str(value), _words(hint), n=1)
+        yield f"{path}={value!r}: {reasons}" + (f". Did you mean {near[0]}?" if near else "")
     except PydanticUndefinedAnnotation:
         return
+
+
+def _words(hint: Any) -> list[str]:
+    """The words that an option can be."""
+    if get_origin(hint) is Literal:
+        return [word for word in get_args(hint) if isinstance(word, str)]
+    return [word for kind in get_args(hint) for word in _words(kind)]
 
 
 def _floats(value: Any) -> Iterator[float]:

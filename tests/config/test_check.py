@@ -111,6 +111,8 @@ def composed(*overrides: str) -> dict[str, object]:
         ("trainer.max_steps=true", "trainer.max_steps=True: Input should be a valid integer"),
         ("trainer.max_steps='7'", "trainer.max_steps='7': Input should be a valid integer"),
         ("student.depth=0", "student.depth=0: Input should be greater than or equal to 1"),
+        ("trainer.precision=bfloat", "trainer.precision='bfloat': Input .* Did you mean bfloat16?"),
+        ("student.class_tokens=per_techer", "student.class_tokens='per_techer': Input .* Did you mean per_teacher?"),
     ],
 )
 def test_what_nothing_reads_is_refused_wherever_it_stands(overrides: str, says: str) -> None:
