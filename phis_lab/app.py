@@ -59,7 +59,17 @@ def train_sweep(jobs: Sequence[Job]) -> dict[Path, Exception]:
     if failures and all(isinstance(error, REFUSALS) for error in failures.values()):
         reasons = dict.fromkeys(map(sentence, failures.values()))
         sys.exit("\n".join([f"\n{len(failures)} of {len(jobs)} jobs were not trained:", *reasons]))
+    if is_first_process():  # a launcher takes the others' codes for a crash
+        _say_failed(jobs)
     return failures
+
+
+def _say_failed(jobs: Sequence[Job]) -> None:
+    """End with code 1 and a line where runs of a sweep failed, whose records say why."""
+    records = [record for job in jobs if (record := job.result()) is not None]
+    failed = [f"{record.method}, seed {record.seed}" for record in records if record.failure is not None]
+    if failed:
+        sys.exit(f"\n{len(failed)} of {len(jobs)} runs failed: {'; '.join(failed)}. Their records say why.")
 
 
 def train(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:

@@ -25,7 +25,7 @@ def working(what: str, part: object) -> Iterator[None]:
         yield
     except PartError:
         raise
-    except Exception as error:  # whatever a part raises
+    except (Exception, SystemExit) as error:  # whatever a part raises
         raise PartError(f"{what} ({type(part).__name__}) raised {type(error).__name__}: {error}") from error
 
 

@@ -10,6 +10,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
@@ -132,8 +133,14 @@ def _refuse_place(config: DictConfig) -> None:
     place = next(place for place in (wanted, *wanted.absolute().parents) if place.exists() or place.is_symlink())
     if not place.is_dir():
         raise ValueError(f"paths.outputs={config.paths.outputs}: {place} is a file, and outputs go into a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise ValueError(f"paths.outputs={config.paths.outputs}: {place} is not writable; choose another folder")
+    try:
+        with TemporaryDirectory(dir=place):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"paths.outputs={config.paths.outputs}: nothing can be written in {place} ({error.strerror}); choose "
+            "another folder"
+        ) from error
 
 
 def _show(config: DictConfig, command: Composer, given: Namespace) -> None:

@@ -1,5 +1,6 @@
 """The one place where configuration becomes objects."""
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -86,7 +87,7 @@ def build_normalizers(node: Mapping[str, Any], dims: Dims, width: int) -> Normal
         ValueError: the constructor refused an option.
     """
     method = get_object(node["_target_"])
-    into = {"out_dim": width} if issubclass(method, Compression) else {}
+    into = {"out_dim": width} if inspect.isclass(method) and issubclass(method, Compression) else {}
 
     def of_kind(kind: int) -> dict[str, Normalizer]:
         return {
@@ -95,7 +96,7 @@ def build_normalizers(node: Mapping[str, Any], dims: Dims, width: int) -> Normal
             if channels[kind] is not None
         }
 
-    return Normalizers(of_kind(1), of_kind(0) if method.normalizes_summary else {})
+    return Normalizers(of_kind(1), of_kind(0) if getattr(method, "normalizes_summary", False) else {})
 
 
 def _of_value(path: str, detail: ErrorDetails) -> str:

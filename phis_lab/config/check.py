@@ -104,7 +104,7 @@ class _Check:
             yield f"{path}._target_={node['_target_']!r} cannot be imported: {str(error).strip().splitlines()[0]}"
             return
         kinds = _kinds(hint)
-        if inspect.isclass(target) and kinds and not issubclass(target, kinds):
+        if kinds and not _makes(target, kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)
             yield f"{path}._target_={node['_target_']!r} is no {wanted}, which is wanted here"
             return
@@ -224,6 +224,15 @@ def _kinds(hint: Any) -> tuple[type, ...]:
     if hint is Any or not inspect.isclass(hint) or getattr(hint, "_is_protocol", False) or hint is type(None):
         return ()
     return (hint,)
+
+
+def _makes(target: Callable[..., Any], kinds: tuple[type, ...]) -> bool:
+    """Whether a class is one of these, or a function says by its annotations that it returns one."""
+    try:
+        made = target if inspect.isclass(target) else get_type_hints(target).get("return")
+    except (TypeError, NameError):  # of builtin functions, or of names that only a type checker knows
+        return False
+    return inspect.isclass(made) and issubclass(made, kinds)
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:

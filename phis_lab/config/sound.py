@@ -1,5 +1,6 @@
 """What is wrong with a composed configuration before any class of it is imported. Import-light."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,10 @@ def _unresolved(config: DictConfig) -> Iterator[str]:
 
 
 def _about_interpolation(path: str, value: str, error: Exception, known: Sequence[str]) -> str:
-    text = str(error).strip().partition("\n")[0]
-    if "RecursionError" in text or isinstance(error, RecursionError):
+    text = re.sub(r"^\w+ raised while resolving interpolation: ", "", str(error).strip().partition("\n")[0]).strip(
+        "'\""
+    )
+    if "Recursi" in text or isinstance(error, RecursionError):
         return f"{path}={value}: the interpolation leads back to itself."
     if isinstance(error, InterpolationKeyError):
         name = text.partition("'")[2].rpartition("'")[0]

@@ -48,6 +48,6 @@ class CorruptCounter:
         if len(self.names) > _TOLERATED * judged:
             some = ", ".join(self._told[name] for name in sorted(self.names)[:5])
             raise ValueError(
-                f"{self.source}: {len(self.names)} corrupt images among {self.seen} seen are "
-                f"more than {_TOLERATED:.0%}; repair or remove them. Among them: {some}"
+                f"{self.source}: {len(self.names)} corrupt images among {self.seen} seen are more than "
+                f"{_TOLERATED:.0%} of the {judged} that are judged; repair or remove them. Among them: {some}"
             )

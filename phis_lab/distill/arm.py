@@ -199,7 +199,10 @@ class Arm(nn.Module):
         for teacher, goal in goals.items():
             answer, loss = pair.predictions[teacher], self.losses[teacher]
             with working("the loss", loss):
-                terms = dict(loss(answer.summary, answer.spatial, goal.summary, goal.spatial))
+                terms = loss(answer.summary, answer.spatial, goal.summary, goal.spatial)
+            if not isinstance(terms, Mapping):
+                given = type(terms).__name__
+                raise PartError(f"the loss ({type(loss).__name__}) gives a {given}, and a dict of rows is wanted")
             for kind, term in terms.items():
                 images = next(len(tensor) for tensor in goal if tensor is not None)
                 check_tensor(f"the loss, row '{kind}' of teacher '{teacher}',", loss, term, (images,))

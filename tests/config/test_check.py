@@ -108,6 +108,8 @@ def composed(*overrides: str) -> dict[str, object]:
             "optimizer._target_='torch.optim.Adamm' cannot be",
         ),
         ("strategy._target_=phis_lab.losses.MSE", "is no Single or DataParallel"),
+        ("normalizer._target_=os.getcwd", "normalizer._target_='os.getcwd' is no Normalizer, which is wanted here"),
+        ("loss._target_=math.sqrt", "loss._target_='math.sqrt' is no Loss, which is wanted here"),
         ("trainer.max_steps=true", "trainer.max_steps=True: Input should be a valid integer"),
         ("trainer.max_steps='7'", "trainer.max_steps='7': Input should be a valid integer"),
         ("student.depth=0", "student.depth=0: Input should be greater than or equal to 1"),

@@ -72,7 +72,10 @@ WRONG = {
     "narrow": (lambda pool: make_arm(pool, Narrow), r"the normaliser of teacher 'quiet' \(Narrow\) gives float32"),
     "whole": (lambda pool: make_arm(pool, Whole), r"\(Whole\) gives int64 .* a floating-point tensor \[.*12\] is want"),
     "unwilling": (lambda pool: make_arm(pool, Unwilling), r"the normaliser \(Unwilling\) raised KeyError: 'mean'"),
-    "no rows": (lambda pool: make_arm(pool, loss=NoRows()), r"the loss \(NoRows\) raised TypeError"),
+    "no rows": (
+        lambda pool: make_arm(pool, loss=NoRows()),
+        r"the loss \(NoRows\) gives a NoneType, and a dict of rows is wanted",
+    ),
     "one number": (lambda pool: make_arm(pool, loss=OneNumber()), r"row 'spatial' of teacher 'quiet', \(OneNumber\)"),
     "rows": (
         lambda pool: make_arm(pool, balancer=Rows()),
