@@ -23,7 +23,7 @@ def working(what: str, part: object) -> Iterator[None]:
     """
     try:
         yield
-    except PartError:
+    except (PartError, OSError):  # that a file cannot be read is said by the file's name
         raise
     except (Exception, SystemExit) as error:  # whatever a part raises
         raise PartError(f"{what} ({type(part).__name__}) raised {type(error).__name__}: {error}") from error

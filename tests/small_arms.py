@@ -154,3 +154,15 @@ def make_share(
 
 def make_job(folder: Path) -> Job:
     return Job({"seed": 0}, folder, {"normalizer": "phis"}, (), "test", "0" * 64, "python run.py")
+
+
+def compared(name: str, tensor: Tensor) -> Tensor:
+    """A parameter without what no loss depends on, for comparisons of runs that round differently.
+
+    A bias that all keys of an attention share shifts every logit of a query alike and leaves its softmax as it is. Its
+    gradient is rounding alone, and Adam follows it by steps as long as those of any other.
+    """
+    if not name.endswith("qkv.bias"):
+        return tensor
+    query, _, value = tensor.chunk(3)
+    return torch.cat([query, value])

@@ -114,7 +114,7 @@ def test_long_names_folders_and_links_within_a_tar(tmp_path, png, pixels, kind):
         add(tar, name, png(1))
         add(tar, "hard.png", type=tarfile.LNKTYPE, linkname=name)
         add(tar, "soft.png", type=tarfile.SYMTYPE, linkname=name)
-    train = WebDataset(root=str(tmp_path)).train
+    train, _ = WebDataset(root=str(tmp_path)).read()
     assert train.names == [name, "hard.png"]
     assert all(torch.equal(train.image(at), pixels(1)) for at in range(2))
     assert index_shard(tmp_path / "train-0.tar").left_out == {"link{s}, sparse or special files": {"soft.png": 1}}
@@ -137,7 +137,7 @@ def test_joined_archives_are_refused(tmp_path, write_tar, samples):
 
 def test_a_shard_that_is_rewritten_in_place_is_indexed_again(tmp_path, write_tar, png):
     shard = write_tar(tmp_path / "train-0.tar", {"1.png": png(1), "1.cls": b"1"})
-    train = WebDataset(root=str(tmp_path)).train
+    train, _ = WebDataset(root=str(tmp_path)).read()
     times = shard.stat()
     write_tar(shard, {"2.png": png(1), "2.cls": b"2"})
     assert shard.stat().st_size == times.st_size
@@ -207,7 +207,7 @@ def test_shards_that_train_and_test_are_told(tmp_path, write_tar, samples, caplo
 
 def test_the_file_of_class_names_and_the_chosen_image_enter_the_fingerprint(tmp_path, write_tar, png):
     write_tar(tmp_path / "train-0.tar", {"1.a.png": png(1), "1.b.png": png(2), "1.cls": b"0"})
-    made = [WebDataset(root=str(tmp_path), image=image).train.fingerprint for image in ("a.png", "b.png")]
+    made = [WebDataset(root=str(tmp_path), image=image).read()[0].fingerprint for image in ("a.png", "b.png")]
     (tmp_path / "classes.txt").write_text("cat\n")
-    made.append(WebDataset(root=str(tmp_path), image="a.png").train.fingerprint)
+    made.append(WebDataset(root=str(tmp_path), image="a.png").read()[0].fingerprint)
     assert len(set(made)) == 3

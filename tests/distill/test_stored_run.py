@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
-from small_arms import make_arm, make_group
+from small_arms import compared, make_arm, make_group
 from test_ddp import free_port
 from test_shared_arms import assert_same_run, weights
 
@@ -103,4 +103,4 @@ def test_two_processes_fill_and_read_one_store(tmp_path: Path) -> None:
     train_group(stored(make_group(tmp_path / "one", ddp_arms(), views=2), tmp_path / "two" / "features"))
     two, one = weights(tmp_path / "two" / "phis"), weights(tmp_path / "one" / "phis")
     for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, rtol=2e-3, atol=2e-4, msg=name)
+        torch.testing.assert_close(compared(name, two[name]), compared(name, tensor), rtol=2e-3, atol=2e-4, msg=name)

@@ -9,6 +9,7 @@ import sys
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -80,6 +81,10 @@ def test_a_teacher_with_fewer_tokens_is_kept_on_its_own_grid_and_once_for_all_st
 @pytest.mark.parametrize("lacks", ["summary", "spatial"])
 def test_a_teacher_may_lack_a_kind_of_feature(tmp_path: Path, lacks: str) -> None:
     class Half(PatchTeacher):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            setattr(self, f"{lacks}_dim", None)
+
         def features(self, x: Tensor) -> Features:
             return super().features(x)._replace(**{lacks: None})
 
