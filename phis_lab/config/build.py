@@ -43,6 +43,9 @@ def build(node: Mapping[str, Any], path: str, **arguments: Any) -> Any:
             raise ValueError(f"{path}: {sentence(cause)}") from cause
         if isinstance(cause, TypeError) and WRONG_ARGUMENTS.search(str(cause)):
             raise ValueError(f"{path}: {cause}") from cause
+        target = str(node["_target_"])
+        if cause is not None and not target.startswith(("phis_lab.", "torch.", "timm.")):  # a user's own
+            raise ValueError(f"{path}._target_={target} raised {type(cause).__name__}: {cause}") from cause
         raise
 
 
