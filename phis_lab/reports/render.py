@@ -53,7 +53,7 @@ def report(folder: str | Path, baseline: str | None = None, formats: Collection[
     studies = [study for study in studies if study.records]
     if not studies and unfinished is None:
         if not root.exists():
-            raise ValueError(f"there is no folder {root} to report on")
+            raise ValueError(f"there is no folder {root}: nothing to report")
         raise ValueError("\n".join([f"{root} holds no run with a metric: nothing to report.", *remarks]))
     labels = {record.method for study in studies for record in study.records}
     if baseline is not None and studies and baseline not in labels:

@@ -33,6 +33,7 @@ def _offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("CONFIG", "CACHE"):
             patch.setenv(f"WANDB_{name}_DIR", str(tmp_path_factory.mktemp(name)))
         wandb.teardown()
+        patch.delenv("WANDB_SERVICE", raising=False)  # of a service that another test has ended
         yield
         wandb.teardown()
 
