@@ -104,6 +104,9 @@ def report(
             _print_whole(console, reports.terminal(sheet))
         for caveat in reports.caveats(section.study):
             console.print(caveat, style="yellow", markup=False)
+    for of_several in made.across:
+        console.print(of_several.title, "", style="bold", markup=False, sep="\n", soft_wrap=True)
+        _print_whole(console, reports.terminal(of_several.sheet))
     if made.unfinished is not None:
         _print_whole(console, reports.terminal(made.unfinished))
     for remark in made.remarks:

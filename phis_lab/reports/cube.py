@@ -15,7 +15,7 @@ class Cube:
     Args:
         values: a number for every seed, method and metric; NaN where a run diverged.
         seeds: those that all these methods were run with.
-        methods: those with two seeds or more, in the order of `numbers`.
+        methods: those with enough seeds, in the order of `numbers`.
         metrics: those that every method has for all these seeds.
     """
 
@@ -25,10 +25,10 @@ class Cube:
     metrics: list[str]
 
     @classmethod
-    def of(cls, numbers: pd.DataFrame) -> "Cube":
-        """From numbers as `measurements` gives them; empty where no method has two seeds."""
+    def of(cls, numbers: pd.DataFrame, fewest_seeds: int = 2) -> "Cube":
+        """From numbers as `measurements` gives them; empty where no method has so many seeds."""
         seeds_of = numbers.groupby("method", sort=False)["seed"].agg(set)
-        seeds_of = seeds_of[seeds_of.map(len) > 1]
+        seeds_of = seeds_of[seeds_of.map(len) >= fewest_seeds]
         methods = [str(name) for name in seeds_of.index]
         seeds = sorted(set.intersection(*seeds_of)) if methods else []
         kept = numbers[numbers["seed"].isin(seeds) & numbers["method"].isin(methods)]

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from phis_lab.reports.across import Across
 from phis_lab.reports.export import latex, markdown
 from phis_lab.reports.figures import CAPTIONS
 from phis_lab.reports.provenance import caveats, provenance
@@ -21,17 +23,23 @@ def write_files(
     root: Path,
     unfinished: Sheet | None,
     sections: Sequence[Section],
+    across: Sequence[Across],
     remarks: Sequence[str],
     formats: Collection[Format],
 ) -> list[Path]:
     """Writes the chosen kinds of files and returns their paths; Markdown shows figures that are written."""
-    figures: list[dict[str, Path]] = [{} for _ in sections]
+    figures: list[dict[str, Path]] = [{} for _ in (*sections, *across)]
     if "png" in formats:
         prefixes = [f"study{n}_" if len(sections) > 1 else "" for n in range(1, len(sections) + 1)]
-        figures = [_write_figures(root, s, prefix) for s, prefix in zip(sections, prefixes, strict=True)]
+        figures = [_write_figures(root, s.figures(), prefix) for s, prefix in zip(sections, prefixes, strict=True)]
+        over = [f"across{n}_" if len(across) > 1 else "across_" for n in range(1, len(across) + 1)]
+        figures += [
+            _write_figures(root, {"critical_difference": a.figure()}, prefix)
+            for a, prefix in zip(across, over, strict=True)
+        ]
     contents: dict[str, Callable[[], str]] = {
-        "md": lambda: _markdown(root, unfinished, sections, remarks, figures),
-        "tex": lambda: "\n".join(latex(sheet) for s in sections for sheet in [*s.sheets(), *s.details()]),
+        "md": lambda: _markdown(root, unfinished, sections, across, remarks, figures),
+        "tex": lambda: "\n".join(map(latex, _sheets(sections, across))),
         "csv": lambda: _table(sections).to_csv(index=False, lineterminator="\n"),
     }
     texts = {root / f"report.{suffix}": make() for suffix, make in contents.items() if suffix in formats}
@@ -40,10 +48,13 @@ def write_files(
     return [*texts, *(path for paths in figures for path in paths.values())]
 
 
-def _write_figures(root: Path, section: Section, prefix: str) -> dict[str, Path]:
+def _sheets(sections: Sequence[Section], across: Sequence[Across]) -> list[Sheet]:
+    return [sheet for s in sections for sheet in [*s.sheets(), *s.details()]] + [a.sheet for a in across]
+
+
+def _write_figures(root: Path, figures: Mapping[str, Figure], prefix: str) -> dict[str, Path]:
     folder = root / "figures"
     folder.mkdir(exist_ok=True)
-    figures = section.figures()
     paths = {name: folder / f"{prefix}{name}.png" for name in figures}
     for name, figure in figures.items():
         figure.savefig(paths[name])
@@ -54,22 +65,30 @@ def _markdown(
     root: Path,
     unfinished: Sheet | None,
     sections: Sequence[Section],
+    across: Sequence[Across],
     remarks: Sequence[str],
     figures: Sequence[Mapping[str, Path]],
 ) -> str:
     parts = ["# Report", ""]
     if remarks:
         parts += ["Not in the tables, or not compared:", "", *(f"- {remark}" for remark in remarks), ""]
-    for section, paths in zip(sections, figures, strict=True):
+    for section, paths in zip(sections, figures[: len(sections)], strict=True):
         parts += [f"## {section.study.title}", "", *provenance(section.study), ""]
         parts += [f"> {caveat}\n" for caveat in caveats(section.study)]
         parts += [markdown(sheet) for sheet in section.sheets()]
         for name, path in paths.items():
-            parts += [f"![{name}]({path.relative_to(root).as_posix()})", "", CAPTIONS[name], ""]
+            parts += [*_picture(root, name, path), CAPTIONS[name], ""]
         parts += [markdown(sheet) for sheet in section.details()]
+    for of_several, paths in zip(across, figures[len(sections) :], strict=True):
+        parts += [f"## {of_several.title}", "", markdown(of_several.sheet)]
+        parts += [line for name, path in paths.items() for line in _picture(root, name, path)]
     if unfinished is not None:
         parts += [markdown(unfinished)]
     return "\n".join(parts)
+
+
+def _picture(root: Path, name: str, path: Path) -> list[str]:
+    return [f"![{name}]({path.relative_to(root).as_posix()})", ""]
 
 
 def _table(sections: Sequence[Section]) -> pd.DataFrame:

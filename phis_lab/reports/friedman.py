@@ -78,5 +78,10 @@ def rank_test(cube: Cube, categories: Mapping[str, Category], lower_is_better: C
     """
     if len(cube.methods) < 3 or len(cube.seeds) < 2:
         return None
+    return friedman(rank_blocks(cube, categories, lower_is_better))
+
+
+def rank_blocks(cube: Cube, categories: Mapping[str, Category], lower_is_better: Collection[str] = ()) -> pd.DataFrame:
+    """Blocks for `friedman`, seeds by methods: every method's average rank over categories. Ties survive rounding."""
     by_seed = stacked_ranks(cube.values, cube.metrics, categories, lower_is_better=lower_is_better)["Avg"]
-    return friedman(pd.DataFrame(by_seed, columns=cube.methods).round(9))  # ties of averages survive rounding
+    return pd.DataFrame(by_seed, columns=cube.methods).round(9)

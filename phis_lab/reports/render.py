@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from phis_lab.reports.across import Across, across_data
 from phis_lab.reports.files import ALL_FORMATS, Format, write_files
 from phis_lab.reports.running import running_sheet
 from phis_lab.reports.sections import Section
@@ -21,6 +22,7 @@ class Report:
     Args:
         unfinished: how far the runs are that have not ended; None where all have.
         sections: one per study.
+        across: studies that differ in their data alone, tested together.
         remarks: files that are no records, runs that are in no table because they failed or because there are several
             of them, and studies without the baseline.
         files: the files written.
@@ -28,6 +30,7 @@ class Report:
 
     unfinished: Sheet | None
     sections: tuple[Section, ...]
+    across: tuple[Across, ...]
     remarks: tuple[str, ...]
     files: tuple[Path, ...]
 
@@ -65,8 +68,9 @@ def report(folder: str | Path, baseline: str | None = None, formats: Collection[
         sections.append(Section(study, wanted if present else None))
         if not present:
             remarks.append(f"{study.title}: no method {wanted!r} to compare with (see --baseline)")
-    files = write_files(root, unfinished, sections, remarks, formats)
-    return Report(unfinished, tuple(sections), tuple(remarks), tuple(files))
+    across = across_data(sections)
+    files = write_files(root, unfinished, sections, across, remarks, formats)
+    return Report(unfinished, tuple(sections), tuple(across), tuple(remarks), tuple(files))
 
 
 def _is_measured(record: RunRecord) -> bool:
