@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from phis_lab.bounds import Positive, Seed, Workers
-from phis_lab.data.held_out import HeldOut, hold_out
 from phis_lab.data.source import ImageSource, NoImages
-from phis_lab.data.subset import Subset
+from phis_lab.data.subset import HeldOut, Subset, hold_out
 
 
 @dataclass(frozen=True, kw_only=True)

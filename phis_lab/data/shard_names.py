@@ -2,8 +2,10 @@
 
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from braceexpand import braceexpand
 
 
 def matching_shards(root: Path, patterns: str | Sequence[str]) -> list[Path]:
@@ -23,7 +25,7 @@ def matching_shards(root: Path, patterns: str | Sequence[str]) -> list[Path]:
     for pattern in (part for several in given for part in several.split("::")):
         if re.match(r"\w+://|pipe:", pattern):
             raise ValueError(f"{pattern} is no file on a disk; shards are read at random, so copy them into a folder")
-        for name in expand_braces(pattern):
+        for name in _expanded(pattern):
             shards.update(dict.fromkeys(_files(root, name)))
     return list(shards)
 
@@ -38,29 +40,8 @@ def _files(root: Path, name: str) -> list[Path]:
     return [root / file for file in found]
 
 
-def expand_braces(pattern: str) -> list[str]:
-    """Expands `{a,b}`, `{00..12}`, `{a..c}` and `{0..10..2}` as a shell does; numbers keep their leading zeros.
-
-    Example:
-        >>> expand_braces("{a,b}-{08..10}.tar")[:3]
-        ['a-08.tar', 'a-09.tar', 'a-10.tar']
-    """
-    braces = re.search(r"\{([^{}]*)\}", pattern)
-    if braces is None:
-        return [pattern]
-    before, after = pattern[: braces.start()], pattern[braces.end() :]
-    choices = _range(braces[1]) or braces[1].split(",")
-    return [expanded for choice in choices for expanded in expand_braces(before + choice + after)]
-
-
-def _range(inside: str) -> list[str]:
-    bounds = re.fullmatch(r"(\d+|[A-Za-z])\.\.(\d+|[A-Za-z])(?:\.\.-?(\d+))?", inside)
-    if bounds is None or bounds[1].isdigit() != bounds[2].isdigit():
-        return []
-    numbers = bounds[1].isdigit()
-    first, last = (int(bound) if numbers else ord(bound) for bound in bounds.group(1, 2))
-    step = (int(bounds[3] or 1) or 1) * (1 if first <= last else -1)
-    padded = any(bound.startswith("0") and bound != "0" for bound in bounds.group(1, 2))
-    width = max(map(len, bounds.group(1, 2))) if padded else 0
-    steps = range(first, last + (1 if step > 0 else -1), step)
-    return [f"{number:0{width}}" if numbers else chr(number) for number in steps]
+def _expanded(pattern: str) -> Iterator[str]:
+    try:
+        yield from braceexpand(pattern, escape=False)
+    except ValueError as error:
+        raise ValueError(f"{pattern} has a brace that is never closed or never opened: {error}") from None

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from phis_lab.data import DataSource, ImageSource, NoImages, TensorImages
-from phis_lab.data.held_out import hold_out
+from phis_lab.data.subset import hold_out
 
 
 def numbered(count: int) -> TensorImages:

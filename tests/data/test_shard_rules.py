@@ -3,13 +3,14 @@
 import io
 import logging
 import os
+import re
 import tarfile
 
 import pytest
 import torch
 
 from phis_lab.data import CorruptImageError
-from phis_lab.data.shard_names import expand_braces, matching_shards
+from phis_lab.data.shard_names import matching_shards
 from phis_lab.data.tar_index import index_shard
 from phis_lab.data.webdataset import WebDataset
 
@@ -192,10 +193,25 @@ def test_patterns_that_name_nothing_are_refused_by_their_part(shards):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "expected"), [("{c..a}", list("cba")), ("{0..9..4}", list("048")), ("{9..11}", ["9", "10", "11"])]
+    ("pattern", "expected"),
+    [
+        ("a.tar", ["a.tar"]),
+        ("{8..11}", ["8", "9", "10", "11"]),
+        ("{008..010}.tar", ["008.tar", "009.tar", "010.tar"]),
+        ("{a,b}{0..1}", ["a0", "a1", "b0", "b1"]),
+        ("{x,{a,b}-{0..1}}", ["x", "a-0", "a-1", "b-0", "b-1"]),
+        ("{c..a}", list("cba")),
+        ("{0..9..4}", list("048")),
+    ],
 )
-def test_ranges_go_down_in_steps_and_over_letters(pattern, expected):
-    assert expand_braces(pattern) == expected
+def test_braces_expand_as_in_a_shell(tmp_path, pattern, expected):
+    assert [shard.name for shard in matching_shards(tmp_path, pattern)] == expected
+
+
+@pytest.mark.parametrize("pattern", ["train-{00..01.tar", "train-00..01}.tar"])
+def test_a_brace_without_its_other_half_is_refused(tmp_path, pattern):
+    with pytest.raises(ValueError, match=re.escape(f"{pattern} has a brace that is never")):
+        matching_shards(tmp_path, pattern)
 
 
 def test_shards_that_train_and_test_are_told(tmp_path, write_tar, samples, caplog):
