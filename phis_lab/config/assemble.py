@@ -48,7 +48,7 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
     refuse_unstorable(chosen, augmentation)
     source = build(shared["data"], "data")
     plans = read_stages(shared.get("stages"), members)
-    data = DataModule(source, augmentation, options.max_steps, plans)
+    data = DataModule(source, augmentation, options.max_steps, plans, evaluation.data)
     check_batches(plans, source.batch_size, len(source.train), strategy.processes)
     for first, end in boundaries(plans, options.max_steps):
         estimation.check(end - first)
@@ -80,7 +80,7 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
         stages=stages,
         estimation=estimation,
         evaluation=evaluation,
-        sources={key: built_sources(job.config, source, stages) for key, job in named.items()},
+        sources={key: built_sources(job.config, source, stages, evaluation.data) for key, job in named.items()},
     )
 
 

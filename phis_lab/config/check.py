@@ -19,6 +19,11 @@ from phis_lab.config.targets import refuse_targets
 from phis_lab.config.teachers import RESERVED, split
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
+PLACES = {
+    "evaluation.data": ". An option of data goes there by evaluation.data=NAME on the command line, and by "
+    "`override /data@evaluation.data: NAME` in the defaults of a file"
+}
+"""Parts that a group of another name gives, and how one chooses them."""
 SCALARS = (bool, int, float, str)
 
 
@@ -86,7 +91,8 @@ class _Check:
                 yield from self.value(arguments[0] if arguments else Any, child, f"{path}[{position}]")
         elif _is_part(hint):
             wanted = getattr(arguments[-1] if arguments else hint, "__name__", str(hint))
-            yield f"{path}={value!r}: a {wanted} is wanted, a node with the _target_ of one{self.guess(path, ())}"
+            guess = PLACES.get(path) or self.guess(path, ())
+            yield f"{path}={value!r}: a {wanted} is wanted, a node with the _target_ of one{guess}"
         else:
             yield from _problems_of_value(hint, value, path, notes)
 

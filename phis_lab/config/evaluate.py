@@ -10,16 +10,16 @@ import torch
 
 from phis_lab.config.compose import composed
 from phis_lab.config.rebuild import finished_job, rebuild, restore
-from phis_lab.distill import Scores
-from phis_lab.distill.outcome import measured
-from phis_lab.tracking import RunRecord, read_record, write_record
+from phis_lab.distill import Evaluation, Scores
+from phis_lab.distill.outcome import evaluation_data, measured
+from phis_lab.tracking import Data, RunRecord, read_record, write_record
 from phis_lab.tracking.lock import run_lock
 from phis_lab.tracking.record import FILE_NAME
 from phis_lab.tracking.spoken import spoken
 
 log = logging.getLogger(__name__)
 
-CHOICES = ("evaluation", "task@evaluation", "segmentation", "transfer", "hydra.searchpath")
+CHOICES = ("evaluation", "task@evaluation", "data@evaluation", "segmentation", "transfer", "hydra.searchpath")
 
 
 def evaluate_run(folder: Path, overrides: Sequence[str], config_dir: Path | None = None) -> RunRecord:
@@ -53,14 +53,16 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
     job, record = finished_job(folder), read_record(folder / FILE_NAME)
     if record.status == "failed":
         raise ValueError(f"{folder} failed: {record.failure}; there is no trained student to evaluate")
-    own = [f"evaluation={record.choices.get('evaluation', 'probes')}"]
+    usually = [f"evaluation={record.choices.get('evaluation', 'probes')}"]
     chosen = any(text.startswith("evaluation=") for text in overrides)
     usual, wanted = (
-        composed(given, config_dir)["evaluation"] for given in (own, [*([] if chosen else own), *overrides])
+        composed(given, config_dir)["evaluation"] for given in (usually, [*([] if chosen else usually), *overrides])
     )
     changed = job.config | {"evaluation": _changed(job.config["evaluation"], usual, wanted)}
     group = rebuild([dataclasses.replace(job, config=changed)])
     (key,) = group.arms
+    measured_on = evaluation_data(group.data) if group.evaluation.needing_labels() else record.evaluation_data
+    _refuse_other_images(folder, record, measured_on, group.evaluation)
     restore(group, key)
     device = torch.device(group.options.device)
     arm, stage = group.arms[key].to(device), group.stages[-1]
@@ -74,14 +76,34 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
             log.warning(
                 "%s stays %s; now it was %s.", name, *(spoken(of[name].value) for of in (record.metrics, found))
             )
-    new = record.model_copy(update={"metrics": found | record.metrics})
+    own = {name: source for name, source in group.sources[key].items() if name.startswith("evaluation.data.")}
+    changes = {"metrics": found | record.metrics, "evaluation_data": measured_on, "sources": record.sources | own}
+    new = record.model_copy(update=changes)
     write_record(folder, new)
     return new
 
 
+def _refuse_other_images(folder: Path, record: RunRecord, measured_on: Data | None, evaluation: Evaluation) -> None:
+    """Refuse to mix numbers of two labelled data sets in one record, where a name could stand for either."""
+    before, now = record.evaluation_data or record.data, measured_on or record.data
+    if before.fingerprint == now.fingerprint:
+        return
+    alone = {name for name, task in evaluation.tasks.items() if not task.needs_labels}
+    numbers = [
+        name
+        for name, metric in record.metrics.items()
+        if metric.higher_is_better is not None and name.partition("/")[0] not in alone
+    ]
+    if numbers:
+        raise ValueError(
+            f"{folder} has {', '.join(numbers[:3])} of {before.name}, and the numbers of one record are of one "
+            f"labelled data set, not of {now.name} too; further sets of a student are those of evaluation=transfer"
+        )
+
+
 def _changed(own: Any, usual: Any, wanted: Any) -> Any:
     """The run's own options, and what `wanted` has otherwise than usual."""
-    if not (isinstance(own, dict) and isinstance(wanted, dict)):
+    if not (isinstance(own, dict) and isinstance(wanted, dict)) or (usual is None and "_target_" in wanted):
         return own if wanted == usual else wanted
     before = usual if isinstance(usual, dict) else {}
     kept = {key: value for key, value in own.items() if key not in before and key not in wanted}

@@ -16,6 +16,20 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / 
 NESTED_GLOB = re.compile(r"(?P<group>\w+)=glob\((?P<pattern>[\w*?\[\]-]+/[\w*?\[\]/-]+)\)")
 
 
+PLACED = re.compile(r"(?P<sign>~|\+*)evaluation[./]data(?P<value>=(?!\{).*|)")
+"""A choice of the evaluation's own data set, as one types it; an own part in braces is a value."""
+
+
+def placed(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which `evaluation.data=OPTION` is Hydra's `data@evaluation.data=OPTION`; others stay as they are."""
+    return [_place(found) if (found := PLACED.fullmatch(argument)) else argument for argument in arguments]
+
+
+def _place(found: re.Match[str]) -> str:
+    sign, value = found["sign"].strip("+"), found["value"]
+    return "~data@evaluation.data" if value == "=null" else f"{sign}data@evaluation.data{value}"
+
+
 def expand_nested_globs(arguments: Sequence[str], folders: Sequence[Path] = ()) -> list[str]:
     """Arguments in which a glob over a group's folders is the list of what it matches; others stay as they are.
 

@@ -78,11 +78,9 @@ def about_key(path: str, value: str, folders: Sequence[Path], chosen: Chosen) ->
         return f"There is no option '{path}'. See `python run.py --cfg job`."
     node, known, parent = _deepest(config, path)
     word = path[len(parent) + 1 if parent else 0 :].split(".", maxsplit=1)[0]
-    if not isinstance(node, DictConfig) and parent in groups((CONF, *folders)):
-        there = ", ".join(options(parent, (CONF, *folders)))
-        return f"There is no option '{path}': {parent} is null; choose {parent}=... of {there}."
-    if not isinstance(node, DictConfig):
-        return f"There is no option '{path}': {parent} is a value, and holds no options."
+    own_data = parent == "evaluation" and word == "data" and not value.startswith("{")
+    if own_data or not isinstance(node, DictConfig):
+        return f"There is no option '{path}': {_about_lacking_node(parent, own_data, folders)}."
     if not parent:
         return _about_root(path, word, config, folders)
     guess = nearest(word, known)
@@ -91,6 +89,17 @@ def about_key(path: str, value: str, folders: Sequence[Path], chosen: Chosen) ->
         return f"{parent}.{word} is no option of the chosen file, but of {node._target_}; add it: +{path}={value}"
     listed = f"Options of {parent}: {', '.join(known)}." if known else f"{parent} is empty."
     return f"There is no option '{path}'.{guess or _elsewhere(path, config)}\n{listed}"
+
+
+def _about_lacking_node(parent: str, own_data: bool, folders: Sequence[Path]) -> str:
+    """What to choose where the node of an option is not there."""
+    if own_data:
+        there = ", ".join(options("data", (CONF, *folders)))
+        in_a_file = "in the defaults of a file: override /data@evaluation.data: NAME"
+        return f"the evaluation has no data set of its own; choose evaluation.data=... of {there} ({in_a_file})"
+    if parent in groups((CONF, *folders)):
+        return f"{parent} is null; choose {parent}=... of {', '.join(options(parent, (CONF, *folders)))}"
+    return f"{parent} is a value, and holds no options"
 
 
 def _deepest(config: DictConfig, path: str) -> tuple[Any, list[str], str]:

@@ -21,6 +21,8 @@ NOT_CONTENT = (  # where, for whom, how often, how fast and by how many: not wha
     "online",  # stands in `estimation`, where that is read
     "data.workers",
     "estimation.save",
+    "evaluation.data.seed",  # of an order that evaluations do not draw
+    "evaluation.data.workers",
     "trainer.accelerator",
     "trainer.checkpoint_every",
     "trainer.log_every",
@@ -71,8 +73,12 @@ def content_of(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved configuration that determines a run apart from its seed."""
     content = copy.deepcopy(dict(resolved))
     for path in NOT_CONTENT:
-        section, _, key = path.rpartition(".")
-        (content.get(section) or {} if section else content).pop(key, None)
+        *sections, key = path.split(".")
+        node: Any = content
+        for section in sections:
+            node = node.get(section) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.pop(key, None)
     _drop_place_of_store(content["teachers"])
     content["stages"] = json.dumps(content.get("stages"))  # whose order matters, unlike that of options
     return content

@@ -11,6 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 ONLY_INTERPOLATED = ("online", "segmentation", "transfer")
 """Nodes that are read only where another option takes its value from them."""
 
+UNREAD = {"evaluation.data.seed": "evaluations see the images in their own order"}
+"""Options of which a data set of evaluations makes no use."""
+
 READ_WITH = {"teachers.store_dtype": "teachers.store", "augmentation.seed": "augmentation.views"}
 """Options that are read only where another one is set."""
 
@@ -68,6 +71,8 @@ def remarks(config: DictConfig) -> Iterator[str]:
         node, _, rest = path.partition(".")
         if node in ONLY_INTERPOLATED and rest and not any(f"${{{name}}}" in text for name in (node, path)):
             yield f"{path} has no effect: nothing that was chosen reads it"
+        if path in UNREAD:
+            yield f"{path} has no effect: {UNREAD[path]}"
         partner = READ_WITH.get(path)
         if partner and OmegaConf.select(config, partner) is None:
             yield f"{path} has no effect without {partner}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from phis_lab.distill import Stage
 
 TRAINING, TEST = "the training images", "the test images"
+EVALUATION_TRAINING, EVALUATION_TEST = "evaluation.data.train", "evaluation.data.test"
 _FOLDERS_OF_FILES = {"weights", "moments"}
 _SUFFIXES = {".safetensors", ".pth", ".pt", ".bin", ".onnx"}
 _COUNTED_FILES = 10_000
@@ -33,7 +34,7 @@ def sources_of(config: Mapping[str, Any], known: Mapping[str, Source] | None = N
         if option.endswith("_target_"):
             code = {f"the code of {module}": file for module, file in own_files(value).items()}
             found |= {name: Source(sha256=_sha256(file, _stamp(file))) for name, file in code.items()}
-        elif not option.startswith("data."):
+        elif not option.startswith(("data.", "evaluation.data.")):
             for name, file in _files(option, value).items():
                 stamp, before = _stamp(file), (known or {}).get(name)
                 kept = before is not None and before.stamp == stamp
@@ -53,24 +54,37 @@ def data_stamp(data: Mapping[str, Any]) -> str:
     return hashlib.sha256("\n".join(f"{file} {_stamp(file)}" for file in sorted(files)).encode()).hexdigest()
 
 
-def built_sources(config: Mapping[str, Any], data: "DataSource", stages: Iterable["Stage"]) -> dict[str, Source]:
+def built_sources(
+    config: Mapping[str, Any],
+    data: "DataSource",
+    stages: Iterable["Stage"],
+    evaluation_data: "DataSource | None" = None,
+) -> dict[str, Source]:
     """Everything that a run is made of, now that its images and its teachers are known.
 
     Args:
         config: resolved.
         data: its images.
         stages: with their teachers.
+        evaluation_data: those that only its evaluation sees, where it has any.
     """
-    stamp = data_stamp(config["data"])
-    images = {TRAINING: data.train, TEST: data.test}
     pools = [share.train.pool for stage in stages for share in stage.shares.values()]
     weights = {
         f"teachers.{name}.weights": Source(sha256=teacher.weights.sha256)
         for pool in pools
         for name, teacher in pool.teachers.items()
     }
-    of_images = {name: Source(sha256=found.fingerprint, stamp=stamp) for name, found in images.items()}
+    of_images = _images(data, config["data"], TRAINING, TEST)
+    if evaluation_data is not None:
+        of_images |= _images(evaluation_data, config["evaluation"]["data"], EVALUATION_TRAINING, EVALUATION_TEST)
     return weights | sources_of(config) | of_images
+
+
+def _images(data: "DataSource", options: Mapping[str, Any], training: str, test: str) -> dict[str, Source]:
+    """Both halves of a data set by the names that they are given."""
+    stamp = data_stamp(options)
+    halves = {training: data.train, test: data.test}
+    return {name: Source(sha256=half.fingerprint, stamp=stamp) for name, half in halves.items()}
 
 
 def changed_since(config: Mapping[str, Any], recorded: Mapping[str, Source]) -> list[str]:
@@ -81,12 +95,16 @@ def changed_since(config: Mapping[str, Any], recorded: Mapping[str, Source]) -> 
         recorded: in the run's record.
     """
     now = sources_of(config, recorded)
-    before = recorded.get(TRAINING)
-    if before is not None and before.stamp and data_stamp(config["data"]) not in ("", before.stamp):
-        from phis_lab.config.build import build  # noqa: PLC0415  torch, only where files of the data set changed
+    of_evaluation = (config.get("evaluation") or {}).get("data")
+    for node, options, names in (
+        ("data", config["data"], (TRAINING, TEST)),
+        ("evaluation.data", of_evaluation, (EVALUATION_TRAINING, EVALUATION_TEST)),
+    ):
+        before = recorded.get(names[0])
+        if before is not None and before.stamp and options and data_stamp(options) not in ("", before.stamp):
+            from phis_lab.config.build import build  # noqa: PLC0415  torch, only where files of a data set changed
 
-        data = build(config["data"], "data")
-        now |= {name: Source(sha256=found.fingerprint) for name, found in ((TRAINING, data.train), (TEST, data.test))}
+            now |= _images(build(options, node), options, *names)
     return [name for name, source in recorded.items() if name in now and now[name].sha256 != source.sha256]
 
 

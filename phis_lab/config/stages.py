@@ -76,5 +76,5 @@ def _share(
         train=FeatureProvider(pool, grids, images, views, memory, stores.train, match),
         test=FeatureProvider(pool, grids, evaluation.matching_images, 1, remembered, stores.test, match),
         loader=partial(data.eval_loader, partition=plan),
-        classes=data.source.train.classes,
+        classes=data.labelled.train.classes,
     )

@@ -28,6 +28,7 @@ class DataModule(LightningDataModule):
         augmentation: how training images are rendered, and the size of all images.
         steps: steps of the whole run.
         stages: what the steps are divided into.
+        labelled: the data set that evaluations with labels see; None is `source`.
 
     Raises:
         ValueError: a stage has less than one step.
@@ -39,9 +40,11 @@ class DataModule(LightningDataModule):
         augmentation: Augmentation,
         steps: int,
         stages: Mapping[str, StagePlan] = ONE_STAGE,
+        labelled: DataSource | None = None,
     ) -> None:
         super().__init__()
         self.source, self.augmentation = source, augmentation
+        self.labelled = source if labelled is None else labelled
         self.steps, self.stages = steps, dict(stages)
         self.start_step = 0
         self._spans = dict(zip(stages, boundaries(stages, steps), strict=True))
@@ -104,7 +107,7 @@ class DataModule(LightningDataModule):
 
     def central_test_views(self, count: int, partition: Partition = WHOLE) -> FixedViews:
         """Returns the test images as `eval_loader("test", count)` renders them."""
-        views = CentralViews(self._images("test", count), self.augmentation.resized(partition.size))
+        views = CentralViews(_images(self.source, "test", count), self.augmentation.resized(partition.size))
         return FixedViews(views, "test", views.augmentation.central_recipe(), 1, self.source.workers)
 
     def eval_loader(
@@ -119,37 +122,42 @@ class DataModule(LightningDataModule):
         Args:
             split: which images.
             count: size of a class-balanced subset; None or more than there are takes all.
-            labelled: the labels will be used; otherwise an image may have none and gives -1.
+            labelled: the labels will be used, so the images are those of the labelled data set; otherwise they are
+                those of training, and an image may have no label and gives -1.
             partition: whose image size they have.
 
         Raises:
             ValueError: `labelled`, and some of the images have no label, or there are no test images.
         """
-        images = self._images(split, count)
+        source = self.labelled if labelled else self.source
+        images = _images(source, split, count)
         if labelled:
-            self._require_labels(split, images)
+            _require_labels(source, split, images)
         keys = [(index, 0) for index in range(len(images))]
-        size = self.source.batch_size
+        size = source.batch_size
         batches = [keys[at : at + size] for at in range(0, len(keys), size)]
         views = CentralViews(images, self.augmentation.resized(partition.size))
-        return EvalLoader(BatchLoader(views, batches, self.source.workers), images.labels)
+        return EvalLoader(BatchLoader(views, batches, source.workers), images.labels)
 
     def _train_views(self, partition: Partition, seed: int) -> TrainViews:
         augmentation = self.augmentation.resized(partition.size)
         return TrainViews(self.source.train, augmentation, seed if augmentation.views is None else augmentation.seed)
 
-    def _require_labels(self, split: Literal["train", "test"], images: ImageSource) -> None:
-        missing, count = int((images.labels == UNLABELLED).sum()), len(images)
-        if split == "test" and self.source.lacks_test is not None:
-            raise UnlabelledError(self.source.lacks_test)
-        if missing == count:
-            raise UnlabelledError(f"{images.name} has no labels")
-        if missing:
-            raise ValueError(
-                f"{images.name}: this evaluation needs labels, {missing} of {count} images have none; give them "
-                "classes, or choose evaluation=matching, which needs no labels and no test images"
-            )
 
-    def _images(self, split: Literal["train", "test"], count: int | None) -> ImageSource:
-        images = self.source.train if split == "train" else self.source.test
-        return Subset(images, count) if count is not None and count < len(images) else images
+def _require_labels(source: DataSource, split: Literal["train", "test"], images: ImageSource) -> None:
+    missing, count = int((images.labels == UNLABELLED).sum()), len(images)
+    if split == "test" and source.lacks_test is not None:
+        raise UnlabelledError(source.lacks_test)
+    if missing == count:
+        raise UnlabelledError(f"{images.name} has no labels")
+    if missing:
+        raise ValueError(
+            f"{images.name}: this evaluation needs labels, {missing} of {count} images have none; give them "
+            "classes, choose evaluation=matching, which needs no labels and no test images, or measure on another "
+            "data set with evaluation.data=..."
+        )
+
+
+def _images(source: DataSource, split: Literal["train", "test"], count: int | None) -> ImageSource:
+    images = source.train if split == "train" else source.test
+    return Subset(images, count) if count is not None and count < len(images) else images

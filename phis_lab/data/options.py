@@ -1,11 +1,14 @@
 """A data set as an option of a run."""
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 from phis_lab.bounds import Positive, Seed, Workers
-from phis_lab.data.source import ImageSource, NoImages
+from phis_lab.data.source import ImageSource, NoImages, UnlabelledError
 from phis_lab.data.subset import HeldOut, Subset, hold_out
 
 
@@ -65,6 +68,22 @@ class DataSource(ABC):
     def test(self) -> ImageSource:
         """The test images; where there are none, training images that are held out (see `hold_out`)."""
         return _subset(self._whole[1], self.test_images)
+
+
+@contextmanager
+def read_at(node: str) -> Iterator[None]:
+    """Let what a data set refuses name its options where they stand, if that is not `data`.
+
+    Args:
+        node: dotted name of the data set in the configuration, such as `evaluation.data`.
+    """
+    try:
+        yield
+    except UnlabelledError:
+        raise
+    except ValueError as error:
+        text = re.sub(r"(?<![\w./])data(?=\.\w|=)", node, str(error))
+        raise ValueError(text if node in text else f"{node}: {text}") from error
 
 
 def _subset(source: ImageSource, count: int | None) -> ImageSource:

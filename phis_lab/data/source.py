@@ -23,7 +23,8 @@ class UnlabelledError(ValueError):
     def __init__(self, why: str, who: str = "this evaluation") -> None:
         self.why = why
         super().__init__(
-            f"{who} needs labels and test images: {why}; add them, or choose evaluation=matching, which needs neither"
+            f"{who} needs labels and test images: {why}; add them, choose evaluation=matching, which needs neither, or "
+            "measure on a data set that has them with evaluation.data=..."
         )
 
 

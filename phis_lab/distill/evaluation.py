@@ -1,14 +1,16 @@
 """What every arm is measured by, during training and at its end."""
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from phis_lab.bounds import Positive
-from phis_lab.data import UnlabelledError
+from phis_lab.data import DataSource, UnlabelledError
 from phis_lab.data.loading import refuse_absent_classes
+from phis_lab.data.options import read_at
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.arm_matching import MatchingScores
 from phis_lab.distill.matching import GroupMatching
@@ -32,6 +34,9 @@ class Scores(NamedTuple):
 class Evaluation:
     """Teacher matching in each teacher's own space on test images, and probes on frozen student features.
 
+    Teachers are matched on the images of `data`, always; what needs labels sees those of the evaluation's own data set,
+    where one is chosen.
+
     Args:
         probes: by name, such as `knn` and `linear_probe`.
         every: steps between evaluations while training; None evaluates at the end alone.
@@ -40,6 +45,10 @@ class Evaluation:
         matching_images: test images for teacher matching.
         tokens: student features that the probes see: its summary token, the mean of its spatial tokens, or both joined.
         tasks: evaluations with data of their own, by name; at the end alone.
+        data: the data set whose labelled images probes and tasks see; None is the one that students train on.
+
+    Raises:
+        ValueError: data are given, and nothing would look at their labels.
     """
 
     def __init__(
@@ -51,11 +60,17 @@ class Evaluation:
         matching_images: Positive = 1000,
         tokens: Literal["summary", "spatial", "both"] = "summary",
         tasks: Mapping[str, Task] | None = None,
+        data: DataSource | None = None,
     ) -> None:
         self.probes, self.every = dict(probes), every
         self.train_images, self.test_images, self.matching_images = train_images, test_images, matching_images
         self.tokens: Literal["summary", "spatial", "both"] = tokens
-        self.tasks = dict(tasks or {})
+        self.tasks, self.data = dict(tasks or {}), data
+        if data is not None and not self.needing_labels():
+            raise ValueError(
+                "data are read by probes and tasks that need labels, and this evaluation has none; leave "
+                "evaluation.data out, or choose evaluation=probes"
+            )
 
     def higher_is_better(self, name: str) -> bool | None:
         """The direction of a number that a probe or a task gave; None where neither is better."""
@@ -90,15 +105,26 @@ class Evaluation:
         for name, probe in self.probes.items():
             if self.train_images is not None and self.train_images < probe.minimum_images:
                 raise ValueError(f"{name} needs {probe.minimum_images} images; train_images is {self.train_images}")
+        needing = self.needing_labels()
         loader("test", self.matching_images, False)
-        needing = [*self.probes, *(name for name, task in self.tasks.items() if task.needs_labels)]
-        if needing:
-            try:
+        if not needing:
+            return
+        try:
+            with nullcontext() if self.data is None else read_at("evaluation.data"):
                 train, test = loader("train", self.train_images, True), loader("test", self.test_images, True)
-            except UnlabelledError as error:
-                raise UnlabelledError(error.why, f"evaluation by {', '.join(needing)}") from error
-            if self.probes:
-                refuse_absent_classes(train, test)
+                if self.probes:
+                    refuse_absent_classes(train, test)
+        except UnlabelledError as error:
+            who = ", ".join(needing)
+            if self.data is None:
+                raise UnlabelledError(error.why, f"evaluation by {who}") from error
+            raise ValueError(
+                f"evaluation.data: {error.why}, and {who} need labels and test images; choose a data set that has both"
+            ) from error
+
+    def needing_labels(self) -> list[str]:
+        """Names of the probes, and of the tasks that see labelled images."""
+        return [*self.probes, *(name for name, task in self.tasks.items() if task.needs_labels)]
 
     def due(self, step: int) -> bool:
         """Whether to evaluate after this many steps."""

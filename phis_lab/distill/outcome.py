@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from phis_lab.data import DataModule
+from phis_lab.data import DataModule, DataSource
 from phis_lab.data.source import digest
 from phis_lab.distill.evaluation import Evaluation, Scores
 from phis_lab.distill.keeper import ArmRun, Keeper
@@ -31,7 +31,8 @@ def compose_record(
         config_sha256=job.sha256,
         command=job.command,
         commit=git_commit(),
-        data=_data(data),
+        data=_data(data.source),
+        evaluation_data=evaluation_data(data),
         teachers=_teachers(module, run.arm.student.teachers, device),
         normalizers={name: _describe(normalizer) for name, normalizer in run.arm.normalizers.items()},
         sources=dict(run.sources),
@@ -84,8 +85,14 @@ def measured(scores: Scores, evaluation: Evaluation) -> dict[str, Metric]:
     }
 
 
-def _data(data: DataModule) -> Data:
-    train, test = data.source.train, data.source.test
+def evaluation_data(data: DataModule) -> Data | None:
+    """The data set of probes and tasks, where its images are others than those of training."""
+    training, measured_on = _data(data.source), _data(data.labelled)
+    return None if measured_on.fingerprint == training.fingerprint else measured_on
+
+
+def _data(source: DataSource) -> Data:
+    train, test = source.train, source.test
     return Data(
         name=train.name.partition("/")[0],
         fingerprint=digest(train.fingerprint, test.fingerprint),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from phis_lab.reports.sheets import MOST_NAMES
 from phis_lab.reports.studies import Study
 from phis_lab.reports.tables import columns, measurements
+from phis_lab.tracking import Data
 
 _COMMANDS = 3
 
@@ -17,9 +18,10 @@ def provenance(study: Study) -> list[str]:
     teachers = [f"{name} ({facts.get('source', 'unknown')})" for name, facts in first.teachers.items()]
     commands = _distinct(record.command for record in study.records)
     more = [f"... and {len(commands) - _COMMANDS} more"] if len(commands) > _COMMANDS else []
+    measured = [] if first.evaluation_data is None else [f"- probes and tasks: {_images(first.evaluation_data)}"]
     return [
-        f"- data: {first.data.name}, fingerprint {first.data.fingerprint[:16]}, "
-        f"{first.data.train_images:,} training and {first.data.test_images:,} test images",
+        f"- data: {_images(first.data)}",
+        *measured,
         f"- teachers: {', '.join(teachers)}",
         f"- budget: {first.steps:,} steps, {first.images:,} images seen",
         f"- seeds: {', '.join(map(str, seeds))}; {_spread_meaning(len(seeds))}",
@@ -30,6 +32,13 @@ def provenance(study: Study) -> list[str]:
         "",
         *(f"      {line}" for line in [*commands[:_COMMANDS], *more]),
     ]
+
+
+def _images(data: Data) -> str:
+    return (
+        f"{data.name}, fingerprint {data.fingerprint[:16]}, "
+        f"{data.train_images:,} training and {data.test_images:,} test images"
+    )
 
 
 def caveats(study: Study) -> list[str]:

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from phis_lab.tracking import RunRecord
+from phis_lab.tracking import Data, RunRecord
 
 _NOT_THE_METHOD = {
     "callbacks",
@@ -57,12 +57,13 @@ def group_studies(records: Sequence[RunRecord], folders: Sequence[Path] = ()) ->
     groups: dict[tuple[object, ...], list[_Run]] = defaultdict(list)
     for record, folder in zip_longest(records, folders):
         teachers = sorted((name, tuple(sorted(facts.items()))) for name, facts in record.teachers.items())
-        data = tuple(record.data.model_dump().values())
+        data = tuple(tuple(found.model_dump().values()) for found in _data(record))
         groups[record.name, data, tuple(teachers), record.steps, record.images].append(_Run(record, folder))
     titles = [_title(group[0].record) for group in groups.values()]
     studies = []
     for title, group in zip(titles, groups.values(), strict=True):
-        twin = f" (data {group[0].record.data.fingerprint[:8]})" if titles.count(title) > 1 else ""
+        fingerprints = ", ".join(found.fingerprint[:8] for found in _data(group[0].record))
+        twin = f" (data {fingerprints})" if titles.count(title) > 1 else ""
         kept, repeats = _without_repeats(_distinctly_labelled(group))
         studies.append(Study(title + twin, tuple(kept), tuple(repeats)))
     return studies
@@ -71,7 +72,13 @@ def group_studies(records: Sequence[RunRecord], folders: Sequence[Path] = ()) ->
 def _title(record: RunRecord) -> str:
     teachers = f"{len(record.teachers)} teacher" + ("s" if len(record.teachers) != 1 else "")
     budget = f"{record.steps:,} steps, {record.images:,} images seen"
-    return f"{record.name}: {record.data.name}, {teachers}, {budget}"
+    data = ", measured on ".join(found.name for found in _data(record))
+    return f"{record.name}: {data}, {teachers}, {budget}"
+
+
+def _data(record: RunRecord) -> list[Data]:
+    """The data set that a run was trained on, and that of its probes where it is another."""
+    return [record.data, *([] if record.evaluation_data is None else [record.evaluation_data])]
 
 
 def _distinctly_labelled(runs: Sequence[_Run]) -> list[_Run]:

@@ -27,6 +27,8 @@ def shared_part(job: Job) -> dict[str, Any]:
     shared = {key: copy.deepcopy(value) for key, value in job.config.items() if key not in PRIVATE_KEYS}
     for key in PRIVATE_TRAINER_KEYS:
         shared["trainer"].pop(key, None)
+    if isinstance(measured := shared.get("evaluation", {}).get("data"), dict):
+        measured.pop("seed", None)  # which nothing reads there
     shared["stages"] = json.dumps(shared.get("stages"))  # whose order matters
     if shared["teachers"].get("smallest") or shared.get("augmentation", {}).get("shift"):
         shared["student"] = copy.deepcopy(job.config["student"])  # its grid or its patch decides what the teachers see

@@ -86,6 +86,8 @@ class RunRecord(_Model):
     commit: str
 
     data: Data
+    evaluation_data: Data | None = None
+    """The labelled data set of probes and tasks, where that is not `data`: as above."""
     teachers: dict[str, dict[str, str | int]]
     """Teacher -> source, sha256 and what else identifies its features (layer, image_size)."""
     normalizers: dict[str, dict[str, str]] = {}

@@ -26,6 +26,7 @@ SMALL = [
     *("online.warmup_steps=1", "online.refresh_every=1", "evaluation.every=100", "logger=none", "teachers=one"),
     *("optimizer.frozen_body_steps=0", "student.depth=1", "evaluation.train_images=24", "evaluation.matching_images=4"),
 ]
+ON_DIGITS = ["evaluation=probes", "evaluation.data=digits"]
 IMAGES = ("train_images", "test_images")
 TEACHERS = """
 defaults: [{/teacher@tiny: tiny_dinov2}]
@@ -85,6 +86,13 @@ def test_it_is_taken_by_itself_and_is_the_run_that_was_typed(root, caplog):
         evaluate_run(typed.folder, ["evaluation=probes", *(f"evaluation.{images}=24" for images in IMAGES)])
     again = evaluate_run(typed.folder, ["evaluation.matching_images=3"])
     assert again.metrics.keys() == record.metrics.keys()
+    probed = evaluate_run(typed.folder, [*ON_DIGITS, "~evaluation.probes.linear_probe", "evaluation.train_images=24"])
+    assert probed.metrics["knn/accuracy"].floor == pytest.approx(0.1, abs=0.02)
+    assert probed.evaluation_data is not None
+    assert (probed.data, probed.evaluation_data.name) == (record.data, "digits")
+    assert evaluate_run(typed.folder, ["evaluation=matching"]).evaluation_data == probed.evaluation_data
+    with pytest.raises(ValueError, match=r"has knn/accuracy of digits, and the numbers of one record are of one"):
+        evaluate_run(typed.folder, [*ON_DIGITS, "evaluation.data.test_images=50"])
 
 
 @pytest.mark.parametrize(

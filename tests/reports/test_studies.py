@@ -16,7 +16,14 @@ OTHER_DATA = Data(name="cifar10", fingerprint="beef" * 16, train_images=25_000, 
 
 @pytest.mark.parametrize(
     "difference",
-    [{"name": "another"}, {"data": OTHER_DATA}, {"teachers": {}}, {"steps": 1000}, {"images": 1000}],
+    [
+        {"name": "another"},
+        {"data": OTHER_DATA},
+        {"evaluation_data": OTHER_DATA},
+        {"teachers": {}},
+        {"steps": 1000},
+        {"images": 1000},
+    ],
     ids=lambda difference: next(iter(difference)),
 )
 def test_runs_that_cannot_be_compared_are_different_studies(difference):
