@@ -279,13 +279,13 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="RUN", show_default=False)],
     overrides: Annotated[
         list[str],
-        typer.Argument(help="As for run.py: `evaluation=...`.", metavar="OVERRIDE...", show_default=False),
+        typer.Argument(help="As for run.py: `evaluation=...`, `task=...`.", metavar="OVERRIDE...", show_default=False),
     ],
     config_dir: ConfigDir = None,
 ) -> None:
     """Evaluate a finished run otherwise than it was, and add the numbers to its record and so to its reports.
 
-    `phis-lab evaluate outputs/runs/phis-.../seed0 evaluation=ood`
+    `phis-lab evaluate outputs/runs/phis-.../seed0 task=[ood,transfer]`
     """
     with told(), _spoken():
         from phis_lab.config.evaluate import evaluate_run  # noqa: PLC0415  torch, which --help can do without

@@ -122,7 +122,7 @@ HELP = {
     "stats": "--own-grid",
     "figures": "--format",
     "export": "--overwrite",
-    "evaluate": "evaluation=ood",
+    "evaluate": "evaluation=...",
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from phis_lab.config.compose import composed
+from phis_lab.config.globs import CONF, options
 from phis_lab.config.rebuild import finished_job, rebuild, restore
 from phis_lab.distill import Evaluation, Scores
 from phis_lab.distill.outcome import evaluation_data, measured
@@ -19,7 +20,7 @@ from phis_lab.tracking.spoken import spoken
 
 log = logging.getLogger(__name__)
 
-CHOICES = ("evaluation", "task@evaluation", "data@evaluation", "segmentation", "transfer", "hydra.searchpath")
+CHOICES = ("evaluation", "task", "data@evaluation", "segmentation", "transfer", "hydra.searchpath")
 
 
 def evaluate_run(folder: Path, overrides: Sequence[str], config_dir: Path | None = None) -> RunRecord:
@@ -30,7 +31,7 @@ def evaluate_run(folder: Path, overrides: Sequence[str], config_dir: Path | None
 
     Args:
         folder: of the run.
-        overrides: as for `run.py`; of them `evaluation` counts.
+        overrides: as for `run.py`; of them `evaluation`, `task`, `transfer` and `segmentation` count.
         config_dir: of own configurations.
 
     Returns:
@@ -53,11 +54,10 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
     job, record = finished_job(folder), read_record(folder / FILE_NAME)
     if record.status == "failed":
         raise ValueError(f"{folder} failed: {record.failure}; there is no trained student to evaluate")
-    usually = [f"evaluation={record.choices.get('evaluation', 'probes')}"]
-    chosen = any(text.startswith("evaluation=") for text in overrides)
-    usual, wanted = (
-        composed(given, config_dir)["evaluation"] for given in (usually, [*([] if chosen else usually), *overrides])
-    )
+    usually = _own_choices(record, config_dir)
+    chosen = {text.lstrip("+~").partition("=")[0] for text in overrides}
+    kept = [] if "evaluation" in chosen else [text for text in usually if text.partition("=")[0] not in chosen]
+    usual, wanted = (composed(given, config_dir)["evaluation"] for given in (usually, [*kept, *overrides]))
     changed = job.config | {"evaluation": _changed(job.config["evaluation"], usual, wanted)}
     group = rebuild([dataclasses.replace(job, config=changed)])
     (key,) = group.arms
@@ -83,6 +83,14 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
     return new
 
 
+def _own_choices(record: RunRecord, config_dir: Path | None) -> list[str]:
+    """The evaluation and the tasks that a run was started with, of those that there still are."""
+    there = options("evaluation", (CONF, *([] if config_dir is None else [config_dir])))
+    evaluation = record.choices.get("evaluation", "probes")
+    tasks = [text for text in record.overrides if text.startswith("task=")]
+    return [f"evaluation={evaluation if evaluation in there else 'probes'}", *tasks]
+
+
 def _refuse_other_images(folder: Path, record: RunRecord, measured_on: Data | None, evaluation: Evaluation) -> None:
     """Refuse to mix numbers of two labelled data sets in one record, where a name could stand for either."""
     before, now = record.evaluation_data or record.data, measured_on or record.data
@@ -97,7 +105,7 @@ def _refuse_other_images(folder: Path, record: RunRecord, measured_on: Data | No
     if numbers:
         raise ValueError(
             f"{folder} has {', '.join(numbers[:3])} of {before.name}, and the numbers of one record are of one "
-            f"labelled data set, not of {now.name} too; further sets of a student are those of evaluation=transfer"
+            f"labelled data set, not of {now.name} too; further sets of a student are those of task=transfer"
         )
 
 

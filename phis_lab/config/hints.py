@@ -12,6 +12,14 @@ from omegaconf import DictConfig, ListConfig
 
 from phis_lab.config.globs import CONF, groups, options
 
+_OF_TASK = ("has no such task", "task", "task=NAME or task=[NAME,...]", "/task")
+OF_EVALUATION = {
+    "data": ("has no data set of its own", "data", "evaluation.data=...", "/data@evaluation.data"),
+    "task": _OF_TASK,
+    "tasks": _OF_TASK,
+}
+"""Nodes of the evaluation that are choices of another group: what is lacking, the group, and how one chooses there."""
+
 Chosen = Callable[[], DictConfig]
 """Composes what the choices of a command line alone give; raises where they are wrong."""
 
@@ -46,6 +54,8 @@ def about_option(group: str, option: str, folders: Sequence[Path], asked: str = 
     if misnamed:
         guess = f" Rename {misnamed[0]}: option files end in .yaml."
     listed = f"Options of {group}: {', '.join(there)}."
+    if group == "evaluation":
+        listed += f" What it measures besides: task=[...] of {', '.join(options('task', (CONF, *folders)))}."
     return f"{group}={option}: there is no such option of {group}{by_file}.{guess}\n{listed}"
 
 
@@ -78,9 +88,8 @@ def about_key(path: str, value: str, folders: Sequence[Path], chosen: Chosen) ->
         return f"There is no option '{path}'. See `python run.py --cfg job`."
     node, known, parent = _deepest(config, path)
     word = path[len(parent) + 1 if parent else 0 :].split(".", maxsplit=1)[0]
-    own_data = parent == "evaluation" and word == "data" and not value.startswith("{")
-    if own_data or not isinstance(node, DictConfig):
-        return f"There is no option '{path}': {_about_lacking_node(parent, own_data, folders)}."
+    if not isinstance(node, DictConfig) or _is_of_another_group(parent, word, value):
+        return f"There is no option '{path}': {_about_lacking_node(path, parent, folders)}."
     if not parent:
         return _about_root(path, word, config, folders)
     guess = nearest(word, known)
@@ -91,12 +100,17 @@ def about_key(path: str, value: str, folders: Sequence[Path], chosen: Chosen) ->
     return f"There is no option '{path}'.{guess or _elsewhere(path, config)}\n{listed}"
 
 
-def _about_lacking_node(parent: str, own_data: bool, folders: Sequence[Path]) -> str:
+def _is_of_another_group(parent: str, word: str, value: str) -> bool:
+    """Whether an option is of what `data` and `task` place in the evaluation, and was not chosen."""
+    return parent == "evaluation.tasks" or (parent == "evaluation" and word in OF_EVALUATION and value[:1] != "{")
+
+
+def _about_lacking_node(path: str, parent: str, folders: Sequence[Path]) -> str:
     """What to choose where the node of an option is not there."""
-    if own_data:
-        there = ", ".join(options("data", (CONF, *folders)))
-        in_a_file = "in the defaults of a file: override /data@evaluation.data: NAME"
-        return f"the evaluation has no data set of its own; choose evaluation.data=... of {there} ({in_a_file})"
+    if parent in ("evaluation", "evaluation.tasks"):
+        lacks, group, choice, place = OF_EVALUATION[path.split(".")[1]]
+        there = ", ".join(options(group, (CONF, *folders)))
+        return f"the evaluation {lacks}; choose {choice} of {there} (in the defaults of a file: override {place}: NAME)"
     if parent in groups((CONF, *folders)):
         return f"{parent} is null; choose {parent}=... of {', '.join(options(parent, (CONF, *folders)))}"
     return f"{parent} is a value, and holds no options"

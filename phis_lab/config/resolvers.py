@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from phis_lab.config.smoke import smoke_image_size
+from phis_lab.config.smoke import smoke_image_size, text_tower
 
 NAMING_GROUPS = ("normalizer", "loss", "balancer", "teachers", "data")
 NOT_CONTENT = (  # where, for whom, how often, how fast and by how many: not what is computed
@@ -36,6 +36,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
     OmegaConf.register_new_resolver("whole", whole, replace=True)
     OmegaConf.register_new_resolver("smoke_image_size", smoke_image_size, replace=True)
+    OmegaConf.register_new_resolver("text_tower", text_tower, replace=True)
 
 
 def study(*, _root_: DictConfig) -> str:

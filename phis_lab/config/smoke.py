@@ -1,5 +1,7 @@
 """What `debug=smoke` makes of a recipe. Import-light."""
 
+from typing import Any
+
 from omegaconf import DictConfig, OmegaConf
 
 SIDE = 64
@@ -18,6 +20,22 @@ def smoke_image_size(*, _root_: DictConfig) -> int:
     partitions = [part for stage in stages for part in (stage.get("partitions") or {}).values() if part]
     outgrown = any(part.get("size", 1) > _smallest(part.get("teachers")) for part in partitions)
     return patch * max(1, (SIDE // 2 if outgrown else SIDE) // patch)
+
+
+def text_tower(option: str, teacher: str, *, _root_: DictConfig) -> Any:
+    """What the text tower of a zero-shot task has in common with its teacher.
+
+    Args:
+        option: `weights`, which are the teacher's; or `architecture`: None, or beside a small random teacher that of a
+            small text tower of the same embedding.
+        teacher: its name in the set; where it is not there the task refuses the run.
+    """
+    node = OmegaConf.select(_root_, f"teachers.{teacher}")
+    known = node if isinstance(node, DictConfig) else {}
+    if option == "weights":
+        return known.get("weights", "hub")
+    dim = (known.get("architecture") or {}).get("embed_dim")
+    return None if dim is None else OmegaConf.create({"embed_dim": dim, "width": 32, "layers": 1, "heads": 2})
 
 
 def _smallest(teachers: object) -> float:

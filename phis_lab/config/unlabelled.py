@@ -52,7 +52,7 @@ def chose_evaluation(job: Job) -> bool:
     """Whether the user said what a run is measured by, and not only how often and on how many images."""
     keys = [override.lstrip("+~").partition("=")[0] for override in job.overrides]
     named = [key for key in keys if key.partition(".")[0].rpartition("@")[2] == "evaluation" and key not in AMOUNTS]
-    return bool(named) or job.choices.get("evaluation") != USUAL
+    return bool(named) or "task" in keys or job.choices.get("evaluation") != USUAL
 
 
 def _recomposed(job: Job) -> Job:

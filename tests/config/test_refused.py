@@ -84,7 +84,7 @@ def test_what_is_wrong_is_named_with_what_to_do(overrides: list[str], says: str)
 
 
 def test_every_option_without_a_value_is_listed() -> None:
-    said = refusal("data=webdataset", "evaluation=shifted_folders")
+    said = refusal("data=webdataset", "task=shifted")
     for path in ("data.root", "evaluation.tasks.shifted.roots", "evaluation.tasks.shifted.classes_root"):
         assert f"{path}=..." in said
 

@@ -88,8 +88,8 @@ def test_an_override_without_effect_is_told(overrides: list[str], told: str) -> 
     [
         ["online.steps=50", "optimizer.lr=1"],
         ["teachers.store=x", "teachers.store_dtype=int8", "augmentation.views=2", "augmentation.seed=1"],
-        ["evaluation=transfer", "transfer.digits.train_images=500", "~evaluation.probes.knn"],
-        ["evaluation=dense", "segmentation.seed=5"],
+        ["task=transfer", "transfer.digits.train_images=500", "~evaluation.probes.knn"],
+        ["task=dense", "segmentation.seed=5"],
     ],
 )
 def test_nothing_is_told_of_overrides_that_count(overrides: list[str]) -> None:

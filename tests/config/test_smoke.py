@@ -21,7 +21,18 @@ from phis_lab.tracking import read_record
 from phis_lab.tracking.job import Job
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-GROUPS = ("experiment", "scale", "stages", "evaluation", "student", "data", "estimation", "strategy", "augmentation")
+GROUPS = (
+    "experiment",
+    "scale",
+    "stages",
+    "evaluation",
+    "task",
+    "student",
+    "data",
+    "estimation",
+    "strategy",
+    "augmentation",
+)
 RECIPES = sorted(
     f"{group}={file.relative_to(CONF / group).with_suffix('').as_posix()}"
     for group in GROUPS
@@ -32,8 +43,7 @@ UNREACHABLE = {
     "data=cifar10": "is downloaded",
     "data=webdataset": "needs shards of the user's own",
     "estimation=offline": "needs moments that `phis-lab stats` wrote",
-    "evaluation=full": "needs the extra robustness",
-    "evaluation=robustness": "needs the extra robustness",
+    "task=robustness": "needs the extra robustness",
     "student=vit_base": "takes its weights from the hub",
     "student=vit_large": "takes its weights from the hub",
 }
@@ -61,7 +71,7 @@ def needed(recipe: str, folder: Path) -> list[str]:
     own = ["data=image_folder", f"data.root={folder}"]
     return {
         "data=image_folder": [f"data.root={folder}"],
-        "evaluation=shifted_folders": [
+        "task=shifted": [
             *own,
             f"evaluation.tasks.shifted.roots={{r: {folder / 'test'}}}",
             f"evaluation.tasks.shifted.classes_root={folder / 'train'}",

@@ -99,19 +99,19 @@ def test_it_is_taken_by_itself_and_is_the_run_that_was_typed(root, caplog):
     ("override", "chosen"),
     [
         ("evaluation=probes", True),
-        ("evaluation=analysis", True),
+        ("evaluation=paper_knn", True),
         ("evaluation.probes.knn.k=3", True),
         ("~evaluation.probes.knn", True),
         ("+task@evaluation.tasks.pruning=pruning", True),
         ("evaluation.tokens=both", True),
         ("evaluation.every=2", False),
         ("evaluation.matching_images=2", False),
-        ("task=x", False),
+        ("task=pruning", True),
         ("normalizer=identity", False),
     ],
 )
 def test_an_evaluation_is_chosen_by_naming_it_or_its_parts(root, override, chosen):
-    job = Job({}, root, {"evaluation": "analysis" if "analysis" in override else "probes"}, (override,), "", "", "")
+    job = Job({}, root, {"evaluation": "paper_knn" if "paper_knn" in override else "probes"}, (override,), "", "", "")
     assert chose_evaluation(job) == chosen
 
 
