@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from phis_lab.config.exported import load_exported as load_student
     from phis_lab.evals import knn_predict, nearest_neighbours, teacher_matching
-    from phis_lab.evals.linear_probe import linear_probe
+    from phis_lab.evals.probes.linear import linear_probe
     from phis_lab.linalg import Moments, hadamard_matrix
     from phis_lab.metrics import linear_cka
     from phis_lab.metrics.effective_rank import effective_rank

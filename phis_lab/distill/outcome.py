@@ -7,7 +7,7 @@ from phis_lab.data.source import digest
 from phis_lab.distill.evaluation import Evaluation, Scores
 from phis_lab.distill.keeper import ArmRun, Keeper
 from phis_lab.distill.module import Distiller
-from phis_lab.evals.floors import Score
+from phis_lab.evals.score import Score
 from phis_lab.tracking import Data, HistoryPoint, Metric, RunRecord, environment, git_commit
 from phis_lab.tracking.job import Job
 

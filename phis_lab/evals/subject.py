@@ -12,6 +12,8 @@ from phis_lab.shapes import Float, Int64
 from phis_lab.teachers import Features
 
 Images = Float[Tensor, "b 3 h w"]
+
+
 Labelled = Iterable[tuple[Images, Int64[Tensor, " b"]]]
 
 

@@ -11,8 +11,9 @@ from phis_lab.data.transforms import Augmentation
 from phis_lab.distill import Evaluation, Scores
 from phis_lab.distill.outcome import measured
 from phis_lab.evals import KNN, Task
-from phis_lab.evals.analysis import FeatureMoments, Pruning
-from phis_lab.evals.robustness import Robustness
+from phis_lab.evals.tasks.moments import FeatureMoments
+from phis_lab.evals.tasks.pruning import Pruning
+from phis_lab.evals.tasks.robustness import Robustness
 
 
 def test_every_number_has_its_unit_and_its_direction():

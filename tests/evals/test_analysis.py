@@ -7,11 +7,11 @@ from sklearn.decomposition import PCA
 from torch import nn
 from torch.nn.utils import prune
 
-from phis_lab.evals.analysis import FeatureMoments, Pruning, Truncation
-from phis_lab.evals.linear_probe import linear_probe
-from phis_lab.evals.pruning import pruned
+from phis_lab.evals.probes.linear import linear_probe
 from phis_lab.evals.subject import Subject
-from phis_lab.evals.truncation import WhitenedComponents, feature_moments, halved_dims, truncation_curve
+from phis_lab.evals.tasks.moments import FeatureMoments, feature_moments
+from phis_lab.evals.tasks.pruning import Pruning, pruned
+from phis_lab.evals.tasks.truncation import Truncation, WhitenedComponents, halved_dims, truncation_curve
 from phis_lab.students import ViT
 from phis_lab.teachers import Features
 

@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from phis_lab.evals import extras
-from phis_lab.evals.corruptions import CORRUPTIONS, check_corruptions_installed, corrupt
+from phis_lab.evals.tasks.corruptions import CORRUPTIONS, check_corruptions_installed, corrupt
 
 
 def grey(count: int = 2, side: int = 32, value: float = 0.5) -> torch.Tensor:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
-from phis_lab.evals.detection import auroc, false_positive_rate
+from phis_lab.evals.tasks.ood import auroc, false_positive_rate
 
 scores = st.lists(st.integers(-6, 6), min_size=1, max_size=40).map(lambda x: torch.tensor(x, dtype=torch.float64))
 

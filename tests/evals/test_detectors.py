@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from phis_lab.evals import Embeddings, extras
-from phis_lab.evals.detectors import Energy, Mahalanobis, NearestNeighbour
+from phis_lab.evals.tasks.detectors import Energy, Mahalanobis, NearestNeighbour
 
 pytest.importorskip("pytorch_ood")
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from phis_lab.evals import DinoProbe, Embeddings, LinearProbe, dino_linear_probe
-from phis_lab.evals.held_out import hold_out
-from phis_lab.evals.sgd_grid import fit_sgd_grid
+from phis_lab.evals.probes.held_out import hold_out
+from phis_lab.evals.solvers.sgd_grid import fit_sgd_grid
 
 
 def data(n=300, classes=3, dim=6, seed=0):

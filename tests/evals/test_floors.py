@@ -14,15 +14,16 @@ from phis_lab.data.masks import IGNORED
 from phis_lab.distill.evaluation import Evaluation, Scores
 from phis_lab.distill.keeper import ArmRun
 from phis_lab.distill.outcome import measured
-from phis_lab.evals import KNN, DinoProbe, Embeddings, LinearProbe, Probe, robustness
-from phis_lab.evals.analysis import Pruning, Truncation
-from phis_lab.evals.detectors import NearestNeighbour
-from phis_lab.evals.floors import Score, constant_answer, mean_score
-from phis_lab.evals.ood import OutOfDistribution
-from phis_lab.evals.robustness import Robustness
-from phis_lab.evals.segmentation import constant_segmentation, score_segmentation
-from phis_lab.evals.segmentation_head import make_head
+from phis_lab.evals import KNN, DinoProbe, Embeddings, LinearProbe, Probe
+from phis_lab.evals.score import Score, constant_answer, mean_score
 from phis_lab.evals.subject import Subject
+from phis_lab.evals.tasks import robustness
+from phis_lab.evals.tasks.detectors import NearestNeighbour
+from phis_lab.evals.tasks.ood import OutOfDistribution
+from phis_lab.evals.tasks.pruning import Pruning
+from phis_lab.evals.tasks.robustness import Robustness
+from phis_lab.evals.tasks.segmentation import constant_segmentation, make_head, score_segmentation
+from phis_lab.evals.tasks.truncation import Truncation
 from phis_lab.teachers import Features
 
 LABELS = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 2])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
-import phis_lab.evals.knn as knn_module
+import phis_lab.evals.probes.knn as knn_module
 from phis_lab.evals import knn_predict
 
 

@@ -8,9 +8,9 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from phis_lab.evals import LargeSetProbe, large_set_probe
-from phis_lab.evals.held_out import hold_out
-from phis_lab.evals.probes import Embeddings
-from phis_lab.evals.sgd_grid import fit_sgd_grid
+from phis_lab.evals.probes.base import Embeddings
+from phis_lab.evals.probes.held_out import hold_out
+from phis_lab.evals.solvers.sgd_grid import fit_sgd_grid
 
 
 def clouds(count: int, seed: int, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,8 +5,7 @@ import pytest
 import scipy.optimize
 import torch
 
-from phis_lab.evals.lbfgs import minimize
-from phis_lab.evals.line_search import WolfeSearch
+from phis_lab.evals.solvers.lbfgs import WolfeSearch, minimize
 
 
 def rosenbrock(x, problems):

@@ -7,8 +7,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.testing import assert_close
 
-from phis_lab.evals.linear_classifier import fit_linear_classifier
-from phis_lab.evals.linear_probe import linear_probe
+from phis_lab.evals.answers import fit_linear_classifier
+from phis_lab.evals.probes.linear import linear_probe
 
 
 def drawn(count: int = 120, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phis_lab.evals.low_precision import above, maxima_of_positive, pieces
+from phis_lab.evals.neighbours.screening import above, maxima_of_positive, pieces
 
 DTYPES = [torch.bfloat16, torch.float32]
 

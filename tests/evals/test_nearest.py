@@ -21,7 +21,8 @@ from sklearn.datasets import load_digits
 from sklearn.neighbors import NearestNeighbors
 from torch.nn.functional import normalize
 
-from phis_lab.evals import exact, nearest, nearest_neighbours
+from phis_lab.evals import nearest_neighbours
+from phis_lab.evals.neighbours import exact, nearest
 
 DTYPES = [torch.bfloat16, torch.float32]
 

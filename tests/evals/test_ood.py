@@ -10,9 +10,9 @@ from torch import Tensor
 from phis_lab.data import DataSource, TensorImages
 from phis_lab.data.noise import Noise
 from phis_lab.evals import Embeddings
-from phis_lab.evals.detectors import Detector, NearestNeighbour, Scorer
-from phis_lab.evals.ood import OutOfDistribution, far_detection, held_out_groups, near_detection
 from phis_lab.evals.subject import Task
+from phis_lab.evals.tasks.detectors import Detector, NearestNeighbour, Scorer
+from phis_lab.evals.tasks.ood import OutOfDistribution, far_detection, held_out_groups, near_detection
 from phis_lab.teachers import Features
 
 

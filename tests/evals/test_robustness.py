@@ -7,10 +7,10 @@ import torch
 from drawn_subjects import drawn_subject, look
 from torch import Tensor
 
-from phis_lab.evals import robustness
-from phis_lab.evals.corruptions import ALEXNET_ERRORS
-from phis_lab.evals.robustness import Robustness, mean_corruption_error
 from phis_lab.evals.subject import Task
+from phis_lab.evals.tasks import robustness
+from phis_lab.evals.tasks.corruptions import ALEXNET_ERRORS
+from phis_lab.evals.tasks.robustness import Robustness, mean_corruption_error
 from phis_lab.teachers import Features
 
 FAITHFUL = ("knn_agreement", "linear_agreement", "summary_cosine", "spatial_cosine")

@@ -4,8 +4,8 @@ from feature_kinds import DIM, KINDS, TEST, TRAIN, features, gaussian
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phis_lab.evals.exact import unit_rows
-from phis_lab.evals.screening import Screen
+from phis_lab.evals.neighbours.exact import unit_rows
+from phis_lab.evals.neighbours.screening import Screen
 
 DTYPES = [torch.bfloat16, torch.float32]
 

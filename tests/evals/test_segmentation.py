@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from phis_lab.data.masks import IGNORED, Masked, MaskedData, MaskedImages
-from phis_lab.evals.segmentation import Segmentation, fit_linear_segmentation, score_segmentation
-from phis_lab.evals.segmentation_head import make_head
 from phis_lab.evals.subject import Subject
+from phis_lab.evals.tasks.segmentation import Segmentation, fit_linear_segmentation, make_head, score_segmentation
 from phis_lab.teachers import Features
 
 CPU = torch.device("cpu")

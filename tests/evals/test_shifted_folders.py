@@ -7,7 +7,7 @@ import torch
 from drawn_subjects import CLASSES, drawn_images, drawn_subject
 from PIL import Image
 
-from phis_lab.evals.shifted_folders import ShiftedFolders, labelled_folder
+from phis_lab.evals.tasks.shifted import ShiftedFolders, labelled_folder
 
 NAMES = [f"n{i}" for i in range(CLASSES)]
 

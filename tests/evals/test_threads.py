@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phis_lab.evals.threads import side_by_side
+from phis_lab.evals.neighbours.exact import side_by_side
 
 CPU = torch.device("cpu")
 

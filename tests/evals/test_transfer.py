@@ -8,11 +8,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from phis_lab.data import DataSource, TensorImages
-from phis_lab.evals.held_out import hold_out
-from phis_lab.evals.penalty_search import search_penalty
-from phis_lab.evals.sources import embed_source
+from phis_lab.evals.embedding import embed_source
+from phis_lab.evals.probes.held_out import hold_out
 from phis_lab.evals.subject import Subject
-from phis_lab.evals.transfer import Transfer, transfer_probe
+from phis_lab.evals.tasks.transfer import Transfer, search_penalty, transfer_probe
 from phis_lab.teachers import Features
 
 

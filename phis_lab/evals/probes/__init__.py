@@ -1,0 +1,1 @@
+"""Probes: what frozen features are measured by; each file has one, its function and its options."""

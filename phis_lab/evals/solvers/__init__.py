@@ -1,0 +1,1 @@
+"""Solvers of linear classifiers, and the search for what they leave open."""

@@ -1,0 +1,200 @@
+"""Transfer of frozen features to other classified sets."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from phis_lab.bounds import Above, Positive, Seed
+from phis_lab.data import DataSource
+from phis_lab.evals.embedding import Tokens, embed_source
+from phis_lab.evals.extras import require
+from phis_lab.evals.probes.base import Embeddings
+from phis_lab.evals.probes.held_out import hold_out, refuse_single_images
+from phis_lab.evals.probes.large_set import large_set_probe
+from phis_lab.evals.probes.linear import linear_probe, linear_probe_path
+from phis_lab.evals.score import Score, constant_answer, mean_score
+from phis_lab.evals.solvers.search import UNIC_SEED, Values, search
+from phis_lab.evals.subject import Subject, Task
+from phis_lab.shapes import Float, Int64
+
+
+class ChosenPenalty(NamedTuple):
+    """What the search found.
+
+    Attributes:
+        c: inverse strength of the penalty, in scikit-learn's units.
+        accuracy: on the held-out fifth.
+        tried: every c of the search, in its order, with its accuracy.
+    """
+
+    c: float
+    accuracy: float
+    tried: list[tuple[float, float]]
+
+
+def search_penalty(
+    x: Float[Tensor, "n dim"],
+    y: Int64[Tensor, " n"],
+    *,
+    trials: int = 40,
+    c_range: tuple[float, float] = (1e-5, 1e6),
+    max_iterations: int = 2000,
+    seed: int = UNIC_SEED,
+) -> ChosenPenalty:
+    """Chooses C by the accuracy on a held-out fifth of every class, with optuna's TPE sampler over log C.
+
+    UNIC, appendix B: 40 trials, C log-uniform in [1e-5, 1e6], features as they are. Of equally accurate values the
+    smallest is taken. TPE draws its first ten trials at random, so these are solved together.
+
+    Args:
+        x: frozen features of all training images.
+        y: their labels.
+        trials: values of C.
+        c_range: smallest and largest C.
+        max_iterations: limit of L-BFGS for each C.
+        seed: of the sampler and of the split.
+
+    Raises:
+        ModuleNotFoundError: optuna is not installed.
+        ValueError: a class of one image, which cannot be split; and as `linear_probe_path`.
+    """
+    refuse_single_images(y)
+    split = hold_out(y, seed=seed)
+    parts = [part[rows] for rows in split for part in (x, y)]
+
+    def score(trials_together: Sequence[Values]) -> list[float]:
+        return _accuracies(parts, [values["c"] for values in trials_together], max_iterations)
+
+    found = search({"c": c_range}, score, trials=trials, seed=seed)
+    tried = [(values["c"], accuracy) for values, accuracy in found]
+    c, accuracy = max(tried, key=lambda pair: (pair[1], -pair[0]))
+    return ChosenPenalty(c, accuracy, tried)
+
+
+def _accuracies(parts: Sequence[Tensor], cs: Sequence[float], max_iterations: int) -> list[float]:
+    train_x, train_y, held_x, held_y = parts
+    path = linear_probe_path(train_x, train_y, held_x, held_y, cs=cs, standardize=False, max_iterations=max_iterations)
+    return [result.accuracy for result in path]
+
+
+_log = logging.getLogger(__name__)
+
+
+_MEAN = "mean"
+
+
+class TransferResult(NamedTuple):
+    """Accuracies as shares of the images, and the C that was chosen."""
+
+    accuracy: float
+    held_out_accuracy: float
+    c: float
+    converged: bool
+
+
+def transfer_probe(
+    train_x: Float[Tensor, "train dim"],
+    train_y: Int64[Tensor, " train"],
+    test_x: Float[Tensor, "test dim"],
+    test_y: Int64[Tensor, " test"],
+    *,
+    trials: int = 40,
+    c_range: tuple[float, float] = (1e-5, 1e6),
+    max_iterations: int = 2000,
+    seed: Seed = UNIC_SEED,
+) -> TransferResult:
+    """L2-regularised logistic regression with C from `search_penalty`, fitted again on all images and tested once.
+
+    UNIC, appendix B, for its small sets: features are not normalised. Test images play no part in the choice.
+
+    Raises:
+        ModuleNotFoundError: optuna is not installed.
+        ValueError: as `search_penalty` and `linear_probe_path`.
+    """
+    chosen = search_penalty(train_x, train_y, trials=trials, c_range=c_range, max_iterations=max_iterations, seed=seed)
+    final = linear_probe(train_x, train_y, test_x, test_y, c=chosen.c, standardize=False, max_iterations=max_iterations)
+    return TransferResult(final.accuracy, chosen.accuracy, chosen.c, final.converged)
+
+
+class Transfer(Task):
+    """Top-1 accuracy on every set, and the mean over the sets.
+
+    Sets of fewer than `large_from` training images are judged by `transfer_probe`, the others by `large_set_probe`.
+
+    Args:
+        sets: by name; each with training and test images. A set's own `train_images` limits it.
+        tokens: the summary token, the mean of the spatial tokens, or both joined.
+        trials: values of C, or of learning rate and weight decay, that are tried.
+        c_range: smallest and largest C.
+        max_iterations: limit of L-BFGS for each C.
+        large_from: training images from which on a set is large.
+        batch_size: images of one forward pass.
+        seed: of the sampler and of the split.
+
+    Raises:
+        ModuleNotFoundError: optuna is not installed.
+        ValueError: no sets, one named `mean`, or a range that does not go up.
+    """
+
+    headline = frozenset({_MEAN})
+    needs_labels = False
+
+    def __init__(
+        self,
+        sets: Mapping[str, DataSource],
+        tokens: Tokens = "summary",
+        trials: Positive = 40,
+        c_range: tuple[Above, Above] = (1e-5, 1e6),
+        max_iterations: Positive = 2000,
+        batch_size: Positive = 64,
+        seed: Seed = UNIC_SEED,
+        large_from: Positive = 100_000,
+    ) -> None:
+        require("optuna", "transfer", "the search for hyperparameters of probes")
+        if not sets or _MEAN in sets:
+            raise ValueError(f"transfer needs one set or more, none of them named {_MEAN}, got {list(sets)}")
+        if not c_range[0] < c_range[1]:
+            raise ValueError(f"c_range goes from the smallest to the largest C, got {c_range}")
+        self.sets, self.trials, self.c_range = dict(sets), trials, c_range
+        self.tokens: Tokens = tokens
+        self.max_iterations, self.batch_size, self.seed = max_iterations, batch_size, seed
+        self.large_from = large_from
+
+    def __call__(self, subject: Subject) -> dict[str, float]:
+        """Top-1 accuracy by set, and their `mean`."""
+        accuracies = {name: self._accuracy(subject, name, data) for name, data in self.sets.items()}
+        return {**accuracies, _MEAN: mean_score(accuracies.values())}
+
+    def _accuracy(self, subject: Subject, name: str, data: DataSource) -> Score:
+        try:
+            if data.lacks_test is not None:
+                raise ValueError(f"a set needs test images, and there are none: {data.lacks_test}")
+            train, test = (
+                embed_source(subject, half, self.tokens, self.batch_size) for half in (data.train, data.test)
+            )
+            probe = self._large if len(train.labels) >= self.large_from else self._small
+            return Score(probe(name, train, test), constant_answer(test.labels))
+        except ValueError as error:
+            raise ValueError(f"transfer to {name}: {error}") from error
+
+    def _small(self, name: str, train: Embeddings, test: Embeddings) -> float:
+        result = transfer_probe(
+            *train,
+            *test,
+            trials=self.trials,
+            c_range=self.c_range,
+            max_iterations=self.max_iterations,
+            seed=self.seed,
+        )
+        _log.info("transfer to %s: %.4f with C = %.3g (%.4f held out)", name, *result[:1], result.c, result[1])
+        if not result.converged:
+            _log.warning("transfer to %s: the final fit did not converge; raise max_iterations", name)
+        return result.accuracy
+
+    def _large(self, name: str, train: Embeddings, test: Embeddings) -> float:
+        result = large_set_probe(*train, *test, trials=self.trials, seed=self.seed)
+        chosen = f"rate {result.rate:.3g}, weight decay {result.weight_decay:.3g}"
+        _log.info("transfer to %s: %.4f with %s (%.4f held out)", name, result.accuracy, chosen, result[1])
+        return result.accuracy
