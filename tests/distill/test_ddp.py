@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 from collections import Counter
 from pathlib import Path
 from unittest import mock
@@ -10,7 +9,7 @@ from unittest import mock
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from processes import free_port, run_ranks
 from small_arms import compared, make_arm, make_group
 from test_shared_arms import ARMS, assert_same_run, fail_at_call
 
@@ -27,12 +26,6 @@ def arms() -> dict[str, object]:
         "phis": lambda pool: make_arm(pool, PhiS, drop_path=0.0, balancer=AdaLoss()),
         "identity": lambda pool: make_arm(pool, Identity, drop_path=0.0, recipe={"lr": 1e-3, "clip": 1.0}),
     }
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def joined(rank: int, world: int, port: int) -> DataParallel:
@@ -75,7 +68,7 @@ def train_together_and_alone_as(rank: int, world: int, ports: list[int], folder:
 @pytest.mark.ddp
 def test_every_arm_equals_its_solo_run_in_two_processes(tmp_path: Path) -> None:
     ports = [free_port() for _ in range(3)]
-    mp.spawn(train_together_and_alone_as, args=(2, ports, tmp_path), nprocs=2)
+    run_ranks(train_together_and_alone_as, 2, ports, tmp_path)
     for key in ("phis", "whiten"):
         assert_same_run(tmp_path / "together" / key, tmp_path / "alone" / key)
     record = read_record(tmp_path / "together" / "wild" / "result.json")
@@ -95,7 +88,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     alone = make_group(tmp_path / "one", arms())
     alone.estimation.save = str(tmp_path / "one" / "moments")
     train_group(alone)
-    mp.spawn(train_as, args=(2, free_port(), tmp_path / "two"), nprocs=2)
+    run_ranks(train_as, 2, free_port(), tmp_path / "two")
     assert_same_moments(tmp_path)
     for key in arms():
         ours, theirs = (torch.load(tmp_path / n / key / "checkpoint.pt", weights_only=True) for n in ("two", "one"))
@@ -128,7 +121,7 @@ def train_until_call(group: Group, call: int) -> None:
 def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train_group(make_group(tmp_path / "whole", {"phis": arms()["phis"]}))
     train_until_call(make_group(tmp_path / "parts", {"phis": arms()["phis"]}, checkpoint_every=3), 5)
-    mp.spawn(train_until_it_breaks_as, args=(2, free_port(), tmp_path / "parts"), nprocs=2)
+    run_ranks(train_until_it_breaks_as, 2, free_port(), tmp_path / "parts")
     train_group(make_group(tmp_path / "parts", {"phis": arms()["phis"]}))
     assert "Going on with 1 process on cpu where 2 processes on cpu trained before" in caplog.text
     parts, whole = (torch.load(tmp_path / n / "phis" / "checkpoint.pt", weights_only=True) for n in ("parts", "whole"))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
+from processes import free_port, run_ranks
 from small_arms import make_arm, make_group, patch_pool
-from test_ddp import free_port, joined
+from test_ddp import joined
 from test_shared_arms import weights
 
 from phis_lab.data import Partition, StagePlan
@@ -59,7 +59,7 @@ def train_as(rank: int, world: int, port: int, folder: Path) -> None:
 def test_two_processes_equal_one_through_stages(tmp_path: Path) -> None:
     assert len(patch_pool().teachers) == 2
     train_group(staged(tmp_path / "one"))
-    mp.spawn(train_as, args=(2, free_port(), tmp_path / "two"), nprocs=2)
+    run_ranks(train_as, 2, free_port(), tmp_path / "two")
     for key in ARMS:
         one, two = weights(tmp_path / "one" / key), weights(tmp_path / "two" / key)
         assert one.keys() == two.keys()

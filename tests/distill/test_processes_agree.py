@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from processes import free_port, run_ranks
 from small_arms import make_arm, patch_pool
-from test_ddp import free_port
 
 from phis_lab.distill import ArmFailedError, RandomStream
 from phis_lab.linalg import Moments
@@ -42,7 +41,7 @@ def fit_and_draw(rank: int, port: int, folder: Path) -> None:
 
 @pytest.mark.ddp
 def test_processes_share_maps_and_failures_and_draw_crops_of_their_own(tmp_path: Path) -> None:
-    mp.spawn(fit_and_draw, (free_port(), tmp_path), nprocs=2)
+    run_ranks(fit_and_draw, free_port(), tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     alone = make_arm(patch_pool(), PhiS)
     alone.fit(moments_of(0), step=3)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
+from processes import free_port, run_ranks
 from small_arms import compared, make_arm, make_group
-from test_ddp import free_port
 from test_shared_arms import assert_same_run, weights
 
 from phis_lab.distill import Arm, FeatureProvider, Group, train_group
@@ -99,7 +98,7 @@ def train_as(rank: int, world: int, port: int, folder: Path) -> None:
 
 @pytest.mark.ddp
 def test_two_processes_fill_and_read_one_store(tmp_path: Path) -> None:
-    mp.spawn(train_as, args=(2, free_port(), tmp_path / "two"), nprocs=2)
+    run_ranks(train_as, 2, free_port(), tmp_path / "two")
     train_group(stored(make_group(tmp_path / "one", ddp_arms(), views=2), tmp_path / "two" / "features"))
     two, one = weights(tmp_path / "two" / "phis"), weights(tmp_path / "one" / "phis")
     for name, tensor in one.items():

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from processes import run_ranks
 
 from phis_lab.linalg import Moments
 
@@ -25,7 +25,7 @@ def work(rank: int, folder: str, diagonal: bool, cut: int) -> None:
 @pytest.mark.ddp
 @pytest.mark.parametrize(("diagonal", "cut"), [(False, 30), (True, 30), (False, 0)])
 def test_two_processes_have_the_moments_of_one(tmp_path: Path, diagonal: bool, cut: int):
-    mp.spawn(work, args=(str(tmp_path), diagonal, cut), nprocs=2)
+    run_ranks(work, str(tmp_path), diagonal, cut)
     expected = Moments(DIM, diagonal).update(rows())
     first, second = (Moments.load(tmp_path / f"{rank}.safetensors") for rank in range(2))
     assert first.count == second.count == 100

@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import run_ranks
 from torch.testing import assert_close
 
 from phis_lab.losses import MSE, AngleSummary, SmoothL1, SpecMatch, angular_dispersion, mse, smooth_l1, squared_angle
@@ -203,7 +204,7 @@ def estimate_of_rank(rank: int, folder: str) -> None:
 
 @pytest.mark.ddp
 def test_all_processes_have_the_estimate_of_one_that_sees_everything(tmp_path):
-    torch.multiprocessing.spawn(estimate_of_rank, args=(str(tmp_path),), nprocs=2)
+    run_ranks(estimate_of_rank, str(tmp_path))
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     assert_close(dict(first), dict(second), rtol=0, atol=0)
     alone = AngleSummary(MSE())

@@ -5,6 +5,7 @@ import torch
 import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import run_ranks
 from torch.testing import assert_close
 
 from phis_lab.losses import AdaLoss, Uniform
@@ -126,7 +127,7 @@ def average_of_rank(rank: int, folder: str) -> None:
 
 @pytest.mark.ddp
 def test_all_ranks_have_the_average_of_the_mean_over_ranks(tmp_path):
-    torch.multiprocessing.spawn(average_of_rank, args=(str(tmp_path),), nprocs=2)
+    run_ranks(average_of_rank, str(tmp_path))
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     assert_close(first, second, rtol=0, atol=0)
     assert_close(first, torch.tensor([0.9 * 1.5 + 0.1 * 2.5, 6.0]))

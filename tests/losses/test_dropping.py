@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import run_ranks
 from torch.testing import assert_close
 
 from phis_lab.losses import balance
@@ -176,7 +177,7 @@ def decisions_of_rank(rank: int, folder: str, level: str) -> None:
 @pytest.mark.ddp
 @levels
 def test_two_processes_drop_what_one_drops(tmp_path, level):
-    torch.multiprocessing.spawn(decisions_of_rank, args=(str(tmp_path), level), nprocs=2)
+    run_ranks(decisions_of_rank, str(tmp_path), level)
     halves, states = zip(*(torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)), strict=True)
     alone = TeacherDropping(level=level)
     expected = torch.stack([coefficients(alone, losses(4, 40)) for _ in range(2)])

@@ -5,6 +5,7 @@ import torch
 import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import run_ranks
 from torch.testing import assert_close
 
 from phis_lab.linalg import Moments
@@ -91,7 +92,7 @@ def gradient_of_rank(rank: int, folder: str) -> None:
 
 @pytest.mark.ddp
 def test_the_error_of_a_component_is_that_of_all_processes(tmp_path):
-    torch.multiprocessing.spawn(gradient_of_rank, args=(str(tmp_path),), nprocs=2)
+    run_ranks(gradient_of_rank, str(tmp_path))
     halves = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
     pred, target = pair()
     leaf = pred.clone().requires_grad_()

@@ -4,6 +4,7 @@ import torch
 import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import run_ranks
 from torch.testing import assert_close
 
 from phis_lab.metrics import TeacherMatching
@@ -152,4 +153,4 @@ def matching_of_rank(rank: int, folder: str) -> None:
 
 @pytest.mark.ddp
 def test_two_processes_give_the_two_pass_result_on_all_tokens(tmp_path):
-    torch.multiprocessing.spawn(matching_of_rank, args=(str(tmp_path),), nprocs=2)
+    run_ranks(matching_of_rank, str(tmp_path))

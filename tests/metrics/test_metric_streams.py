@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.distributed as dist
+from processes import run_ranks
 from torch.testing import assert_close
 
 from phis_lab.metrics import EffectiveRank, LinearCKA, PrincipalComponentError
@@ -68,4 +69,4 @@ def values_of_rank(rank: int, folder: str) -> None:
 
 @pytest.mark.ddp
 def test_two_processes_give_the_value_of_all_rows(tmp_path):
-    torch.multiprocessing.spawn(values_of_rank, args=(str(tmp_path),), nprocs=2)
+    run_ranks(values_of_rank, str(tmp_path))

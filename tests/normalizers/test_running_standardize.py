@@ -9,6 +9,7 @@ import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 from normalizer_samples import features, moments_of
+from processes import run_ranks
 from torch import nn
 from torch.testing import assert_close
 
@@ -308,7 +309,7 @@ def three_steps(parts):
 
 @pytest.mark.ddp
 def test_two_processes_with_half_the_images_are_one_with_all(tmp_path):
-    torch.multiprocessing.spawn(train_as, args=(str(tmp_path),), nprocs=2)
+    run_ranks(train_as, str(tmp_path))
     (first, ends), (second, ends_2) = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     targets, expected = three_steps(batches(3))
     assert torch.equal(ends, ends_2)

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from normalizer_samples import moments_of
+from processes import run_ranks
 from torch import nn
 from torch.testing import assert_close
 
@@ -244,7 +245,7 @@ def train_as(rank: int, folder: str) -> None:
 
 @pytest.mark.ddp
 def test_two_processes_with_half_the_images_are_one_with_all(tmp_path):
-    torch.multiprocessing.spawn(train_as, args=(str(tmp_path),), nprocs=2)
+    run_ranks(train_as, str(tmp_path))
     expected = losses_and_gradients(features())
     for rank in range(2):
         assert_close(torch.load(tmp_path / f"{rank}.pt", weights_only=True), tuple(expected), rtol=1e-5, atol=1e-6)

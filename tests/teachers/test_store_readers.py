@@ -2,25 +2,18 @@
 
 import json
 import os
-import socket
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from drawn_images import DrawnImages
+from processes import free_port, run_ranks
 from small_arms import patch_pool
 
 from phis_lab.teachers.store import FeatureStore, table
 
 CPU = torch.device("cpu")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def work(rank: int, port: int, folder: Path, breaks: bool) -> None:
@@ -44,7 +37,7 @@ def work(rank: int, port: int, folder: Path, breaks: bool) -> None:
 
 
 def outcomes(folder: Path, breaks: bool = False) -> list[dict[str, object]]:
-    mp.spawn(work, args=(free_port(), folder, breaks), nprocs=2)
+    run_ranks(work, free_port(), folder, breaks)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 
