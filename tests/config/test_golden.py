@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hydra import compose
 
-from phis_lab.config.resolvers import to_plain
+from phis_lab.config.resolvers import content_hash, to_plain
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMANDS = {
@@ -27,3 +27,37 @@ def test_the_command_runs_what_is_written_down(name: str) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(yaml.safe_dump(resolved, sort_keys=False))
     assert yaml.safe_load(path.read_text()) == resolved
+
+
+NAMED = [
+    "normalizer=identity seed=3",
+    "normalizer=phis teachers=radio_set student=vit_base",
+    "debug=smoke normalizer=phis logger=[csv,wandb]",
+    "scale=pocket normalizer=standardize balancer=adaloss loss=hybrid_smooth_l1 head=linear",
+    "experiment=phis/ada_phis scale=pocket label=mine",
+    "experiment=phis/hca scale=paper data.root=x",
+    "experiment=unic/full scale=unic_paper data.root=x",
+    "experiment=tintem/full scale=tintem_paper debug=smoke",
+    "sweep=demo scale=pocket normalizer=phis evaluation.probes.knn.when=end",
+    "experiment=unic/base scale=pocket strategy=ddp data.workers=3",
+    "evaluation=dense segmentation=ade20k segmentation.root=x",
+    "evaluation=transfer transfer=unic student=vit_tiny14",
+    "evaluation=zero_shot debug=smoke",
+    "stages=phis teachers=tiny_set teachers.smallest=true student.class_tokens=per_teacher",
+    "estimation=offline estimation.moments=. estimation.other_images=true",
+    "teachers=radio_set +teachers.sam_h.spatial_scale=2 teachers.store=there teachers.store_dtype=int8",
+    "data=webdataset data.root=x augmentation=none optimizer=lamb optimizer.lr=0.1",
+    "evaluation=ood ~evaluation.tasks.ood.far.noise evaluation.tasks.ood.near_classes=3",
+]
+"""Commands whose folders and hashes stay what they are, so that runs which ended are found again."""
+
+
+def test_a_command_finds_the_folder_that_it_always_had() -> None:
+    found = {}
+    for command in NAMED:
+        config = compose("config", command.split(), return_hydra_config=True)
+        found[command] = f"{config.hydra.run.dir} {content_hash(config)}"
+    path = GOLDEN / "names.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(yaml.safe_dump(found, sort_keys=False, width=1000))
+    assert yaml.safe_load(path.read_text()) == found
