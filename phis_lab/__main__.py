@@ -1,5 +1,23 @@
-"""`python -m phis_lab` is `phis-lab`."""
+"""`phis-lab`, or `python -m phis_lab`; where only the library is installed, it tells what the bench lacks."""
 
-from phis_lab.cli import app
+from phis_lab.refusals import told
 
-app(prog_name="phis-lab")
+
+def main() -> None:
+    """Run a command.
+
+    Raises:
+        SystemExit: the command failed, or the bench is not installed.
+    """
+    with told():
+        try:
+            from phis_lab.cli import app  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"the commands need the bench, of which {error.name} is missing: pip install 'phis-lab[lab]'"
+            ) from error
+    app(prog_name="phis-lab")
+
+
+if __name__ == "__main__":
+    main()

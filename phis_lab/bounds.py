@@ -1,51 +1,53 @@
 """Which values an option may have: the types with which constructors annotate their numbers.
 
 `config.check` reads them, so that a value outside is refused by its name before anything is built. The upper ends are
-far beyond any use; what lies above them is a slip of the keyboard.
+far beyond any use; what lies above them is a slip of the keyboard. They are annotations that pydantic knows, and the
+library can be used without it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from annotated_types import Interval
 
-Positive = Annotated[int, Field(ge=1, le=10**9)]
+Positive = Annotated[int, Interval(ge=1, le=10**9)]
 """Steps, images, epochs, neighbours."""
 
-NonNegative = Annotated[int, Field(ge=0, le=10**9)]
+NonNegative = Annotated[int, Interval(ge=0, le=10**9)]
 """The same where none is meaningful."""
 
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seed = Annotated[int, Interval(ge=0, lt=2**32)]
 """What every random generator takes."""
 
-Side = Annotated[int, Field(ge=1, le=2**14)]
+Side = Annotated[int, Interval(ge=1, le=2**14)]
 """The side of an image or of a patch."""
 
-Width = Annotated[int, Field(ge=1, le=2**16)]
+Width = Annotated[int, Interval(ge=1, le=2**16)]
 """Channels of a layer."""
 
-Layers = Annotated[int, Field(ge=1, le=1000)]
+Layers = Annotated[int, Interval(ge=1, le=1000)]
 """Blocks of a network."""
 
-HiddenLayers = Annotated[int, Field(ge=0, le=1000)]
+HiddenLayers = Annotated[int, Interval(ge=0, le=1000)]
 """Layers that a head may do without."""
 
-Processes = Annotated[int, Field(ge=1, le=2**16)]
+Processes = Annotated[int, Interval(ge=1, le=2**16)]
 """Devices, or machines."""
 
-Workers = Annotated[int, Field(ge=0, le=1024)]
+Workers = Annotated[int, Interval(ge=0, le=1024)]
 """Processes that load data."""
 
-Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Above = Annotated[float, Interval(gt=0, lt=math.inf)]
 """A positive number, such as a temperature."""
 
-AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+AtLeastZero = Annotated[float, Interval(ge=0, lt=math.inf)]
 """A number that is not negative, such as a weight."""
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Interval(ge=0, le=1)]
 """A part of a whole, or a momentum."""
 
-SmallShare = Annotated[float, Field(ge=0, lt=1)]
+SmallShare = Annotated[float, Interval(ge=0, lt=1)]
 """A part of a whole that leaves something over."""
 
 

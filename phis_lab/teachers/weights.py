@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, get_session, hf_hub_download, model_info, try_to_load_from_cache
 from torch import Tensor
 
 from phis_lab.teachers.image_sizes import check_image_size
@@ -63,7 +62,9 @@ class HubFile:
 
     def cached(self) -> Path | None:
         """Returns the file if an earlier run has downloaded it."""
-        found = (try_to_load_from_cache(self.repository, name) for name in self.names)
+        import huggingface_hub as hub  # noqa: PLC0415  of the bench; the library does without
+
+        found = (hub.try_to_load_from_cache(self.repository, name) for name in self.names)
         return next((Path(path) for path in found if isinstance(path, str)), None)
 
     def remote_name(self) -> str:
@@ -72,12 +73,14 @@ class HubFile:
         Raises:
             MissingWeightsError: offline, gated, or none of the names is there.
         """
-        if constants.HF_HUB_OFFLINE:
+        import huggingface_hub as hub  # noqa: PLC0415
+
+        if hub.constants.HF_HUB_OFFLINE:
             raise MissingWeightsError(f"HF_HUB_OFFLINE is set and {self.repository} is not in the hub's cache")
         if unreachable := hub_unreachable():
             raise MissingWeightsError(f"the hub did not answer for {self.repository} ({unreachable})")
         try:
-            siblings = model_info(self.repository, timeout=HUB_TIMEOUT).siblings or []
+            siblings = hub.model_info(self.repository, timeout=HUB_TIMEOUT).siblings or []
         except Exception as error:  # its type changes with the HTTP library that the hub's client uses
             raise MissingWeightsError(f"the hub did not answer for {self.repository} ({error})") from error
         there = {sibling.rfilename for sibling in siblings}
@@ -88,14 +91,18 @@ class HubFile:
 
     def fetch(self) -> Path:
         """Returns the file, downloading it if needed."""
-        return self.cached() or Path(hf_hub_download(self.repository, self.remote_name()))
+        import huggingface_hub as hub  # noqa: PLC0415
+
+        return self.cached() or Path(hub.hf_hub_download(self.repository, self.remote_name()))
 
 
 @cache
 def hub_unreachable() -> str:
     """Returns why the hub does not answer, or nothing if it does; tried once, not once per teacher."""
+    import huggingface_hub as hub  # noqa: PLC0415
+
     try:
-        get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
+        hub.get_session().head(hub.constants.ENDPOINT, timeout=HUB_TIMEOUT)
     except Exception as error:  # its type changes with the HTTP library that the hub's client uses
         return str(error) or type(error).__name__
     return ""

@@ -25,7 +25,7 @@ def no_network(*args: object, **kwargs: object) -> None:
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mock]:
     """The hub's client; it answers, and forgets after the test whether it did."""
     client = Mock()
-    monkeypatch.setattr(module, "get_session", lambda: client)
+    monkeypatch.setattr(huggingface_hub, "get_session", lambda: client)
     module.hub_unreachable.cache_clear()
     yield client
     module.hub_unreachable.cache_clear()
@@ -71,19 +71,19 @@ def test_no_weights_means_random_initialisation() -> None:
 
 
 def test_the_hub_is_asked_for_the_best_name_that_it_has(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
-    monkeypatch.setattr(module, "try_to_load_from_cache", lambda *args: None)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args: None)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     there = SimpleNamespace(siblings=[SimpleNamespace(rfilename="older.bin")])
-    monkeypatch.setattr(module, "model_info", lambda *args, **kwargs: there)
+    monkeypatch.setattr(huggingface_hub, "model_info", lambda *args, **kwargs: there)
     asked = []
-    monkeypatch.setattr(module, "hf_hub_download", lambda *args: asked.append(args) or str(file))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args: asked.append(args) or str(file))
     assert find_weights("t", "hub", HUB) == (file, "hub owner/name/network.safetensors")
     assert asked == [("owner/name", "older.bin")]
 
 
 def test_a_file_in_the_hubs_cache_needs_no_network(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
-    monkeypatch.setattr(module, "try_to_load_from_cache", lambda *args: str(file))
-    monkeypatch.setattr(module, "model_info", no_network)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args: str(file))
+    monkeypatch.setattr(huggingface_hub, "model_info", no_network)
     found = find_weights("t", "hub", HUB)
     assert found is not None
     assert found[0] == file
@@ -97,14 +97,14 @@ def test_a_repository_may_be_named_even_where_none_is_published() -> None:
 
 
 def test_the_weights_of_a_named_repository_are_fetched(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
-    monkeypatch.setattr(module, "try_to_load_from_cache", lambda *args: str(file))
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args: str(file))
     weights = "hub:me/mine"
     found = find_weights("t", weights, timm.hub_file("resnet18", weights))
     assert found == (file, "hub me/mine/network.safetensors")
 
 
 def test_a_hub_that_does_not_answer_is_tried_once(monkeypatch: pytest.MonkeyPatch, hub: Mock) -> None:
-    monkeypatch.setattr(module, "try_to_load_from_cache", lambda *args: None)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args: None)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     hub.head.side_effect = OSError("no route to host")
     for _ in range(4):
@@ -115,7 +115,7 @@ def test_a_hub_that_does_not_answer_is_tried_once(monkeypatch: pytest.MonkeyPatc
 
 def test_offline_is_said_without_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(module, "model_info", no_network)
+    monkeypatch.setattr(huggingface_hub, "model_info", no_network)
     with pytest.raises(MissingWeightsError, match="HF_HUB_OFFLINE is set and owner/name is not in the hub's cache"):
         find_weights("t", "hub", HUB)
 
@@ -126,9 +126,9 @@ def test_an_option_without_a_hub_is_refused() -> None:
 
 
 def test_all_missing_weights_of_a_set_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "try_to_load_from_cache", lambda *args: None)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args: None)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(module, "model_info", no_network)
+    monkeypatch.setattr(huggingface_hub, "model_info", no_network)
     clip = {
         "_target_": "phis_lab.teachers.open_clip.OpenClipTeacher",
         "model": "ViT-H-14-378-quickgelu",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
 
 import torch
-from pydantic import Field
+from annotated_types import MinLen
 from torch import Tensor
 
 from phis_lab.bounds import Above, Positive, Seed
@@ -121,7 +121,7 @@ class DinoProbe(Probe):
 
     def __init__(
         self,
-        rates: Annotated[Sequence[Above], Field(min_length=1)] = DINOV2_RATES,
+        rates: Annotated[Sequence[Above], MinLen(1)] = DINOV2_RATES,
         epochs: Positive = 10,
         batch_size: Positive = 128,
         choose_on: Literal["held_out", "test"] = "held_out",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import Field
+from annotated_types import MinLen
 from torch import Tensor
 
 from phis_lab.bounds import Above, Positive
@@ -147,7 +147,7 @@ class LinearProbe(Probe):
 
     def __init__(
         self,
-        c: Above | Annotated[Sequence[Above], Field(min_length=1)] = 1.0,
+        c: Above | Annotated[Sequence[Above], MinLen(1)] = 1.0,
         max_iterations: Positive = 5000,
         when: When = "end",
     ) -> None:
