@@ -40,14 +40,14 @@ NAMED = [
     "experiment=tintem/full scale=tintem_paper debug=smoke",
     "sweep=demo scale=pocket normalizer=phis evaluation.probes.knn.when=end",
     "experiment=unic/base scale=pocket strategy=ddp data.workers=3",
-    "evaluation=dense segmentation=ade20k segmentation.root=x",
-    "evaluation=transfer transfer=unic student=vit_tiny14",
-    "evaluation=zero_shot debug=smoke",
+    "task=dense segmentation=ade20k segmentation.root=x",
+    "task=transfer transfer=unic student=vit_tiny14",
+    "task=zero_shot debug=smoke",
     "stages=phis teachers=tiny_set teachers.smallest=true student.class_tokens=per_teacher",
     "estimation=offline estimation.moments=. estimation.other_images=true",
     "teachers=radio_set +teachers.sam_h.spatial_scale=2 teachers.store=there teachers.store_dtype=int8",
     "data=webdataset data.root=x augmentation=none optimizer=lamb optimizer.lr=0.1",
-    "evaluation=ood ~evaluation.tasks.ood.far.noise evaluation.tasks.ood.near_classes=3",
+    "task=ood ~evaluation.tasks.ood.far.noise evaluation.tasks.ood.near_classes=3",
 ]
 """Commands whose folders and hashes stay what they are, so that runs which ended are found again."""
 
