@@ -1,4 +1,4 @@
-"""Independent rows side by side on the cores of a CPU."""
+"""Cosines in float64, and the largest of them by a rule that breaks ties."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

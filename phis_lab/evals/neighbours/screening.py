@@ -1,4 +1,4 @@
-"""Numbers in low precision: from above, in pieces, and the largest of many."""
+"""Which training rows can be among the nearest: a cheap product that never falls below the true similarity."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""A line search for the strong Wolfe conditions, told one trial at a time."""
+"""L-BFGS for many independent problems of one shape, evaluated together."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Cross entropy of many linear classifiers over the same features, and what its gradient needs."""
+"""Multinomial logistic regression for many strengths of the penalty at once."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

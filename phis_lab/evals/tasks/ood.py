@@ -1,4 +1,4 @@
-"""How well a score tells images of known classes from others: AUROC and the false positive rate."""
+"""Out-of-distribution detection with frozen features: near, by classes held out, and far, by other data."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b

@@ -1,4 +1,4 @@
-"""The head of linear segmentation."""
+"""Linear segmentation of frozen patch tokens."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
