@@ -26,10 +26,10 @@ demo: install  ## Compare three normalisers on four pretrained teachers; ends in
 	$(BIN)/phis-lab report outputs/demo
 
 test: install  ## Run the tests (about eight minutes on two cores)
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2 --dist loadgroup
 
 test-all: install  ## Run the slow tests too
-	$(BIN)/pytest -q -n 2 -m 'not network and not gpu'
+	$(BIN)/pytest -q -n 2 --dist loadgroup -m 'not network and not gpu'
 
 check: install  ## Lint, types and import directions
 	$(BIN)/ruff check

@@ -15,6 +15,13 @@ settings.register_profile("laws", deadline=None, derandomize=True, max_examples=
 settings.load_profile("laws")  # a fixed set of cases, none judged by its time
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep all tests of several processes on one worker, whose server of processes imports the project once."""
+    for item in items:
+        if item.get_closest_marker("ddp"):
+            item.add_marker(pytest.mark.xdist_group("processes"))
+
+
 @pytest.fixture
 def unchecked_shapes() -> Iterator[None]:
     """Shapes as users have them: unchecked, so that a function's own refusal is seen."""

@@ -8,8 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -42,23 +40,10 @@ def test_help_lists_groups_and_examples() -> None:
     assert "python run.py -m sweep=pocket_methods" in text
 
 
-@pytest.mark.parametrize(
-    ("argument", "says"),
-    [
-        ("normaliser=phis", "Did you mean 'normalizer'?"),
-        ("normalizer=phi", "global_standardize"),
-        ("optimizer.lrr=1", "Options of optimizer: "),
-        ("normalizer=phis,identity", "--multirun"),
-        ("optimizer.lr=fast", "optimizer.lr='fast'"),
-        ("trainer.max_steps=0", "trainer.max_steps=0"),
-        ("trainer.precision=half", "trainer.precision='half'"),
-        ("normalizer=partial_whiten normalizer.gamma=3", "gamma"),
-    ],
-)
-def test_bad_input_is_refused_by_name_and_nothing_is_written(argument: str, says: str, tmp_path: Path) -> None:
-    done = run(*argument.split(), f"paths.outputs={tmp_path}")
+def test_bad_input_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    done = run("optimizer.lr=fast", f"paths.outputs={tmp_path}")
     assert done.returncode == 1
-    assert says in done.stdout + done.stderr
+    assert "optimizer.lr='fast'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("*.*"))
 

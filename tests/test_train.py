@@ -46,6 +46,26 @@ def test_a_wrong_command_line_is_told_in_a_sentence(
     assert says in refused(capsys, *arguments)
 
 
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("normaliser=phis", "Did you mean 'normalizer'?"),
+        ("normalizer=phi", "global_standardize"),
+        ("optimizer.lrr=1", "Options of optimizer: "),
+        ("normalizer=phis,identity", "--multirun"),
+        ("optimizer.lr=fast", "optimizer.lr='fast'"),
+        ("trainer.max_steps=0", "trainer.max_steps=0"),
+        ("trainer.precision=half", "trainer.precision='half'"),
+        ("normalizer=partial_whiten normalizer.gamma=3", "gamma"),
+    ],
+)
+def test_bad_input_is_refused_by_name_and_nothing_is_written(
+    argument: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says in refused(capsys, *argument.split(), f"paths.outputs={tmp_path}")
+    assert not list(tmp_path.rglob("*.*"))
+
+
 def test_outputs_that_are_a_file_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "file"
     file.write_text("")
