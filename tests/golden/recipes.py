@@ -7,7 +7,8 @@ SMALL = (
     "data.train_images=64", "trainer.max_steps=8", "trainer.checkpoint_every=100", "trainer.log_every=1",
     "online.steps=5", "online.warmup_steps=2", "online.refresh_every=2", "evaluation.every=4",
     "evaluation.train_images=40", "evaluation.test_images=20", "evaluation.matching_images=10", "data.seed=0",
-    "trainer.accelerator=cpu", "~evaluation.probes.linear_probe",
+    "trainer.accelerator=cpu", "trainer.precision=float32", "trainer.teacher_precision=float32",
+    "~evaluation.probes.linear_probe",
 )  # fmt: skip
 
 ALIKE = ("~teachers.dfn_clip", "~teachers.sam_h", "student.width=24")

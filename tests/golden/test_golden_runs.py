@@ -22,10 +22,14 @@ from recipes import IN_TWO_PROCESSES, RECIPES, SMALL
 HERE = Path(__file__).parent
 CONF = HERE.parents[1] / "conf"
 NAMES = (*RECIPES, *IN_TWO_PROCESSES)
-RELATIVE, ABSOLUTE = 0.05, 0.02
-"""What another processor or version may differ by: rounding that a few steps of an adaptive optimiser amplify."""
-ANSWERS = 0.3
-"""The same of a score over the 20 test images, each of which is right or wrong."""
+BEFORE_LEARNING, AFTERWARDS, ANSWERS = 0.05, 0.5, 0.3
+"""What another processor or version may differ by: a part of a number that no step of a student has touched yet, a part
+of all others, whose rounding an adaptive optimiser amplifies, and a score over 20 images, each right or wrong.
+
+Without vector instructions torch differed from itself by at most 0.02, 0.39 and 0.05.
+"""
+NOTHING, LITTLE = 1e-6, 0.05
+"""Numbers as small as this may differ by so much in any case: before learning, and afterwards."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,8 @@ def test_the_recipe_measures_what_is_written_down(name: str, measured: Path) -> 
         return
     ours, theirs = dict(numbers(now)), dict(numbers(written))
     assert ours.keys() == theirs.keys()
-    far = {key: (ours[key], theirs[key]) for key in ours if not is_close(key, ours[key], theirs[key])}
+    first = {f"/logged/{name}/{min(steps, key=int)}" for name, steps in written["logged"].items() if "train/" in name}
+    far = {key: (ours[key], theirs[key]) for key in ours if not is_close(key, ours[key], theirs[key], key in first)}
     assert not far
 
 
@@ -69,10 +74,11 @@ def numbers(node: Any, path: str = "") -> Iterator[tuple[str, float]]:
         yield path, float.fromhex(node)
 
 
-def is_close(key: str, ours: float, theirs: float) -> bool:
+def is_close(key: str, ours: float, theirs: float, is_first: bool) -> bool:
     if "knn" in key or "probe" in key:
         return abs(ours - theirs) <= ANSWERS
-    return math.isclose(ours, theirs, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    relative, least = (BEFORE_LEARNING, NOTHING) if is_first else (AFTERWARDS, LITTLE)
+    return math.isclose(ours, theirs, rel_tol=relative, abs_tol=least)
 
 
 @pytest.mark.parametrize("group", ["normalizer", "loss", "head", "balancer", "estimation"])
