@@ -20,11 +20,10 @@ import os, sys
 from pathlib import Path
 from phis_lab.tracking.lock import run_lock
 with run_lock(Path(sys.argv[1])):
-    worker = os.fork()  # as a data loader does; it outlives a killed parent
-    if worker == 0:
+    if os.fork() == 0:  # as a data loader does; it outlives a killed parent
+        print(os.getpid(), flush=True)
         sys.stdin.read()
         os._exit(0)
-    print(worker, flush=True)
     sys.stdin.read()
 """
 
