@@ -15,6 +15,7 @@ from phis_lab.reports.ranks import default_categories
 from phis_lab.reports.sections import Section
 from phis_lab.reports.sheets import Cell, Sheet
 from phis_lab.reports.style import looks
+from phis_lab.reports.tables import downwards
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _across(sections: Sequence[Section]) -> Across | None:
         if by_data.setdefault(record.data.name, section) is not section:
             return None  # one data set with two budgets or fingerprints: which of them is meant is not ours to say
     methods = [m for m in sections[0].methods if all(m in section.methods for section in sections)]
-    if len(by_data) < 2 or len(methods) < 3:
+    if len(methods) < 3:
         return None
     ranks = {name: _ranks(section, methods) for name, section in by_data.items()}
     if any(of_data.empty for of_data in ranks.values()):
@@ -108,5 +109,4 @@ def _ranks(section: Section, methods: Sequence[str]) -> pd.DataFrame:
     categories = default_categories(cube.metrics, section.study.teachers)
     if not categories or len(cube.methods) < len(methods):
         return pd.DataFrame()
-    downwards = [name for name in cube.metrics if section.meaning[name].higher_is_better is False]
-    return rank_blocks(cube, categories, downwards)[list(methods)]
+    return rank_blocks(cube, categories, downwards(cube.metrics, section.meaning))[list(methods)]

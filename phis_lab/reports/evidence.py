@@ -17,7 +17,7 @@ from phis_lab.reports.numbers import p_value
 from phis_lab.reports.ranks import Category, default_categories, stacked_ranks
 from phis_lab.reports.sheets import MISSING, Cell, Sheet, effect_sheet, interval_sheet, seeds_of
 from phis_lab.reports.style import Look
-from phis_lab.reports.tables import Column
+from phis_lab.reports.tables import Column, downwards
 
 _BOOTSTRAP = (
     f"Percentile bootstrap over the shared seeds, 95 %, where there are {BOOTSTRAP_SEEDS} or more. It assumes no "
@@ -137,7 +137,7 @@ class Evidence:
 
     @property
     def _downwards(self) -> list[str]:
-        return [name for name in self.cube.metrics if self.meaning[name].higher_is_better is False]
+        return downwards(self.cube.metrics, self.meaning)
 
     @cached_property
     def _shown(self) -> pd.DataFrame:

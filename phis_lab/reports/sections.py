@@ -16,7 +16,7 @@ from phis_lab.reports.ranks import Category, average_ranks, default_categories
 from phis_lab.reports.sheets import Sheet, difference_sheet, heading, rank_sheet, seeds_of, value_sheet
 from phis_lab.reports.studies import Study
 from phis_lab.reports.style import looks
-from phis_lab.reports.tables import Column, columns, means, measurements, teacher_metric
+from phis_lab.reports.tables import Column, columns, downwards, means, measurements, teacher_metric
 
 _MEANS = "Mean over seeds ± sample standard deviation (none for one seed)."
 _BOLD = (
@@ -111,8 +111,7 @@ class Section:
         if not self.categories:
             return None
         table = means(self.judged)
-        downwards = [name for name in table.columns if self.meaning[name].higher_is_better is False]
-        return average_ranks(table, self.categories, lower_is_better=downwards)
+        return average_ranks(table, self.categories, lower_is_better=downwards(table.columns, self.meaning))
 
     @cached_property
     def evidence(self) -> Evidence:

@@ -1,7 +1,7 @@
 """Records as pandas tables."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -122,6 +122,11 @@ def means(numbers: pd.DataFrame) -> pd.DataFrame:
     kept = summary(numbers[numbers["metric"].isin(shared)])
     table = kept.pivot(index="method", columns="metric", values="mean")
     return table.reindex(index=kept["method"].unique(), columns=kept["metric"].unique())
+
+
+def downwards(metrics: Iterable[str], meaning: Mapping[str, Column]) -> list[str]:
+    """Those of some metrics of which the smallest value is the best."""
+    return [name for name in metrics if meaning[name].higher_is_better is False]
 
 
 def leading(numbers: pd.DataFrame, column: Column) -> frozenset[str]:

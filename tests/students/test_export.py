@@ -7,7 +7,6 @@ import shutil
 import pytest
 import torch
 import yaml
-from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file, save_file
 from synthetic_records import record
 from torch import nn
@@ -16,14 +15,8 @@ from typer.testing import CliRunner
 
 from phis_lab import normalizers as methods
 from phis_lab.cli import app
-from phis_lab.config.assemble import assemble
 from phis_lab.config.export import export_run
 from phis_lab.config.exported import checked, load_exported
-from phis_lab.config.globs import CONF
-from phis_lab.config.job import create_job
-from phis_lab.config.rebuild import finished_job, rebuild, restore
-from phis_lab.config.resolvers import register_resolvers
-from phis_lab.distill import train_group
 from phis_lab.distill.checkpoint import save_checkpoint
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import NotFittedError, PhiS, Standardize
@@ -357,37 +350,6 @@ def test_a_folder_that_is_no_exported_student_is_refused(run, tmp_path, damage, 
     damage(tmp_path / "out")
     with pytest.raises(kind, match=says):
         load_exported(tmp_path / "out")
-
-
-SMALL = [
-    "debug=smoke", "logger=csv", "augmentation.image_size=32", "student.image_size=32", "student.spectral=true",
-    "student.class_tokens=per_teacher", "student.cpe_max_size=64", "data.batch_size=8", "data.train_images=64",
-    "trainer.max_steps=6", "trainer.precision=float32", "estimation.steps=4", "estimation.warmup_steps=2",
-    "estimation.refresh_every=1", "evaluation.every=6", "evaluation.train_images=40", "evaluation.test_images=20",
-    "evaluation.matching_images=10",
-]  # fmt: skip
-
-
-@torch.no_grad()
-def test_a_run_of_the_engine_is_exported_as_its_arm_predicts_in_the_teachers_space(tmp_path):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", SMALL, return_hydra_config=True)
-    job = create_job(config, tmp_path / "run")
-    train_group(assemble([job], {job.folder: "phis"}))
-    export_run(job.folder, tmp_path / "out")
-    group = rebuild([finished_job(job.folder)])
-    ((key, arm),) = group.arms.items()
-    restore(group, key)
-    pixels = torch.rand(3, 3, 32, 32)
-    _, normalised = arm.predict(pixels)
-    _, predictions = load_exported(tmp_path / "out")(pixels)
-    for teacher, prediction in predictions.items():
-        exact = arm.in_teacher_space(teacher, normalised[teacher])
-        for kind, expected in zip(prediction, exact, strict=True):
-            assert (kind is None) == (expected is None)
-            if expected is not None:
-                assert_close(kind, expected, atol=1e-5 * expected.std().item(), rtol=1e-5)
 
 
 def test_the_command_names_the_files_and_refuses_in_a_sentence(run, tmp_path):
