@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,13 @@ from phis_lab.config.globs import CONF, options
 from phis_lab.config.rebuild import finished_job, rebuild, restore
 from phis_lab.distill import Evaluation, Scores
 from phis_lab.distill.outcome import evaluation_data, measured
+from phis_lab.groups import GROUPS
 from phis_lab.tracking import Data, RunRecord, read_record, write_record
 from phis_lab.tracking.lock import run_lock
 from phis_lab.tracking.record import FILE_NAME
 from phis_lab.tracking.spoken import spoken
 
 log = logging.getLogger(__name__)
-
-CHOICES = ("evaluation", "task", "data@evaluation", "segmentation", "transfer", "hydra.searchpath")
 
 
 def evaluate_run(folder: Path, overrides: Sequence[str], config_dir: Path | None = None) -> RunRecord:
@@ -42,12 +42,19 @@ def evaluate_run(folder: Path, overrides: Sequence[str], config_dir: Path | None
             its code, teachers or images changed since.
         FileNotFoundError: its configuration or its checkpoint is gone.
     """
-    strange = [text for text in overrides if not text.lstrip("+~").startswith(CHOICES)]
+    strange = [text for text in overrides if not _is_of_evaluation(text)]
     if strange:
         raise ValueError(f"of a finished run only the evaluation can be chosen, got {', '.join(strange)}")
     finished_job(folder)  # which refuses a folder that is none of a finished run
     with run_lock(folder):
         return _evaluate(folder, overrides, config_dir)
+
+
+def _is_of_evaluation(override: str) -> bool:
+    """Whether an override concerns what can be chosen of a run that has ended."""
+    key = override.lstrip("+~").partition("=")[0]
+    group = GROUPS.get(re.split(r"[./]", key.rpartition("@")[2])[0])
+    return key == "hydra.searchpath" or (group is not None and group.afterwards)
 
 
 def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -> RunRecord:
@@ -86,9 +93,10 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
 def _own_choices(record: RunRecord, config_dir: Path | None) -> list[str]:
     """The evaluation and the tasks that a run was started with, of those that there still are."""
     there = options("evaluation", (CONF, *([] if config_dir is None else [config_dir])))
-    evaluation = record.choices.get("evaluation", "probes")
+    usual = GROUPS["evaluation"].usual
+    evaluation = record.choices.get("evaluation", usual)
     tasks = [text for text in record.overrides if text.startswith("task=")]
-    return [f"evaluation={evaluation if evaluation in there else 'probes'}", *tasks]
+    return [f"evaluation={evaluation if evaluation in there else usual}", *tasks]
 
 
 def _refuse_other_images(folder: Path, record: RunRecord, measured_on: Data | None, evaluation: Evaluation) -> None:

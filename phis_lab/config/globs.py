@@ -107,10 +107,3 @@ def _primary() -> dict[str, Any]:
 def teachers_own() -> tuple[str, ...]:
     """Options of the set of teachers, among its members."""
     return tuple(_primary()["teachers"])
-
-
-def needed_groups() -> tuple[str, ...]:
-    """Groups of which a run needs an option: those that have one by default."""
-    defaults = _primary()["defaults"]
-    chosen = ((group, option) for item in defaults if isinstance(item, dict) for group, option in item.items())
-    return tuple(group for group, option in chosen if option is not None and group.isidentifier())

@@ -12,8 +12,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
-from phis_lab.config.globs import CONF, is_choice, needed_groups, options
+from phis_lab.config.globs import CONF, is_choice, options
 from phis_lab.config.hints import about_key, about_lack, about_option
+from phis_lab.groups import NEEDED
 
 Compose = Callable[[Sequence[str]], DictConfig]
 
@@ -76,7 +77,7 @@ def _about_composition(
             f"{found[1] or found[2]} is chosen already; to choose another, leave out the + in front of it."
         ),
         r"Error resolving interpolation '.*?', possible": lambda found: "\n".join(
-            about_lack(group, folders) for group in taken if group in needed_groups()
+            about_lack(group, folders) for group in taken if group in NEEDED
         ),
         r"Error merging override (.*)": lambda found: f"{found[1]}: {_first_line(str(error.__cause__ or text))}",
     }
@@ -139,7 +140,7 @@ def _about_nulls(overrides: Sequence[str], folders: Sequence[Path]) -> Iterator[
             continue
         if value != "null":
             yield about_option(group, value, folders)
-        elif group in needed_groups():
+        elif group in NEEDED:
             yield about_lack(group, folders)
         else:
             yield f"{override}: leave {group} out, or say ~{group} where an experiment chooses it."

@@ -1,6 +1,5 @@
 """Resolvers that the configuration files use. Import-light: they run for `--cfg job` and for tab completion."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -9,25 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from phis_lab.config.smoke import smoke_image_size, text_tower
-
-NAMING_GROUPS = ("normalizer", "loss", "balancer", "teachers", "data")
-NOT_CONTENT = (  # where, for whom, how often, how fast and by how many: not what is computed
-    "hydra",
-    "paths",
-    "logger",
-    "seed",
-    "label",
-    "strategy",
-    "online",  # stands in `estimation`, where that is read
-    "data.workers",
-    "estimation.save",
-    "evaluation.data.seed",  # of an order that evaluations do not draw
-    "evaluation.data.workers",
-    "trainer.accelerator",
-    "trainer.checkpoint_every",
-    "trainer.log_every",
-    "trainer.memory_gb",
-)
+from phis_lab.groups import NAMING, NOT_CONTENT, without
 
 
 def register_resolvers() -> None:
@@ -52,7 +33,7 @@ def study(*, _root_: DictConfig) -> str:
 def run_name(*, _root_: DictConfig) -> str:
     """The choices in words and the content in eight hexadecimal digits: the same run has the same name."""
     choices = _root_.hydra.runtime.choices
-    words = [str(choices[group]).replace("/", "_") for group in NAMING_GROUPS if choices.get(group)]
+    words = [str(choices[group]).replace("/", "_") for group in NAMING if choices.get(group)]
     return "-".join([*words, content_hash(_root_)[:8]])
 
 
@@ -72,14 +53,7 @@ def content_hash(config: DictConfig) -> str:
 
 def content_of(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved configuration that determines a run apart from its seed."""
-    content = copy.deepcopy(dict(resolved))
-    for path in NOT_CONTENT:
-        *sections, key = path.split(".")
-        node: Any = content
-        for section in sections:
-            node = node.get(section) if isinstance(node, dict) else None
-        if isinstance(node, dict):
-            node.pop(key, None)
+    content = without(resolved, NOT_CONTENT)
     _drop_place_of_store(content["teachers"])
     content["stages"] = json.dumps(content.get("stages"))  # whose order matters, unlike that of options
     return content

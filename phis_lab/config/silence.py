@@ -8,8 +8,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-ONLY_INTERPOLATED = ("online", "segmentation", "transfer")
-"""Nodes that are read only where another option takes its value from them."""
+from phis_lab.groups import facts
 
 UNREAD = {"evaluation.data.seed": "evaluations see the images in their own order"}
 """Options of which a data set of evaluations makes no use."""
@@ -69,7 +68,7 @@ def remarks(config: DictConfig) -> Iterator[str]:
     text = OmegaConf.to_yaml(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
     for path in (override.key_or_group for override in last.values() if not override.is_delete()):
         node, _, rest = path.partition(".")
-        if node in ONLY_INTERPOLATED and rest and not any(f"${{{name}}}" in text for name in (node, path)):
+        if facts(node).interpolated and rest and not any(f"${{{name}}}" in text for name in (node, path)):
             yield f"{path} has no effect: nothing that was chosen reads it"
         if path in UNREAD:
             yield f"{path} has no effect: {UNREAD[path]}"

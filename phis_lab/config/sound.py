@@ -8,12 +8,9 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationToMissingValueError, OmegaConfBaseException
 
-from phis_lab.config.globs import CONF, needed_groups, teachers_own
+from phis_lab.config.globs import CONF, teachers_own
 from phis_lab.config.hints import about_lack, is_inner, nearest, paths
-
-COLLECTIONS = ("teachers", "logger")
-"""Groups that hold several parts by name, where the others are one part."""
-NO_PARTS = ("paths",)
+from phis_lab.groups import GROUPS, NEEDED
 
 
 def refuse_unsound(config: DictConfig, folders: Sequence[Path] = ()) -> None:
@@ -55,13 +52,13 @@ def _passed_over(config: DictConfig, folders: Sequence[Path]) -> Iterator[str]:
 
 def _lacking(config: DictConfig, folders: Sequence[Path]) -> Iterator[str]:
     chosen = _choices(config)
-    for group in needed_groups():
+    for group in NEEDED:
         node = config._get_node(group, validate_access=False)
         if node is None or node._is_none():
             yield about_lack(group, folders)
         elif not isinstance(node, DictConfig):
             yield f"{group}={chosen.get(group)} holds no options; an option file is a mapping with a _target_."
-        elif group not in COLLECTIONS and chosen.get(group) is None:
+        elif GROUPS[group].holds != "parts" and chosen.get(group) is None:
             yield f"{group} is a list of options, and a run has one; to compare them, say -m {group}=FIRST,SECOND."
         elif group == "teachers" and not [name for name in node if name not in teachers_own()]:
             yield about_lack(group, folders)
@@ -123,11 +120,11 @@ def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
 def _no_parts(config: DictConfig, folders: Sequence[Path]) -> Iterator[str]:
     """Choices that name no class, so that nothing could be built from them."""
     chosen = _choices(config)
-    for group in needed_groups():
-        if group in NO_PARTS:
+    for group in NEEDED:
+        if GROUPS[group].holds == "values":
             continue
         members = {group: config[group]}
-        if group in COLLECTIONS:
+        if GROUPS[group].holds == "parts":
             members = {f"{group}.{name}": node for name, node in config[group].items() if name not in teachers_own()}
         for path, node in members.items():
             if not isinstance(node, Mapping | DictConfig) or not isinstance(node.get("_target_"), str):

@@ -13,11 +13,12 @@ from omegaconf import DictConfig
 from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import run_name
 from phis_lab.data import UnlabelledError
+from phis_lab.groups import GROUPS
 from phis_lab.tracking.job import Job
 
 log = logging.getLogger(__name__)
 
-USUAL, ALONE = "probes", "matching"
+ALONE = "matching"
 AMOUNTS = tuple(f"evaluation.{option}" for option in ("every", "train_images", "test_images", "matching_images"))
 
 
@@ -52,7 +53,7 @@ def chose_evaluation(job: Job) -> bool:
     """Whether the user said what a run is measured by, and not only how often and on how many images."""
     keys = [override.lstrip("+~").partition("=")[0] for override in job.overrides]
     named = [key for key in keys if key.partition(".")[0].rpartition("@")[2] == "evaluation" and key not in AMOUNTS]
-    return bool(named) or "task" in keys or job.choices.get("evaluation") != USUAL
+    return bool(named) or "task" in keys or job.choices.get("evaluation") != GROUPS["evaluation"].usual
 
 
 def _recomposed(job: Job) -> Job:

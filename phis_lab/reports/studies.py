@@ -1,6 +1,5 @@
 """Which runs may stand in one table: same study, same images, same teachers, same budget."""
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +7,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+from phis_lab.groups import facts
 from phis_lab.tracking import Data, RunRecord
-
-_NOT_THE_METHOD = {
-    "callbacks",
-    "debug",
-    "experiment",
-    "hydra",
-    "logger",
-    "paths",
-    "seed",
-    "strategy",
-    "sweep",
-    "trainer",
-}
 
 
 class _Run(NamedTuple):
@@ -99,7 +86,7 @@ def _arm(record: RunRecord) -> dict[str, str]:
     """What makes the arm: group choices and value overrides, without the seed and the way it was run."""
     overrides = dict(override.lstrip("+~").partition("=")[::2] for override in record.overrides)
     arm = overrides | record.choices
-    return {key: value for key, value in arm.items() if re.split(r"[./]", key)[0] not in _NOT_THE_METHOD}
+    return {key: value for key, value in arm.items() if facts(key).method}
 
 
 def _without_repeats(runs: Sequence[_Run]) -> tuple[list[RunRecord], list[str]]:

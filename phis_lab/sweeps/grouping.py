@@ -5,10 +5,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from phis_lab.tracking.job import ARM_KEYS, Job
-
-PRIVATE_KEYS = (*ARM_KEYS, "seed", "logger", "paths", "label")
-PRIVATE_TRAINER_KEYS = ("precision", "compile")
+from phis_lab.groups import NOT_SHARED, without
+from phis_lab.tracking.job import Job
 
 
 def group_jobs(jobs: Sequence[Job]) -> list[list[Job]]:
@@ -24,11 +22,7 @@ def group_jobs(jobs: Sequence[Job]) -> list[list[Job]]:
 
 def shared_part(job: Job) -> dict[str, Any]:
     """The options that arms of one process must have in common."""
-    shared = {key: copy.deepcopy(value) for key, value in job.config.items() if key not in PRIVATE_KEYS}
-    for key in PRIVATE_TRAINER_KEYS:
-        shared["trainer"].pop(key, None)
-    if isinstance(measured := shared.get("evaluation", {}).get("data"), dict):
-        measured.pop("seed", None)  # which nothing reads there
+    shared = without(job.config, NOT_SHARED)
     shared["stages"] = json.dumps(shared.get("stages"))  # whose order matters
     if shared["teachers"].get("smallest") or shared.get("augmentation", {}).get("shift"):
         shared["student"] = copy.deepcopy(job.config["student"])  # its grid or its patch decides what the teachers see

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from phis_lab.groups import GROUPS, facts
 from phis_lab.tracking.record import FILE_NAME, RunRecord, TornRecordError, read_record
 
 log = logging.getLogger(__name__)
 
-ARM_KEYS = ("student", "head", "normalizer", "loss", "balancer", "optimizer")
-"""Config groups that an arm chooses for itself; everything else is shared by the arms of a process."""
-
-USUAL = {"loss": "mse", "balancer": "uniform", "head": "mlp"}
+_TITLING = {name: group for name, group in GROUPS.items() if group.titles != "never"}
 
 
 @dataclass(frozen=True)
@@ -71,15 +69,16 @@ class Job:
 
     def label(self, varied: Sequence[str] = ()) -> str:
         """The method in a table: its label, or the normaliser and what is unusual; then arm options among `varied`."""
-        unusual = [self.choices[group] for group, usual in USUAL.items() if self.choices.get(group, usual) != usual]
-        words = [self.choices["normalizer"], *unusual]
+        chosen = {name: self.choices.get(name, group.usual) for name, group in _TITLING.items()}
+        words = [
+            chosen[name] for name, group in _TITLING.items() if group.titles == "always" or chosen[name] != group.usual
+        ]
         if self.config.get("label"):
-            words = [self.config["label"], *(self.choices[key] for key in ("normalizer", *USUAL) if key in varied)]
+            words = [self.config["label"], *(chosen[name] for name in _TITLING if name in varied)]
         for key, value in as_mapping(self.overrides).items():
-            group, _, option = key.partition(".")
-            if key in varied and group in ARM_KEYS and (option or group not in ("normalizer", *USUAL)):
-                words.append(f"{option or group} {value}")
-        return ", ".join(words)
+            if key in varied and key not in _TITLING and facts(key).of == "arm":
+                words.append(f"{key.partition('.')[2] or key} {value}")
+        return ", ".join(map(str, words))
 
 
 def as_mapping(overrides: Sequence[str]) -> dict[str, str]:

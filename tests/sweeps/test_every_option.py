@@ -14,9 +14,10 @@ from phis_lab.config.job import create_job
 from phis_lab.config.repository import remember
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.distill import train_group
+from phis_lab.groups import GROUPS
 from phis_lab.sweeps import group_jobs
 from phis_lab.tracking import RunRecord, read_record
-from phis_lab.tracking.job import ARM_KEYS, Job
+from phis_lab.tracking.job import Job
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SMALL = [
@@ -38,7 +39,8 @@ COMPRESSING = [choice for choice in NEEDED if not choice.startswith("student")]
 ALIKE = ["~teachers.dfn_clip", "~teachers.sam_h", "student.width=24"]
 """Teachers whose summaries are as wide as their patches, and a student that is no wider."""
 LARGE = {"student=vit_base", "student=vit_base_scratch", "student=vit_large"}
-OPTIONS = sorted(f"{file.parent.name}={file.stem}" for key in ARM_KEYS for file in (CONF / key).glob("*.yaml"))
+ARM = [name for name, group in GROUPS.items() if group.of == "arm"]
+OPTIONS = sorted(f"{file.parent.name}={file.stem}" for key in ARM for file in (CONF / key).glob("*.yaml"))
 VALUES = [
     "seed=1",
     "student.drop_path=0.3",

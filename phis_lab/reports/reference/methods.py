@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+from phis_lab.groups import GROUPS
 from phis_lab.reports.reference.tables import TABLES
-from phis_lab.tracking.job import USUAL, as_mapping
+from phis_lab.tracking.job import as_mapping
 
 ROWS: dict[tuple[str, str, str], str] = {
     ("identity", "mse", "uniform"): "MSE",
@@ -33,8 +34,8 @@ def paper_row(choices: Mapping[str, str], overrides: Sequence[str]) -> str | Non
     """
     if any(key.partition(".")[0] in _GROUPS and "." in key for key in as_mapping(overrides)):
         return None
-    normalizer, loss, balancer = (choices.get(group, USUAL.get(group, "")) for group in _GROUPS)
-    return ROWS.get((normalizer, loss, balancer))
+    told = {name: GROUPS[name].usual or "" for name in ("loss", "balancer")} | dict(choices)
+    return ROWS.get((told.get("normalizer", ""), told["loss"], told["balancer"]))
 
 
 def rank_table(rows: Collection[str], students: Collection[str]) -> str:

@@ -1,0 +1,141 @@
+"""What each config group is for, in one table, which runs, reports and the command line all ask.
+
+A group is a folder of `conf/`, whose files are the options that one can choose. Import-light, and known to every room.
+"""
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a group or an option is to a run.
+
+    Args:
+        of: who chooses it: an "arm", which is trained with it; a "run", which needs it beside the training; or a
+            "process", all of whose arms have it in common.
+        identifies: whether it enters the hash that names a run's folder. It does unless it says only where a run is
+            written, or how it is called, watched and made fast. What has no node of its own enters by what it sets.
+        method: whether runs that differ in it are different methods in a table.
+        interpolated: whether it is read only where another option takes its value from it.
+    """
+
+    of: Literal["arm", "run", "process"] = "process"
+    identifies: bool = True
+    method: bool = True
+    interpolated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigGroup(Facts):
+    """What one group of options is to a run.
+
+    Args:
+        usual: the option that a run has unless another is chosen; None where it can do without one.
+        names: whether the choice is a word of the name of a run's folder; the order is that of the table.
+        titles: whether the choice is a word of the method's label in a table, always or where it is not the usual one.
+        holds: what an option is: one "part", several "parts" by name, "values", a "member" of another node, or
+            "choices" of other groups.
+        afterwards: whether it can be chosen anew for a run that has ended.
+    """
+
+    usual: str | None = None
+    names: bool = False
+    titles: Literal["always", "unusual", "never"] = "never"
+    holds: Literal["part", "parts", "values", "member", "choices"] = "part"
+    afterwards: bool = False
+
+
+GROUPS: Mapping[str, ConfigGroup] = {
+    "normalizer": ConfigGroup(usual="phis", of="arm", names=True, titles="always"),
+    "loss": ConfigGroup(usual="mse", of="arm", names=True, titles="unusual"),
+    "balancer": ConfigGroup(usual="uniform", of="arm", names=True, titles="unusual"),
+    "head": ConfigGroup(usual="mlp", of="arm", titles="unusual"),
+    "student": ConfigGroup(usual="pocket_vit", of="arm"),
+    "optimizer": ConfigGroup(usual="adamw", of="arm"),
+    "teachers": ConfigGroup(usual="pocket_set", names=True, holds="parts"),
+    "teacher": ConfigGroup(holds="member"),
+    "data": ConfigGroup(usual="fashion_mnist", names=True),
+    "augmentation": ConfigGroup(usual="crop_flip"),
+    "estimation": ConfigGroup(usual="online"),
+    "stages": ConfigGroup(holds="values"),
+    "evaluation": ConfigGroup(usual="probes", afterwards=True),
+    "task": ConfigGroup(holds="member", afterwards=True),
+    "transfer": ConfigGroup(holds="parts", afterwards=True, interpolated=True),
+    "segmentation": ConfigGroup(afterwards=True, interpolated=True),
+    "trainer": ConfigGroup(usual="pocket", method=False),
+    "strategy": ConfigGroup(usual="single", identifies=False, method=False),
+    "logger": ConfigGroup(usual="csv", of="run", identifies=False, method=False, holds="parts"),
+    "paths": ConfigGroup(usual="default", of="run", identifies=False, method=False, holds="values"),
+    "scale": ConfigGroup(holds="choices"),
+    "experiment": ConfigGroup(holds="choices", method=False),
+    "sweep": ConfigGroup(holds="choices", method=False),
+    "debug": ConfigGroup(holds="choices", method=False),
+}
+"""Every folder of `conf/`. The usual options are those of `conf/config.yaml`."""
+
+OPTIONS: Mapping[str, Facts] = {
+    "seed": Facts(of="run", identifies=False, method=False),
+    "label": Facts(of="run", identifies=False, method=False),
+    "hydra": Facts(of="run", identifies=False, method=False),
+    "online": Facts(identifies=False, interpolated=True),  # stands in `estimation`, where that is read
+    "data.workers": Facts(identifies=False),
+    "estimation.save": Facts(identifies=False),
+    "evaluation.data.seed": Facts(of="run", identifies=False),  # of an order that evaluations do not draw
+    "evaluation.data.workers": Facts(identifies=False),
+    "trainer.accelerator": Facts(identifies=False, method=False),
+    "trainer.checkpoint_every": Facts(identifies=False, method=False),
+    "trainer.compile": Facts(of="arm"),
+    "trainer.log_every": Facts(identifies=False, method=False),
+    "trainer.memory_gb": Facts(identifies=False, method=False),
+    "trainer.precision": Facts(of="arm"),
+}
+"""Options that are in no group, or are otherwise than their group."""
+
+
+def facts(key: str) -> Facts:
+    """What an option is to a run.
+
+    Args:
+        key: as on a command line: a group, a group with a place (`teacher@teachers.xfeat`), or a dotted option.
+
+    Returns:
+        The row of the option itself, or else of the nearest one that holds it.
+    """
+    words = re.split(r"[./]", key.partition("@")[0])
+    for count in range(len(words), 0, -1):
+        path = ".".join(words[:count])
+        if found := OPTIONS.get(path) or GROUPS.get(path):
+            return found
+    return Facts()
+
+
+def without(config: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """A copy of a configuration in which some options are not, by their dotted names."""
+    left = copy.deepcopy(dict(config))
+    for path in paths:
+        *sections, key = path.split(".")
+        node: Any = left
+        for section in sections:
+            node = node.get(section) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.pop(key, None)
+    return left
+
+
+_ROWS: Mapping[str, Facts] = {**GROUPS, **OPTIONS}
+
+NAMING = tuple(name for name, group in GROUPS.items() if group.names)
+"""Groups whose choices name a run's folder."""
+
+NEEDED = tuple(name for name, group in GROUPS.items() if group.usual is not None)
+"""Groups of which a run has an option in any case."""
+
+NOT_CONTENT = tuple(name for name, row in _ROWS.items() if not row.identifies)
+"""Nodes and options that do not enter a run's hash."""
+
+NOT_SHARED = tuple(name for name, row in _ROWS.items() if row.of != "process")
+"""Nodes and options in which the arms of one process may differ."""
