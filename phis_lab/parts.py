@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class PartError(ValueError):
-    """A teacher, head, normaliser, loss or balancer raised an error, or gave something else than it has to."""
+    """A part, from teacher to evaluation, raised an error, or gave something else than it has to."""
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
         share.test.pool.to(device)
         share.test.prepare(device)
     scores: Scores = group.evaluation({key: arm}, stage, device, final=True)[key]
-    found = measured(scores, group.evaluation)
+    found = measured(scores)
     for name in found.keys() & record.metrics.keys():
         if found[name].value != record.metrics[name].value:
             log.warning(

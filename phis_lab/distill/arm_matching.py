@@ -7,6 +7,7 @@ from torch import Tensor
 
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.compression import KeptByMaps
+from phis_lab.evals.score import Score
 from phis_lab.linalg import Moments
 from phis_lab.metrics import CrossMoments, TeacherMatching, rank_of, spectrum_along
 from phis_lab.metrics.cka import LEAST_ROWS
@@ -23,7 +24,7 @@ class MatchingScores(NamedTuple):
     """What one arm's comparison with all teachers came to."""
 
     teachers: TeacherMetrics
-    student: dict[str, float]
+    student: dict[str, Score]
     """`effective_rank/spatial` and `effective_rank/summary` of the student's tokens: 1 to their channels; and of an arm
     that compresses its teachers `map/<teacher>/<name>`, see `orthogonality` and `cosine_preservation`."""
 
@@ -161,16 +162,20 @@ class ArmMatching:
         bounds = {"unexplained_first_half": (0.0, 0.5), "unexplained_last_tenth": (0.9, 1.0)}
         return {name: spectrum.unexplained_between(*shares) for name, shares in bounds.items()}
 
-    def _ranks(self) -> dict[str, float]:
+    def _ranks(self) -> dict[str, Score]:
         """Of the tokens as the backbone gives them: a kind's first place; the others are resampled."""
         native: dict[Kind, Moments] = {}
         for (kind, _), moments in self._tokens.items():
             native.setdefault(kind, moments)
         return {
-            f"effective_rank/{kind}": float(rank_of(moments.covariance * (1 - 1 / moments.count), moments.mean))
+            f"effective_rank/{kind}": Score(_rank(moments), unit="rank", higher_is_better=None)
             for kind, moments in native.items()
             if moments.count >= LEAST_ROWS
         }
+
+
+def _rank(moments: Moments) -> float:
+    return float(rank_of(moments.covariance * (1 - 1 / moments.count), moments.mean))
 
 
 def _kinds(features: Features) -> Iterator[tuple[Kind, Tensor]]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from phis_lab.distill.arm import Arm
+from phis_lab.evals.score import Score
 from phis_lab.metrics.preservation import cosine_preservation, orthogonality
 from phis_lab.normalizers import Compression
 from phis_lab.teachers import Features
@@ -34,14 +35,15 @@ class KeptByMaps:
             if rows is not None and not self.arm.is_invertible(teacher) and sum(map(len, kept)) < MOST_ROWS:
                 kept.append(rows)
 
-    def compute(self) -> dict[str, float]:
+    def compute(self) -> dict[str, Score]:
         """Numbers by `map/<teacher>/<name>`; none for an arm whose normalisers have an inverse."""
-        found: dict[str, float] = {}
+        found: dict[str, Score] = {}
         for teacher, parts in self._summaries.items():
             if sum(map(len, parts)) >= LEAST_ROWS:
                 map_, rows = self.arm.normalizers[teacher], torch.cat(parts)[:MOST_ROWS]
                 assert isinstance(map_, Compression)
                 seen = rows - map_.shift.to(rows)  # angles, seen from the point that the map sends to the origin
                 values = orthogonality(map_.weight) | cosine_preservation(seen, map_(rows))  # type: ignore[arg-type]
-                found |= {f"map/{teacher}/{name}": float(value) for name, value in values.items()}
+                described = {name: Score(float(x), unit="", higher_is_better=None) for name, x in values.items()}
+                found |= {f"map/{teacher}/{name}": score for name, score in described.items()}
         return found

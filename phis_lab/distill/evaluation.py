@@ -17,18 +17,19 @@ from phis_lab.distill.matching import GroupMatching
 from phis_lab.distill.stages import Loader, Share, Stage
 from phis_lab.distill.subjects import subject_of
 from phis_lab.evals import Embeddings, Probe
+from phis_lab.evals.score import Score
 from phis_lab.evals.subject import Task
+from phis_lab.parts import PartError
 from phis_lab.teachers import Features
 from phis_lab.tracking import TeacherMetrics
-from phis_lab.tracking.spoken import FRACTION
 
 
 class Scores(NamedTuple):
     """One arm's results: probes as `<name>/<metric>`, matching per teacher and kind of feature, effective ranks."""
 
-    probes: dict[str, float]
+    probes: dict[str, Score]
     matching: TeacherMetrics
-    student: dict[str, float]
+    student: dict[str, Score]
 
 
 class Evaluation:
@@ -71,25 +72,6 @@ class Evaluation:
                 "data are read by probes and tasks that need labels, and this evaluation has none; leave "
                 "evaluation.data out, or choose evaluation=probes"
             )
-
-    def higher_is_better(self, name: str) -> bool | None:
-        """The direction of a number that a probe or a task gave; None where neither is better."""
-        of, _, metric = name.partition("/")
-        task = self.tasks.get(of)
-        if task is not None and task.unranked:
-            return None
-        return task is None or metric not in task.lower_is_better
-
-    def unit(self, name: str) -> str:
-        """The unit of a number that a probe or a task gave; probes give fractions."""
-        of, _, metric = name.partition("/")
-        return self.tasks[of].unit(metric) if of in self.tasks else FRACTION
-
-    def is_detail(self, name: str) -> bool:
-        """Whether a number is none of those by which its task is judged."""
-        of, _, metric = name.partition("/")
-        headline = self.tasks[of].headline if of in self.tasks else None
-        return headline is not None and metric not in headline
 
     def check(self, loader: Loader, teachers: Collection[str]) -> None:
         """Refuse what would only fail at the end.
@@ -146,7 +128,7 @@ class Evaluation:
             for label, arm in arms.items() if final else ():
                 for name, task in self.tasks.items():
                     subject = subject_of(arm, stage.main, device, task.needs_labels)
-                    scores[label] |= {f"{name}/{metric}": value for metric, value in task(subject).items()}
+                    scores[label] |= named_scores(name, task, task(subject))
         finally:
             for label, arm in arms.items():
                 arm.train(was_training[label])
@@ -169,14 +151,14 @@ class Evaluation:
 
     def _probe(
         self, arms: Mapping[str, Arm], probes: Mapping[str, Probe], share: Share, device: torch.device
-    ) -> dict[str, dict[str, float]]:
+    ) -> dict[str, dict[str, Score]]:
         train = self._embed(arms, share, share.loader("train", self.train_images, True), device)
         test = self._embed(arms, share, share.loader("test", self.test_images, True), device)
         return {
             label: {
-                f"{name}/{metric}": value
+                number: score
                 for name, probe in probes.items()
-                for metric, value in probe(train[label], test[label]).items()
+                for number, score in named_scores(name, probe, probe(train[label], test[label])).items()
             }
             for label in arms
         }
@@ -194,6 +176,20 @@ class Evaluation:
                 features[label].append(_select(tokens, self.tokens))
         truth = torch.cat(labels).to(device)
         return {label: Embeddings(torch.cat(parts), truth) for label, parts in features.items()}
+
+
+def named_scores(name: str, part: Probe | Task, given: object) -> dict[str, Score]:
+    """What a probe or a task gave, by `<name>/<number>`; see `Score.of` for plain numbers.
+
+    Raises:
+        PartError: it gave something else than numbers by name.
+    """
+    try:
+        return {f"{name}/{number}": Score.of(value) for number, value in dict(given).items()}  # type: ignore[call-overload]
+    except (TypeError, ValueError, RuntimeError) as error:  # no dict; no number; text; a tensor of several
+        raise PartError(
+            f"evaluation {name!r} ({type(part).__name__}) gives {given!r:.100}, and a dict of numbers by name is wanted"
+        ) from error
 
 
 def _select(tokens: Features, which: Literal["summary", "spatial", "both"]) -> Tensor:

@@ -32,6 +32,7 @@ class ArmRun:
     Attributes:
         title: method and seed, for a reader.
         history: evaluations.
+        units: of the evaluations' numbers, by name.
         logged: what the loggers were told, as (step, values).
         seconds: wall time, evaluations included.
         sources: what the run is made of.
@@ -47,6 +48,7 @@ class ArmRun:
     arm: Arm
     sources: Mapping[str, Source] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)
     logged: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     seconds: float = 0.0
     train_seconds: float = 0.0
@@ -63,12 +65,14 @@ class ArmRun:
     def scored(self, step: int, scores: Scores) -> None:
         """Add an evaluation to the history, as plain numbers, which a checkpoint may hold."""
         plain = {name: float(value) for name, value in scores.probes.items()}
+        self.units |= {name: score.unit for name, score in scores.probes.items()}
         self.history.append({"step": step, "metrics": plain, "teacher_metrics": scores.matching})
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on counting from."""
         return {
             "history": self.history,
+            "units": self.units,
             "logged": self.logged,
             "seconds": self.seconds,
             "train_seconds": self.train_seconds,
@@ -80,6 +84,7 @@ class ArmRun:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of `state_dict`."""
         self.history, self.logged = list(state["history"]), list(state["logged"])
+        self.units = dict(state.get("units", {}))
         self.corrupt_names = set(state["corrupt_names"])
         self.seconds, self.train_seconds = state["seconds"], state["train_seconds"]
         self.images_seen, self.trained_on = state["images_seen"], dict(state["trained_on"])

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping
 
 from phis_lab.data import DataModule, DataSource
 from phis_lab.data.source import digest
-from phis_lab.distill.evaluation import Evaluation, Scores
+from phis_lab.distill.evaluation import Scores
 from phis_lab.distill.keeper import ArmRun, Keeper
 from phis_lab.distill.module import Distiller
-from phis_lab.evals.score import Score
 from phis_lab.tracking import Data, HistoryPoint, Metric, RunRecord, environment, git_commit
 from phis_lab.tracking.job import Job
 
@@ -36,7 +35,7 @@ def compose_record(
         teachers=_teachers(module, run.arm.student.teachers, device),
         normalizers={name: _describe(normalizer) for name, normalizer in run.arm.normalizers.items()},
         sources=dict(run.sources),
-        metrics={} if scores is None else measured(scores, keeper.evaluation),
+        metrics={} if scores is None else measured(scores),
         teacher_metrics={} if scores is None else scores.matching,
         history=[HistoryPoint(**point) for point in run.history],
         steps=steps,
@@ -67,21 +66,17 @@ def _images(module: Distiller, steps: int) -> int:
     )
 
 
-def measured(scores: Scores, evaluation: Evaluation) -> dict[str, Metric]:
-    """What an evaluation gave, with units and floors; by the student's own numbers it is neither better nor worse."""
-    shares = {
+def measured(scores: Scores) -> dict[str, Metric]:
+    """What an evaluation gave of one arm, as a record states it; teacher matching stands apart."""
+    return {
         name: Metric(
-            value=score,
-            unit=score.unit if isinstance(scores.probes[name], Score) else evaluation.unit(name),
-            higher_is_better=evaluation.higher_is_better(name),
-            detail=evaluation.is_detail(name),
+            value=float(score),
+            unit=score.unit,
+            higher_is_better=score.higher_is_better,
+            detail=score.detail,
             floor=score.floor,
         )
-        for name, score in ((name, Score.of(value)) for name, value in scores.probes.items())
-    }
-    return shares | {
-        name: Metric(value=value, unit="rank" if name.startswith("effective_rank/") else "", higher_is_better=None)
-        for name, value in scores.student.items()
+        for name, score in (scores.probes | scores.student).items()
     }
 
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 import lightning as L
@@ -23,7 +23,7 @@ from rich.table import Table
 from phis_lab.distill.keeper import ArmRun
 from phis_lab.distill.module import Distiller
 from phis_lab.distill.stages import images_of
-from phis_lab.tracking.spoken import FRACTION, spoken
+from phis_lab.tracking.spoken import spoken
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 30.0
@@ -35,13 +35,10 @@ class ProgressLine(L.Callback):
     Args:
         console: where to draw.
         runs: the arms, with their titles and evaluations; arms that are not named are drawn by their labels.
-        unit: of a metric, by its name.
     """
 
-    def __init__(
-        self, console: Console, runs: Sequence[ArmRun] = (), unit: Callable[[str], str] = lambda _: FRACTION
-    ) -> None:
-        self.console, self.unit = console, unit
+    def __init__(self, console: Console, runs: Sequence[ArmRun] = ()) -> None:
+        self.console = console
         self.runs = {run.label: run for run in runs}
         self._live: Live | None = None
         self._bar, self._task = _bar()
@@ -113,11 +110,12 @@ class ProgressLine(L.Callback):
         return self.runs[label].title if label in self.runs else label
 
     def _newest(self, label: str) -> str:
-        history = self.runs[label].history if label in self.runs else []
-        if not history:
+        run = self.runs.get(label)
+        if run is None or not run.history:
             return ""
-        values = ", ".join(f"{name} {spoken(value, self.unit(name))}" for name, value in history[-1]["metrics"].items())
-        return f"{values or 'teacher matching'} (step {history[-1]['step']})"
+        newest, units = run.history[-1], run.units
+        values = ", ".join(f"{name} {spoken(value, units.get(name, ''))}" for name, value in newest["metrics"].items())
+        return f"{values or 'teacher matching'} (step {newest['step']})"
 
     @staticmethod
     def _state(module: Distiller, label: str) -> str:

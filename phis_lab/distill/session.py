@@ -180,7 +180,7 @@ def _leave_nothing(runs: Sequence[ArmRun]) -> None:
 def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:
     for package in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(package).setLevel(logging.WARNING)  # not what it found, nor its tips
-    status = StatusFiles({run.label: run for run in keeper.runs}, group.jobs, group.labels, keeper.evaluation.unit)
+    status = StatusFiles({run.label: run for run in keeper.runs}, group.jobs, group.labels)
     trainer = L.Trainer(
         accelerator=group.options.device,
         **group.strategy.trainer_arguments(),
@@ -192,7 +192,7 @@ def _fit(group: Group, module: Distiller, keeper: Keeper) -> None:
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-        callbacks=[keeper, ProgressLine(Console(), keeper.runs, keeper.evaluation.unit), status],
+        callbacks=[keeper, ProgressLine(Console(), keeper.runs), status],
     )
     try:
         if module.steps_done == module.max_steps:

@@ -1,7 +1,7 @@
 """Tells the folders of unfinished arms how far they are."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -22,7 +22,6 @@ class StatusFiles(L.Callback):
         runs: arms with what was measured so far, by label.
         jobs: what each of them is.
         labels: method of each.
-        unit: of a metric, by its name.
     """
 
     def __init__(
@@ -30,9 +29,8 @@ class StatusFiles(L.Callback):
         runs: Mapping[str, ArmRun],
         jobs: Mapping[str, Job],
         labels: Mapping[str, str],
-        unit: Callable[[str], str],
     ) -> None:
-        self.runs, self.jobs, self.labels, self.unit = runs, jobs, labels, unit
+        self.runs, self.jobs, self.labels = runs, jobs, labels
         self._written = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -71,7 +69,7 @@ class StatusFiles(L.Callback):
             loss=module.losses.get(label),
             scored_at=newest.get("step"),
             metrics=newest.get("metrics", {}),
-            units={name: self.unit(name) for name in newest.get("metrics", {})},
+            units={name: unit for name, unit in run.units.items() if name in newest.get("metrics", {})},
             teacher_metrics=newest.get("teacher_metrics", {}),
             updated=now(),
         )

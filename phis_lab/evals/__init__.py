@@ -7,7 +7,7 @@ from phis_lab.evals.probes.dino import DinoProbe, DinoProbeResult, dino_linear_p
 from phis_lab.evals.probes.knn import KNN, knn_predict
 from phis_lab.evals.probes.large_set import LargeSetProbe, LargeSetResult, large_set_probe
 from phis_lab.evals.probes.linear import LinearProbe, ProbeResult, linear_probe, linear_probe_path
-from phis_lab.evals.score import Score
+from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.evals.solvers.logistic import LogisticFit, fit_logistic
 from phis_lab.evals.subject import Subject, Task
 
@@ -25,6 +25,7 @@ __all__ = [
     "Score",
     "Subject",
     "Task",
+    "accuracy_score",
     "dino_linear_probe",
     "fit_logistic",
     "knn_predict",

@@ -9,6 +9,7 @@ from torch import Tensor
 from phis_lab.evals.probes.base import Embeddings
 from phis_lab.evals.probes.knn import knn_predict
 from phis_lab.evals.probes.linear import check_probe_data
+from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.evals.solvers.logistic import fit_logistic
 from phis_lab.shapes import Float, Float64, Int64
 
@@ -110,6 +111,6 @@ def same_share(one: Int64[Tensor, " n"], other: Int64[Tensor, " n"]) -> float:
     return (one == other).double().mean().item()
 
 
-def accuracies(answers: Mapping[Classifier, Int64[Tensor, " n"]], labels: Int64[Tensor, " n"]) -> dict[str, float]:
+def accuracies(answers: Mapping[Classifier, Int64[Tensor, " n"]], labels: Int64[Tensor, " n"]) -> dict[str, Score]:
     """`<classifier>_accuracy`: share of images whose answer is the label."""
-    return {f"{name}_accuracy": same_share(answer, labels) for name, answer in answers.items()}
+    return {f"{name}_accuracy": accuracy_score(same_share(answer, labels), labels) for name, answer in answers.items()}

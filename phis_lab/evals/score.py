@@ -1,7 +1,8 @@
-"""What an evaluation gives: a number with its unit, and the floor that it has to be read against."""
+"""What an evaluation gives: a number that knows its unit, its direction, its place in tables, and its floor."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import SupportsFloat
 
 from torch import Tensor
 
@@ -11,26 +12,50 @@ FRACTION = "fraction"
 
 
 class Score(float):
-    """A measured number that knows its floor and its unit; arithmetic gives plain floats.
+    """A measured number with all that a table has to know of it; arithmetic gives plain floats.
+
+    >>> score = Score(0.125, floor=0.5, higher_is_better=False)
+    >>> score.unit, score.like(0.25).floor, score.as_detail().detail
+    ('fraction', 0.5, True)
 
     Attributes:
         floor: what a student that knows nothing scores, in the same unit; None where it is not known.
-        unit: of the number; `fraction` and `fraction of ...` are shown in percent.
+        unit: of the number; `fraction` and `fraction of ...` are shown in percent, "" stands for none.
+        higher_is_better: the direction; None for a number that describes, which no report may rank.
+        detail: shown in a table of its own, and not ranked; else it is a headline.
     """
 
     floor: float | None
     unit: str
+    higher_is_better: bool | None
+    detail: bool
 
-    def __new__(cls, value: float, floor: float | None = None, unit: str = FRACTION) -> "Score":
-        """Remembers the floor and the unit beside the value."""
+    def __new__(
+        cls,
+        value: float,
+        floor: float | None = None,
+        unit: str = FRACTION,
+        higher_is_better: bool | None = True,
+        detail: bool = False,
+    ) -> "Score":
+        """Remembers the facts beside the value."""
         score = super().__new__(cls, value)
         score.floor, score.unit = floor, unit
+        score.higher_is_better, score.detail = higher_is_better, detail
         return score
 
     @classmethod
-    def of(cls, value: float) -> "Score":
-        """The number itself, or a plain float as a share whose floor is not known."""
-        return value if isinstance(value, Score) else cls(value)
+    def of(cls, value: SupportsFloat) -> "Score":
+        """The number itself, or a plain one as a share that should be high and whose floor is not known."""
+        return value if isinstance(value, Score) else cls(float(value))
+
+    def like(self, value: float) -> "Score":
+        """Another value of the same meaning."""
+        return Score(value, self.floor, self.unit, self.higher_is_better, self.detail)
+
+    def as_detail(self) -> "Score":
+        """The same number, shown in a table of its own."""
+        return Score(self, self.floor, self.unit, self.higher_is_better, detail=True)
 
 
 def constant_answer(labels: Int64[Tensor, " n"]) -> float:
@@ -43,8 +68,19 @@ def constant_answer(labels: Int64[Tensor, " n"]) -> float:
     return int(labels.unique(return_counts=True)[1].max()) / labels.numel()
 
 
+def accuracy_score(share: float, labels: Int64[Tensor, " n"]) -> Score:
+    """A share of right answers, whose floor is the best constant answer to these labels."""
+    return Score(share, constant_answer(labels))
+
+
 def mean_score(scores: Collection[Score]) -> Score:
-    """The mean of scores of one unit, whose floor is the mean of theirs where all have one."""
+    """The mean of scores of one meaning, whose floor is the mean of theirs where all have one."""
     floors = [score.floor for score in scores if score.floor is not None]
     floor = sum(floors) / len(floors) if len(floors) == len(scores) else None
-    return Score(sum(scores) / len(scores), floor, next(iter(scores)).unit)
+    first = next(iter(scores))
+    return Score(sum(scores) / len(scores), floor, first.unit, first.higher_is_better, first.detail)
+
+
+def with_headlines(scores: Mapping[str, Score], headlines: Collection[str]) -> dict[str, Score]:
+    """The same scores, of which those that are not named are details."""
+    return {name: score if name in headlines else score.as_detail() for name, score in scores.items()}

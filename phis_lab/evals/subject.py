@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from phis_lab.evals.score import Score
 from phis_lab.shapes import Float, Int64
 from phis_lab.teachers import Features
 
@@ -46,29 +47,15 @@ class Task(ABC):
     """An evaluation with data of its own: one file, an option file, and a pure function within.
 
     Attributes:
-        lower_is_better: names among its numbers that should be low.
-        unranked: its numbers describe, and no report may rank them.
-        headline: numbers for the main table and the ranks; the others stand in a table of their own. None for all.
         needs_labels: of the run's own images, training and test ones.
     """
 
-    lower_is_better: frozenset[str] = frozenset()
-    unranked: bool = False
-    headline: frozenset[str] | None = None
     needs_labels: bool = True
 
     def check(self, teachers: Collection[str]) -> None:
         """Raise ValueError where a run with these teachers could not be evaluated at its end."""
         del teachers  # any will do
 
-    def unit(self, metric: str) -> str:
-        """Unit of one of its numbers, as the record states it; "" for a number that has none, such as a cosine."""
-        del metric  # all are fractions unless a task says otherwise
-        return "fraction"
-
     @abstractmethod
-    def __call__(self, subject: Subject) -> dict[str, float]:
-        """Named numbers, fractions where they can be; higher is better unless `lower_is_better` names it.
-
-        A `Score` also tells the unit, and the floor that a number is to be read against.
-        """
+    def __call__(self, subject: Subject) -> dict[str, Score]:
+        """Scores by name, fractions where they can be; each tells its unit, direction and whether it is a detail."""

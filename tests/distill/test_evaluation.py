@@ -9,39 +9,48 @@ from phis_lab.config.teachers import split
 from phis_lab.data import DataModule, DataSource, ImageSource, TensorImages, UnlabelledError
 from phis_lab.data.transforms import Augmentation
 from phis_lab.distill import Evaluation, Scores
+from phis_lab.distill.evaluation import named_scores
 from phis_lab.distill.outcome import measured
-from phis_lab.evals import KNN, Task
+from phis_lab.evals import KNN, Score, Task
 from phis_lab.evals.tasks.moments import FeatureMoments
 from phis_lab.evals.tasks.pruning import Pruning
-from phis_lab.evals.tasks.robustness import Robustness
+from phis_lab.parts import PartError
 
 
-def test_every_number_has_its_unit_and_its_direction():
-    evaluation = Evaluation({"knn": KNN()}, tasks={"moments": FeatureMoments(), "pruning": Pruning()})
-    probes = {"knn/accuracy": 0.5, "moments/student/summary/norm": 12.5, "pruning/sparsity_50": 0.25}
-    found = measured(Scores(probes, {}, {"effective_rank/spatial": 7.5, "map/clip/procrustes": 0.1}), evaluation)
-    assert {name: (metric.unit, metric.higher_is_better) for name, metric in found.items()} == {
-        "knn/accuracy": ("fraction", True),
-        "moments/student/summary/norm": ("", None),
-        "pruning/sparsity_50": ("fraction", True),
-        "effective_rank/spatial": ("rank", None),
-        "map/clip/procrustes": ("", None),
+def test_the_record_has_the_unit_and_the_direction_of_every_number():
+    described = {"unit": "", "higher_is_better": None}
+    probes = {
+        "knn/accuracy": Score(0.5, floor=0.1),
+        "moments/student/summary/norm": Score(12.5, **described),
+        "ood/near/nearest/fpr95": Score(0.25, higher_is_better=False, detail=True),
     }
+    student = {
+        "effective_rank/spatial": Score(7.5, unit="rank", higher_is_better=None),
+        "map/clip/procrustes": Score(0.1, **described),
+    }
+    found = measured(Scores(probes, {}, student))
+    assert {name: (metric.unit, metric.higher_is_better, metric.detail) for name, metric in found.items()} == {
+        "knn/accuracy": ("fraction", True, False),
+        "moments/student/summary/norm": ("", None, False),
+        "ood/near/nearest/fpr95": ("fraction", False, True),
+        "effective_rank/spatial": ("rank", None, False),
+        "map/clip/procrustes": ("", None, False),
+    }
+    assert {type(metric.value) for metric in found.values()} == {float}
 
 
-@pytest.mark.parametrize(
-    ("name", "unit"),
-    [
-        ("clean/knn_accuracy", "fraction"),
-        ("corrupted/knn_agreement", "fraction"),
-        ("clean/spatial_cosine", ""),
-        ("fog/clip/summary_cosine", ""),
-        ("relative/spatial_cosine", "fraction"),
-        ("knn_mce", "fraction"),
-    ],
-)
-def test_a_cosine_is_no_percentage(name, unit):
-    assert Robustness.unit(Robustness.__new__(Robustness), name) == unit
+def test_a_plain_number_is_a_share_that_should_be_high_and_a_score_stays_what_it_is():
+    low = Score(1.5, unit="nats", higher_is_better=False)
+    found = named_scores("own", KNN(), {"share": 0.3, "tensor": torch.tensor(0.5), "entropy": low})
+    assert list(found) == ["own/share", "own/tensor", "own/entropy"]
+    assert (found["own/share"].unit, found["own/share"].higher_is_better) == ("fraction", True)
+    assert found["own/entropy"] is low
+
+
+@pytest.mark.parametrize("given", [None, 0.5, [0.5], {"a": "high"}, {"a": torch.ones(2)}])
+def test_what_is_no_dict_of_numbers_is_refused_by_the_name_of_the_evaluation(given: object):
+    with pytest.raises(PartError, match=r"evaluation 'own' \(KNN\) gives .*a dict of numbers by name is wanted"):
+        named_scores("own", KNN(), given)
 
 
 class _Unlabelled(DataSource):

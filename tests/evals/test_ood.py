@@ -61,8 +61,9 @@ def test_the_task_tells_drawn_classes_from_held_out_ones_and_from_noise() -> Non
     assert found["near/nearest/auroc"] > 0.9
     assert found["noise/nearest/auroc"] == found["far/nearest/auroc"] == 1.0
     assert found["far/nearest/fpr95"] == 0.0
-    assert task.lower_is_better >= {name for name in found if name.endswith("fpr95")}
-    assert not {name for name in found if name.endswith("auroc")} & task.lower_is_better
+    assert {name for name, score in found.items() if not score.higher_is_better} == {
+        name for name in found if name.endswith("fpr95")
+    }
 
 
 def test_far_is_the_mean_of_the_far_sets() -> None:

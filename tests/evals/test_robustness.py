@@ -7,6 +7,7 @@ import torch
 from drawn_subjects import drawn_subject, look
 from torch import Tensor
 
+from phis_lab.evals.score import Score
 from phis_lab.evals.subject import Task
 from phis_lab.evals.tasks import robustness
 from phis_lab.evals.tasks.corruptions import ALEXNET_ERRORS
@@ -30,7 +31,7 @@ def _without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(robustness, "check_corruptions_installed", lambda: None)
 
 
-def measured(error: float = 0.0, reference: str | None = None, **options: object) -> dict[str, float]:
+def measured(error: float = 0.0, reference: str | None = None, **options: object) -> dict[str, Score]:
     settings = {"corruptions": ["snow", "fog", "contrast"], "severities": [1, 3], "k": 3, "detail": "full"}
     task = Robustness(**settings | options, reference=reference, train_images=60, test_images=24)  # type: ignore[arg-type]
     assert isinstance(task, Task)
@@ -53,6 +54,21 @@ def test_a_student_that_is_its_teacher_is_faithful_everywhere() -> None:
     assert {name.split("/")[1] for name in faithful if name.count("/") == 2} == {"whole", "local"}
     assert "clean/local/summary_cosine" not in faithful
     assert faithful == pytest.approx(dict.fromkeys(faithful, 1.0))
+
+
+def test_every_number_has_its_unit_and_its_direction_and_two_are_headlines() -> None:
+    found = measured(reference="pixels", corruptions=["fog"])
+    units = {
+        "clean/knn_accuracy": "fraction",
+        "corrupted/knn_agreement": "fraction",
+        "clean/spatial_cosine": "",
+        "fog/whole/summary_cosine": "",
+        "relative/spatial_cosine": "fraction",
+        "knn_mce": "fraction of error with pixels",
+    }
+    assert {name: found[name].unit for name in units} == units
+    assert {name for name, score in found.items() if not score.detail} == {"corrupted/knn_accuracy", "knn_mce"}
+    assert {name for name, score in found.items() if not score.higher_is_better} == {"knn_mce", "linear_mce"}
 
 
 def test_means_are_over_teachers_and_tell_no_single_corruption() -> None:
@@ -100,7 +116,7 @@ def test_corruption_errors_are_shares_of_the_references(reference: str) -> None:
             for prefix in ("", f"{reference}/")
         )
         assert found[f"{classifier}_mce"] == pytest.approx(sum(a / b for a, b in zip(ours, theirs, strict=True)) / 2)
-        assert f"{classifier}_mce" in Robustness.lower_is_better
+        assert found[f"{classifier}_mce"].higher_is_better is False
 
 
 def test_alexnet_is_a_reference_at_all_severities() -> None:

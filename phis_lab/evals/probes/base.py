@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
+from phis_lab.evals.score import Score
 from phis_lab.shapes import Float, Int64
 
 When = Literal["always", "end"]
@@ -29,5 +30,5 @@ class Probe(ABC):
     minimum_images: int = 1
 
     @abstractmethod
-    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
-        """Shares between 0 and 1 by name, higher being better; as `Score` where the floor is known."""
+    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, Score]:
+        """Scores by name; see `accuracy_score` for a share of right answers."""

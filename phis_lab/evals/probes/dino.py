@@ -12,7 +12,7 @@ from phis_lab.bounds import Above, Positive, Seed
 from phis_lab.evals.probes.base import Embeddings, Probe, When
 from phis_lab.evals.probes.held_out import hold_out
 from phis_lab.evals.probes.linear import check_probe_data
-from phis_lab.evals.score import Score, constant_answer
+from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.evals.solvers.sgd_grid import LinearClassifiers, fit_sgd_grid
 from phis_lab.shapes import Float, Int64
 
@@ -132,7 +132,7 @@ class DinoProbe(Probe):
         self.choose_on: Literal["held_out", "test"] = choose_on
         self.seed, self.when = seed, when
 
-    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
+    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, Score]:
         """Top-1 accuracy on the test images."""
         result = dino_linear_probe(
             *train,
@@ -144,4 +144,4 @@ class DinoProbe(Probe):
             seed=self.seed,
         )
         _log.info("the DINOv2 probe chose the learning rate %g of %d", result.rate, len(self.rates))
-        return {"accuracy": Score(result.accuracy, constant_answer(test.labels))}
+        return {"accuracy": accuracy_score(result.accuracy, test.labels)}

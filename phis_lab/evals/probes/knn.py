@@ -8,7 +8,7 @@ from torch import Tensor
 from phis_lab.bounds import Above, Positive
 from phis_lab.evals.neighbours.nearest import nearest_neighbours
 from phis_lab.evals.probes.base import Embeddings, Probe, When
-from phis_lab.evals.score import Score, constant_answer
+from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.guards import require_tensors
 from phis_lab.shapes import Float, Int64
 
@@ -100,8 +100,8 @@ class KNN(Probe):
         self.minimum_images = k
         self.protocol: Literal["radio", "dino"] = protocol
 
-    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
+    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, Score]:
         """Top-1 accuracy on the test images."""
         predicted = knn_predict(*train, test.features, self.k, self.temperature, self.protocol)
         accuracy = (predicted == test.labels).double().mean().item()
-        return {"accuracy": Score(accuracy, constant_answer(test.labels))}
+        return {"accuracy": accuracy_score(accuracy, test.labels)}

@@ -13,7 +13,7 @@ from phis_lab.evals.extras import require
 from phis_lab.evals.probes.base import Embeddings, Probe, When
 from phis_lab.evals.probes.held_out import hold_out, refuse_single_images
 from phis_lab.evals.probes.linear import check_probe_data
-from phis_lab.evals.score import Score, constant_answer
+from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.evals.solvers.search import UNIC_SEED, Values, search
 from phis_lab.evals.solvers.sgd_grid import fit_sgd_grid
 from phis_lab.shapes import Float, Int64
@@ -136,10 +136,10 @@ class LargeSetProbe(Probe):
         self.trials, self.epochs, self.batch_size = trials, epochs, batch_size
         self.seed, self.when = seed, when
 
-    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
+    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, Score]:
         """Top-1 accuracy on the test images."""
         result = large_set_probe(
             *train, *test, trials=self.trials, epochs=self.epochs, batch_size=self.batch_size, seed=self.seed
         )
         _log.info("the probe for large sets chose the rate %.3g and the decay %.3g", result.rate, result.weight_decay)
-        return {"accuracy": Score(result.accuracy, constant_answer(test.labels))}
+        return {"accuracy": accuracy_score(result.accuracy, test.labels)}

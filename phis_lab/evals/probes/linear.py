@@ -11,7 +11,7 @@ from torch import Tensor
 from phis_lab.bounds import Above, Positive
 from phis_lab.evals.probes.base import Embeddings, Probe, When
 from phis_lab.evals.probes.held_out import hold_out
-from phis_lab.evals.score import Score, constant_answer
+from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.evals.solvers.logistic import fit_logistic
 from phis_lab.guards import require_tensors
 from phis_lab.shapes import Float, Int64
@@ -154,7 +154,7 @@ class LinearProbe(Probe):
         self.cs = sorted(c) if isinstance(c, Sequence) else [c]
         self.max_iterations, self.when = max_iterations, when
 
-    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
+    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, Score]:
         """Top-1 accuracy on the test images."""
         c = self.cs[0] if len(self.cs) == 1 else self._chosen(train)
         result = linear_probe(*train, *test, c=c, max_iterations=self.max_iterations)
@@ -164,7 +164,7 @@ class LinearProbe(Probe):
                 result.objective,
                 result.iterations,
             )
-        return {"accuracy": Score(result.accuracy, constant_answer(test.labels))}
+        return {"accuracy": accuracy_score(result.accuracy, test.labels)}
 
     def _chosen(self, train: Embeddings) -> float:
         kept, held = hold_out(train.labels)

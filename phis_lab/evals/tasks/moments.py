@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from phis_lab.evals.score import Score
 from phis_lab.evals.subject import Subject, Task
 from phis_lab.shapes import Float
 from phis_lab.teachers import Features
@@ -41,23 +42,14 @@ class FeatureMoments(Task):
 
     Args:
         images: test images of the run.
-
-    Attributes:
-        unranked: whether its numbers are descriptions that no report may rank.
     """
 
-    unranked = True
     needs_labels = False
 
     def __init__(self, images: Annotated[int, Field(ge=2, le=10**9)] = 1000) -> None:
         self.images = images
 
-    def unit(self, metric: str) -> str:
-        """None: a length in the features' own scale."""
-        del metric
-        return ""
-
-    def __call__(self, subject: Subject) -> dict[str, float]:
+    def __call__(self, subject: Subject) -> dict[str, Score]:
         """The three numbers of every kind of feature."""
         rows: dict[str, list[Tensor]] = {}
         for images, _ in subject.images("test", self.images):
@@ -67,7 +59,7 @@ class FeatureMoments(Task):
                 for kind, row in _kinds(features):
                     rows.setdefault(f"{who}/{kind}", []).append(row.float())
         return {
-            f"{name}/{number}": value
+            f"{name}/{number}": Score(value, unit="", higher_is_better=None)  # a length in the features' own scale
             for name, parts in rows.items()
             for number, value in feature_moments(torch.cat(parts)).items()
         }

@@ -14,7 +14,7 @@ from phis_lab.data.source import ImageSource
 from phis_lab.data.transforms import Augmentation
 from phis_lab.evals.embedding import embed, source_batches
 from phis_lab.evals.probes.base import Embeddings
-from phis_lab.evals.score import Score
+from phis_lab.evals.score import Score, with_headlines
 from phis_lab.evals.subject import Images, Labelled, Subject, Task
 from phis_lab.evals.tasks.detectors import Detector
 from phis_lab.shapes import Float, Int64
@@ -66,13 +66,12 @@ def _check(inliers: Tensor, outliers: Tensor) -> None:
 _KINDS = ("near", "far")
 
 
-_BLIND = {"auroc": 0.5, "fpr95": 0.95}
-"""What a score gives that does not look at the images."""
+_HEADLINES = ("near/nearest/auroc", "far/nearest/auroc")
 
 
 def near_detection(
     train: Embeddings, test: Embeddings, unknown: Int64[Tensor, " classes"], detectors: Mapping[str, Detector]
-) -> dict[str, float]:
+) -> dict[str, Score]:
     """`<detector>/auroc` and `<detector>/fpr95` where images of the `unknown` classes are to be detected.
 
     Args:
@@ -94,8 +93,8 @@ def far_detection(
     inliers: Float[Tensor, "n d"],
     outliers: Mapping[str, Float[Tensor, "_ d"]],
     detectors: Mapping[str, Detector],
-) -> dict[str, dict[str, float]]:
-    """The same for sets of other images, by name.
+) -> dict[str, dict[str, Score]]:
+    """The same for sets of other images, by name; floors are those of a score that does not look at the images.
 
     Args:
         train: images that detectors see.
@@ -106,14 +105,15 @@ def far_detection(
     Raises:
         ValueError: no image on one side, or what a detector refuses.
     """
-    found: dict[str, dict[str, float]] = {name: {} for name in outliers}
+    found: dict[str, dict[str, Score]] = {name: {} for name in outliers}
     for detector_name, detector in detectors.items():
         score = detector.fit(train)
         inside = score(inliers)
         for name, features in outliers.items():
             outside = score(features)
-            found[name][f"{detector_name}/auroc"] = auroc(inside, outside)
-            found[name][f"{detector_name}/fpr95"] = false_positive_rate(inside, outside)
+            missed = false_positive_rate(inside, outside)
+            found[name][f"{detector_name}/auroc"] = Score(auroc(inside, outside), floor=0.5)
+            found[name][f"{detector_name}/fpr95"] = Score(missed, floor=0.95, higher_is_better=False)
     return found
 
 
@@ -138,8 +138,6 @@ class OutOfDistribution(Task):
         ValueError: fewer training images than a detector needs, nothing to detect, or a far set named near or far.
     """
 
-    headline = frozenset({"near/nearest/auroc", "far/nearest/auroc"})
-
     def __init__(
         self,
         detectors: Annotated[Mapping[str, Detector], Field(min_length=1)],
@@ -161,10 +159,8 @@ class OutOfDistribution(Task):
         for name, detector in self.detectors.items():
             if train_images < detector.minimum_images:
                 raise ValueError(f"{name} needs {detector.minimum_images} images; train_images is {train_images}")
-        sets = (*_KINDS, *self.far)
-        self.lower_is_better = frozenset(f"{name}/{detector}/fpr95" for name in sets for detector in self.detectors)
 
-    def __call__(self, subject: Subject) -> dict[str, float]:
+    def __call__(self, subject: Subject) -> dict[str, Score]:
         """Scores of every set.
 
         Raises:
@@ -178,13 +174,10 @@ class OutOfDistribution(Task):
             outliers = {name: self._outliers(name, data.test, subject, own) for name, data in self.far.items()}
             sets = far_detection(train, test.features, outliers, self.detectors)
             found |= {"far": _mean(list(sets.values()))} | (sets if self.detail == "full" else {})
-        return {
-            f"{name}/{metric}": Score(value, _BLIND[metric.rpartition("/")[2]])
-            for name, metrics in found.items()
-            for metric, value in metrics.items()
-        }
+        named = {f"{name}/{number}": score for name, scores in found.items() for number, score in scores.items()}
+        return with_headlines(named, _HEADLINES)
 
-    def _near(self, train: Embeddings, test: Embeddings) -> dict[str, float]:
+    def _near(self, train: Embeddings, test: Embeddings) -> dict[str, Score]:
         groups = held_out_groups(test.labels.unique(), self.near_classes, self.near_groups, self.seed)
         return _mean([near_detection(train, test, group, self.detectors) for group in groups])
 
@@ -231,5 +224,5 @@ def held_out_groups(
     return list(classes[order.to(classes.device)][: len(classes) // size * size].split(size)[:groups])
 
 
-def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+def _mean(rows: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
+    return {name: score.like(sum(row[name] for row in rows) / len(rows)) for name, score in rows[0].items()}

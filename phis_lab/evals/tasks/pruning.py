@@ -13,7 +13,7 @@ from torch.nn.utils.prune import L1Unstructured
 from phis_lab.bounds import Above, Positive, SmallShare
 from phis_lab.evals.embedding import Tokens, embed_own
 from phis_lab.evals.probes.linear import linear_probe
-from phis_lab.evals.score import Score, constant_answer
+from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.evals.subject import Subject, Task
 
 
@@ -97,8 +97,6 @@ class Pruning(Task):
         max_iterations: limit of L-BFGS.
     """
 
-    headline = frozenset[str]()
-
     def __init__(
         self,
         shares: Annotated[Sequence[SmallShare], Field(min_length=1)] = TENTHS,
@@ -112,19 +110,19 @@ class Pruning(Task):
         self.tokens: Tokens = tokens
         self.train_images, self.test_images = train_images, test_images
 
-    def __call__(self, subject: Subject) -> dict[str, float]:
-        """Top-1 accuracy by share.
+    def __call__(self, subject: Subject) -> dict[str, Score]:
+        """Top-1 accuracy by share, as details.
 
         Raises:
             ValueError: the subject shows no module, or it has no linear layers.
         """
         if subject.backbone is None:
             raise ValueError("pruning changes the weights behind the tokens, and this subject shows no backbone")
-        found: dict[str, float] = {}
+        found: dict[str, Score] = {}
         for share in self.shares:
             with pruned(subject.backbone, share):
                 train = embed_own(subject, "train", self.train_images, self.tokens)
                 test = embed_own(subject, "test", self.test_images, self.tokens)
             result = linear_probe(*train, *test, c=self.c, max_iterations=self.max_iterations)
-            found[f"sparsity_{100 * share:g}"] = Score(result.accuracy, constant_answer(test.labels))
+            found[f"sparsity_{100 * share:g}"] = accuracy_score(result.accuracy, test.labels).as_detail()
         return found

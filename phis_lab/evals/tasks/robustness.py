@@ -10,7 +10,7 @@ from torch import Tensor
 from phis_lab.bounds import Above, Positive
 from phis_lab.evals.answers import CLASSIFIERS, Answers, accuracies
 from phis_lab.evals.probes.base import Embeddings
-from phis_lab.evals.score import FRACTION, Score, constant_answer
+from phis_lab.evals.score import FRACTION, Score, constant_answer, with_headlines
 from phis_lab.evals.subject import Images, Subject, Task
 from phis_lab.evals.tasks.corruptions import (
     ALEXNET_ERRORS,
@@ -19,10 +19,11 @@ from phis_lab.evals.tasks.corruptions import (
     check_corruptions_installed,
     corrupt,
 )
-from phis_lab.evals.tasks.witness import Witness, faithfulness, is_cosine, is_faithfulness, witness
+from phis_lab.evals.tasks.witness import Witness, faithfulness, is_faithfulness, witness
 from phis_lab.shapes import Int64
 
 _STUDENT, _PIXELS, _ALEXNET = "student", "pixels", "alexnet"
+_HEADLINES = ("corrupted/knn_accuracy", "knn_mce")
 
 
 def mean_corruption_error(errors: Mapping[str, float], reference: Mapping[str, float]) -> float:
@@ -71,9 +72,6 @@ class Robustness(Task):
         ModuleNotFoundError: imagecorruptions is not installed.
     """
 
-    headline = frozenset({"corrupted/knn_accuracy", "knn_mce"})
-    lower_is_better = frozenset(f"{classifier}_mce" for classifier in CLASSIFIERS)
-
     def __init__(
         self,
         corruptions: Annotated[Sequence[str], Field(min_length=1)] | None = None,
@@ -100,11 +98,7 @@ class Robustness(Task):
         if reference == _ALEXNET and set(self.severities) != set(SEVERITIES):
             raise ValueError("AlexNet's errors are means over severities 1 to 5; give all five, or another reference")
 
-    def unit(self, metric: str) -> str:
-        """None for cosines; shares, errors over the reference's and what is relative to clean images are fractions."""
-        return "" if is_cosine(metric) and not metric.startswith("relative/") else "fraction"
-
-    def __call__(self, subject: Subject) -> dict[str, float]:
+    def __call__(self, subject: Subject) -> dict[str, Score]:
         """All numbers.
 
         Raises:
@@ -116,7 +110,7 @@ class Robustness(Task):
         spaces = self._spaces(train)
         test = [(_in_bytes(images), labels) for images, labels in subject.images("test", self.test_images)]
 
-        def measured(name: str | None = None, severity: int = 1) -> dict[str, float]:
+        def measured(name: str | None = None, severity: int = 1) -> dict[str, Score]:
             return self._measured(witness(subject, _corrupted(test, name, severity, subject.device)), spaces)
 
         rows = {"clean": measured()}
@@ -135,34 +129,31 @@ class Robustness(Task):
         if self.reference is not None and self.reference not in known:
             raise ValueError(f"reference is one of {', '.join(known)} or null, got {self.reference!r}")
 
-    def _measured(self, seen: Witness, spaces: Mapping[str, Answers]) -> dict[str, float]:
+    def _measured(self, seen: Witness, spaces: Mapping[str, Answers]) -> dict[str, Score]:
         found = accuracies(spaces[_STUDENT](seen.tokens), seen.labels)
         if _PIXELS in spaces:
             pixels = accuracies(spaces[_PIXELS](seen.pixels), seen.labels)
             found |= {f"{_PIXELS}/{metric}": value for metric, value in pixels.items()}
         return found | faithfulness(seen, spaces)
 
-    def _summary(self, rows: Mapping[str, Mapping[str, float]], floor: float) -> dict[str, float]:
+    def _summary(self, rows: Mapping[str, Mapping[str, Score]], floor: float) -> dict[str, Score]:
         corrupted = _mean([rows[name] for name in self.corruptions])
         compared = {metric: clean for metric, clean in rows["clean"].items() if is_faithfulness(metric) and clean > 0}
-        relative = {metric: corrupted[metric] / clean for metric, clean in compared.items()}
+        relative = {metric: Score(corrupted[metric] / clean) for metric, clean in compared.items()}
         told = {**rows, "corrupted": corrupted, "relative": relative}
         if self.detail == "means":
             told = {name: _together(told[name]) for name in ("clean", "corrupted", "relative")}
-        found: dict[str, float] = {
-            f"{row}/{metric}": Score(value, floor) if metric.endswith("_accuracy") else value
-            for row, metrics in told.items()
-            for metric, value in metrics.items()
-        }
+        found = {f"{row}/{metric}": score for row, scores in told.items() for metric, score in scores.items()}
         for classifier in CLASSIFIERS if self.reference is not None else ():
             errors = {name: 1 - rows[name][f"{classifier}_accuracy"] for name in self.corruptions}
             reference = self._reference_errors(rows, classifier)
             blind = mean_corruption_error(dict.fromkeys(errors, 1 - floor), reference)
             unit = f"{FRACTION} of error with {self.reference}"
-            found[f"{classifier}_mce"] = Score(mean_corruption_error(errors, reference), blind, unit)
-        return found
+            error = mean_corruption_error(errors, reference)
+            found[f"{classifier}_mce"] = Score(error, blind, unit, higher_is_better=False)
+        return with_headlines(found, _HEADLINES)
 
-    def _reference_errors(self, rows: Mapping[str, Mapping[str, float]], classifier: str) -> Mapping[str, float]:
+    def _reference_errors(self, rows: Mapping[str, Mapping[str, Score]], classifier: str) -> Mapping[str, float]:
         if self.reference == _ALEXNET:
             return ALEXNET_ERRORS
         return {name: 1 - rows[name][f"{self.reference}/{classifier}_accuracy"] for name in self.corruptions}
@@ -183,10 +174,10 @@ def _corrupted(
         first += len(labels)
 
 
-def _together(row: Mapping[str, float]) -> dict[str, float]:
+def _together(row: Mapping[str, Score]) -> dict[str, Score]:
     """What belongs to no single teacher or reference."""
     return {metric: value for metric, value in row.items() if "/" not in metric}
 
 
-def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {metric: sum(row[metric] for row in rows) / len(rows) for metric in rows[0]}
+def _mean(rows: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
+    return {metric: score.like(sum(row[metric] for row in rows) / len(rows)) for metric, score in rows[0].items()}

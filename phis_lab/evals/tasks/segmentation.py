@@ -173,7 +173,6 @@ class Segmentation(Task):
         seed: of the head.
     """
 
-    headline = frozenset({"miou"})
     needs_labels = False
 
     def __init__(
@@ -191,7 +190,7 @@ class Segmentation(Task):
         self.epochs, self.batch_size, self.rate = epochs, batch_size, rate
         self.weight_decay, self.seed = weight_decay, seed
 
-    def __call__(self, subject: Subject) -> dict[str, float]:
+    def __call__(self, subject: Subject) -> dict[str, Score]:
         """`miou` and `pixel_accuracy` on the test images."""
         train, test = self.data.train, self.data.test
         tokens, labels = map(torch.cat, zip(*self._seen(subject, train, self.train_images), strict=True))
@@ -211,7 +210,10 @@ class Segmentation(Task):
         scores = score_segmentation(head, batches, subject.device)
         floors = constant_segmentation(pixels)
         _log.info("segmentation of %s: mIoU %.4f with %d x %d tokens", test.name, scores.miou, *tokens.shape[1:3])
-        return {name: Score(value, floor) for name, value, floor in zip(scores._fields, scores, floors, strict=True)}
+        return {
+            "miou": Score(scores.miou, floors.miou),
+            "pixel_accuracy": Score(scores.pixel_accuracy, floors.pixel_accuracy, detail=True),
+        }
 
     def _seen(self, subject: Subject, data: MaskedImages, most: int | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Patch tokens and labels in batches, on the host."""

@@ -12,7 +12,7 @@ from phis_lab.data.listing import is_hidden, list_images
 from phis_lab.data.transforms import Augmentation
 from phis_lab.evals.answers import Answers, accuracies
 from phis_lab.evals.embedding import embed, source_batches
-from phis_lab.evals.score import Score, constant_answer
+from phis_lab.evals.score import Score
 from phis_lab.evals.subject import Subject, Task
 
 
@@ -49,7 +49,7 @@ class ShiftedFolders(Task):
         self.sources = {name: labelled_folder(root, classes) for name, root in roots.items()}
         self.classes, self.k, self.c, self.train_images = classes, k, c, train_images
 
-    def __call__(self, subject: Subject) -> dict[str, float]:
+    def __call__(self, subject: Subject) -> dict[str, Score]:
         """Accuracies on every folder.
 
         Raises:
@@ -60,7 +60,7 @@ class ShiftedFolders(Task):
             raise ValueError(f"classes_root names {len(self.classes)} classes, but the run has a label {largest}")
         answers = Answers(train, self.k, self.c)
         view = Augmentation(subject.image_size).central_view
-        found: dict[str, float] = {}
+        found: dict[str, Score] = {}
         for name, source in self.sources.items():
             test = embed(subject.tokens, source_batches(source, view, subject.device))
             if absent := set(test.labels.tolist()) - set(train.labels.tolist()):
@@ -69,8 +69,7 @@ class ShiftedFolders(Task):
                     "images; raise train_images"
                 )
             answered = answers(test.features, among=test.labels.unique())
-            floor, shares = constant_answer(test.labels), accuracies(answered, test.labels)
-            found |= {f"{name}/{metric}": Score(value, floor) for metric, value in shares.items()}
+            found |= {f"{name}/{metric}": score for metric, score in accuracies(answered, test.labels).items()}
         return found
 
 

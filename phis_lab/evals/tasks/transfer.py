@@ -14,7 +14,7 @@ from phis_lab.evals.probes.base import Embeddings
 from phis_lab.evals.probes.held_out import hold_out, refuse_single_images
 from phis_lab.evals.probes.large_set import large_set_probe
 from phis_lab.evals.probes.linear import linear_probe, linear_probe_path
-from phis_lab.evals.score import Score, constant_answer, mean_score
+from phis_lab.evals.score import Score, accuracy_score, mean_score, with_headlines
 from phis_lab.evals.solvers.search import UNIC_SEED, Values, search
 from phis_lab.evals.subject import Subject, Task
 from phis_lab.shapes import Float, Int64
@@ -138,7 +138,6 @@ class Transfer(Task):
         ValueError: no sets, one named `mean`, or a range that does not go up.
     """
 
-    headline = frozenset({_MEAN})
     needs_labels = False
 
     def __init__(
@@ -162,10 +161,10 @@ class Transfer(Task):
         self.max_iterations, self.batch_size, self.seed = max_iterations, batch_size, seed
         self.large_from = large_from
 
-    def __call__(self, subject: Subject) -> dict[str, float]:
-        """Top-1 accuracy by set, and their `mean`."""
+    def __call__(self, subject: Subject) -> dict[str, Score]:
+        """Top-1 accuracy by set, and their `mean`, which is the headline."""
         accuracies = {name: self._accuracy(subject, name, data) for name, data in self.sets.items()}
-        return {**accuracies, _MEAN: mean_score(accuracies.values())}
+        return with_headlines({**accuracies, _MEAN: mean_score(accuracies.values())}, {_MEAN})
 
     def _accuracy(self, subject: Subject, name: str, data: DataSource) -> Score:
         try:
@@ -175,7 +174,7 @@ class Transfer(Task):
                 embed_source(subject, half, self.tokens, self.batch_size) for half in (data.train, data.test)
             )
             probe = self._large if len(train.labels) >= self.large_from else self._small
-            return Score(probe(name, train, test), constant_answer(test.labels))
+            return accuracy_score(probe(name, train, test), test.labels)
         except ValueError as error:
             raise ValueError(f"transfer to {name}: {error}") from error
 

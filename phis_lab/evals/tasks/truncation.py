@@ -9,7 +9,7 @@ from torch import Tensor
 from phis_lab.bounds import Above, Positive
 from phis_lab.evals.embedding import Tokens, embed_own
 from phis_lab.evals.probes.linear import linear_probe
-from phis_lab.evals.score import Score, constant_answer
+from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.evals.subject import Subject, Task
 from phis_lab.linalg import Moments
 from phis_lab.shapes import Float, Float64, Int64
@@ -101,8 +101,6 @@ class Truncation(Task):
         max_iterations: limit of L-BFGS.
     """
 
-    headline = frozenset[str]()
-
     def __init__(
         self,
         dims: Annotated[Sequence[Positive], Field(min_length=1)] | None = None,
@@ -116,8 +114,8 @@ class Truncation(Task):
         self.tokens: Tokens = tokens
         self.train_images, self.test_images = train_images, test_images
 
-    def __call__(self, subject: Subject) -> dict[str, float]:
-        """Top-1 accuracy by number of components.
+    def __call__(self, subject: Subject) -> dict[str, Score]:
+        """Top-1 accuracy by number of components, as details.
 
         Raises:
             ValueError: more components than the tokens have channels.
@@ -125,4 +123,4 @@ class Truncation(Task):
         train = embed_own(subject, "train", self.train_images, self.tokens)
         test = embed_own(subject, "test", self.test_images, self.tokens)
         curve = truncation_curve(*train, *test, self.dims, c=self.c, max_iterations=self.max_iterations)
-        return {f"dims_{dim}": Score(accuracy, constant_answer(test.labels)) for dim, accuracy in curve.items()}
+        return {f"dims_{dim}": accuracy_score(share, test.labels).as_detail() for dim, share in curve.items()}

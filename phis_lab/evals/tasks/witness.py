@@ -9,6 +9,7 @@ from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity
 
 from phis_lab.evals.answers import Answers, same_share
 from phis_lab.evals.embedding import pooled
+from phis_lab.evals.score import Score, accuracy_score, mean_score
 from phis_lab.evals.subject import Labelled, Subject
 from phis_lab.shapes import Float, Int64
 from phis_lab.teachers import Features
@@ -37,7 +38,7 @@ class Witness(NamedTuple):
     tokens: Float[Tensor, "n d"]
     pixels: Float[Tensor, "n p"]
     pairs: dict[str, Pair]
-    cosines: dict[str, float]
+    cosines: dict[str, Score]
     labels: Int64[Tensor, " n"]
 
 
@@ -66,7 +67,7 @@ def witness(subject: Subject, batches: Labelled) -> Witness:
         torch.cat(tokens),
         torch.cat(pixels),
         {name: Pair(*map(torch.cat, zip(*pairs[name], strict=True))) for name in sorted(pairs)},
-        {name: torch.cat(cosines[name]).mean().item() for name in sorted(cosines)},
+        {name: Score(torch.cat(cosines[name]).mean().item(), unit="") for name in sorted(cosines)},
         torch.cat(labels),
     )
 
@@ -91,7 +92,7 @@ def cosines_by_kind(student: Features, teacher: Features) -> dict[str, Float[Ten
     return found
 
 
-def faithfulness(seen: Witness, spaces: Mapping[str, Answers]) -> dict[str, float]:
+def faithfulness(seen: Witness, spaces: Mapping[str, Answers]) -> dict[str, Score]:
     """How far the student answers as its teachers do, on the images of a witness.
 
     Per teacher and classifier of its space: `<teacher>/<classifier>_agreement`, the share of images to which the
@@ -103,29 +104,24 @@ def faithfulness(seen: Witness, spaces: Mapping[str, Answers]) -> dict[str, floa
         seen: the images from every side.
         spaces: classifiers by teacher, fitted on the teacher's own features.
     """
-    found: dict[str, float] = dict(seen.cosines)
+    found = dict(seen.cosines)
     for name, (student, teacher) in seen.pairs.items():
         said, meant = spaces[name](student), spaces[name](teacher)
         for classifier, answer in meant.items():
             found |= {
-                f"{name}/{classifier}_accuracy": same_share(answer, seen.labels),
-                f"{name}/{classifier}_agreement": same_share(answer, said[classifier]),
+                f"{name}/{classifier}_accuracy": accuracy_score(same_share(answer, seen.labels), seen.labels),
+                f"{name}/{classifier}_agreement": Score(same_share(answer, said[classifier])),
             }
     return found | _over_teachers(found)
 
 
-def _over_teachers(found: Mapping[str, float]) -> dict[str, float]:
+def _over_teachers(found: Mapping[str, Score]) -> dict[str, Score]:
     """The mean over teachers of what says how faithful the student is to each."""
     kinds = dict.fromkeys(name.partition("/")[2] for name in found)
     shares = {kind: [value for name, value in found.items() if name.partition("/")[2] == kind] for kind in kinds}
-    return {kind: sum(values) / len(values) for kind, values in shares.items() if is_faithfulness(kind)}
-
-
-def is_cosine(name: str) -> bool:
-    """Whether a number is a cosine, from -1 to 1, and no share."""
-    return name.endswith("_cosine")
+    return {kind: mean_score(values) for kind, values in shares.items() if is_faithfulness(kind)}
 
 
 def is_faithfulness(name: str) -> bool:
     """Whether a number compares the student with a teacher."""
-    return is_cosine(name) or name.endswith("_agreement")
+    return name.endswith(("_cosine", "_agreement"))

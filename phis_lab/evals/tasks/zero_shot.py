@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from phis_lab.bounds import Positive
 from phis_lab.evals.answers import same_share
-from phis_lab.evals.score import Score, constant_answer
+from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.evals.subject import Subject, Task
 from phis_lab.evals.tasks.text_tower import TextTower
 from phis_lab.shapes import Float, Int64
@@ -81,8 +81,6 @@ class ZeroShot(Task):
         MissingWeightsError: the weights cannot be reached.
     """
 
-    headline = frozenset({"accuracy"})
-
     def __init__(
         self,
         teacher: str,
@@ -106,7 +104,7 @@ class ZeroShot(Task):
         if self.teacher not in teachers:
             raise ValueError(f"zero-shot wants the teacher '{self.teacher}', and there are {', '.join(teachers)}")
 
-    def __call__(self, subject: Subject) -> dict[str, float]:
+    def __call__(self, subject: Subject) -> dict[str, Score]:
         """`accuracy` and `agreement` on test images.
 
         Raises:
@@ -125,9 +123,10 @@ class ZeroShot(Task):
             )
             rows.append(torch.stack([student, teacher, labels.to(student)]))
         student, teacher, truth = torch.cat(rows, dim=1)
-        accuracy = Score(same_share(student, truth), constant_answer(truth))
+        accuracy = accuracy_score(same_share(student, truth), truth)
         _log.info("zero-shot: student %.4f, %s itself %.4f", accuracy, self.teacher, same_share(teacher, truth))
-        return {"accuracy": accuracy, "agreement": Score(same_share(student, teacher), constant_answer(teacher))}
+        agreement = accuracy_score(same_share(student, teacher), teacher)
+        return {"accuracy": accuracy, "agreement": agreement.as_detail()}
 
     def _classifier(self, classes: tuple[str, ...], device: torch.device) -> TextClassifier:
         if len(classes) < 2:
