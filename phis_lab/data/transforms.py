@@ -16,6 +16,9 @@ from phis_lab.shapes import Float
 
 _LONGEST = 16
 
+Interpolation = Literal["bilinear", "bicubic"]
+"""Filter of a resize; both are antialiased."""
+
 
 class Augmentation:
     """A random crop, resized and perhaps flipped; for evaluations the resized centre.
@@ -55,7 +58,7 @@ class Augmentation:
         seed: Seed = 0,
         shift: Annotated[int, Field(ge=0, le=2**14)] = 0,
         colour: Literal["none", "unic"] = "none",
-        interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+        interpolation: Interpolation = "bilinear",
         central_size: Side | None = None,
     ) -> None:
         if not 0 < scale[0] <= scale[1] <= 1:
@@ -97,8 +100,7 @@ class Augmentation:
                 *(_unic_colours() if colour == "unic" else ()),
             ]
         )
-        shorter = v2.Resize(central_size or image_size, **resize)
-        self._central = v2.Compose([v2.Lambda(central_part), shorter, v2.CenterCrop(image_size), to_float])
+        self._central = v2.Compose([central_view(image_size, interpolation, central_size), to_float])
 
     def resized(self, factor: float) -> "Augmentation":
         """The same with images `factor` times as large."""
@@ -128,6 +130,20 @@ class Augmentation:
         """Renders the uint8 image for an evaluation: shorter side resized, then the centre, in [0, 1]."""
         rendered: Tensor = self._central(image)
         return rendered
+
+
+def central_view(side: int, interpolation: Interpolation, central_size: int | None = None) -> v2.Compose:
+    """What every evaluation sees of an image: its shorter side resized, antialiased, and the centre cut out.
+
+    It takes and gives uint8 images, or pairs of an image and its mask, which is resized by the nearest pixel.
+
+    Args:
+        side: height and width of the result in pixels.
+        interpolation: filter of the resize.
+        central_size: pixels to which the shorter side is resized; None takes `side`, so that nothing of it is cut off.
+    """
+    resize = v2.Resize(central_size or side, v2.InterpolationMode(interpolation), antialias=True)
+    return v2.Compose([v2.Lambda(central_part), resize, v2.CenterCrop(side)])
 
 
 def central_part(image: Tensor) -> Tensor:

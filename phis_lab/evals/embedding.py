@@ -5,12 +5,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.transforms import InterpolationMode, v2
 
 from phis_lab.data.corrupt import CorruptCounter
 from phis_lab.data.decoding import CorruptImageError
 from phis_lab.data.source import ImageSource
-from phis_lab.data.transforms import central_part
+from phis_lab.data.transforms import Interpolation, central_view
 from phis_lab.evals.probes.base import Embeddings
 from phis_lab.evals.subject import Images, Labelled, Subject
 from phis_lab.shapes import Float
@@ -94,31 +93,21 @@ def select(tokens: Features, which: Tokens) -> Float[Tensor, "b d"]:
     return torch.cat(parts, dim=1)
 
 
-def central_view(side: int) -> v2.Compose:
-    """Resizes the shorter side to `side` pixels, bicubically, masks by the nearest pixel, and crops to the centre.
-
-    There is no wider margin that is cropped away, as ImageNet's usual protocol has one (UNIC, appendix B).
-    """
-    resize = v2.Resize(side, InterpolationMode.BICUBIC, antialias=True)
-    return v2.Compose([v2.Lambda(central_part), resize, v2.CenterCrop(side)])
-
-
-def embed_source(subject: Subject, source: ImageSource, which: Tokens, batch_size: int) -> Embeddings:
+def embed_source(
+    subject: Subject, source: ImageSource, which: Tokens, batch_size: int, interpolation: Interpolation
+) -> Embeddings:
     """Features of the central views of all images of a source, in float32 on the subject's device.
 
     Raises:
         ValueError: the student has no such tokens, or NaN in them.
     """
-    view = central_view(subject.image_size)
+    view = central_view(subject.image_size, interpolation)
 
     def rendered(image: Tensor) -> Tensor:
         shown: Tensor = view(image)
         return shown.float() / 255
 
-    def network(batch: Images) -> Features:
-        return Features(select(subject.tokens(batch), which), None)
-
-    return embed(network, source_batches(source, rendered, subject.device, batch_size))
+    return embed(_chosen(subject, which), source_batches(source, rendered, subject.device, batch_size))
 
 
 def embed_own(subject: Subject, split: Literal["train", "test"], count: int, which: Tokens) -> Embeddings:
@@ -127,8 +116,8 @@ def embed_own(subject: Subject, split: Literal["train", "test"], count: int, whi
     Raises:
         ValueError: the student has no such tokens, or NaN in them.
     """
+    return embed(_chosen(subject, which), subject.images(split, count))
 
-    def network(batch: Images) -> Features:
-        return Features(select(subject.tokens(batch), which), None)
 
-    return embed(network, subject.images(split, count))
+def _chosen(subject: Subject, which: Tokens) -> Callable[[Images], Features]:
+    return lambda images: Features(select(subject.tokens(images), which), None)

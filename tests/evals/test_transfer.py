@@ -103,7 +103,7 @@ def brightness(nan: bool = False) -> Subject:
 
 @pytest.mark.parametrize(("which", "factor"), [("summary", [1]), ("spatial", [2]), ("both", [1, 2])])
 def test_embeddings_are_of_the_chosen_tokens_of_images_in_order(which, factor):
-    features, labels = embed_source(brightness(), Shades().train, which, 7)
+    features, labels = embed_source(brightness(), Shades().train, which, 7, "bicubic")
     shade = (40 * labels + 20).float()[:, None] / 255
     torch.testing.assert_close(features, torch.cat([f * shade.expand(-1, 3) for f in factor], 1))
     assert torch.equal(labels, torch.arange(30) % 3)
@@ -112,7 +112,7 @@ def test_embeddings_are_of_the_chosen_tokens_of_images_in_order(which, factor):
 def test_a_student_without_the_tokens_is_refused():
     without = Subject(**(vars(brightness()) | {"tokens": lambda images: Features(images.mean((2, 3)), None)}))
     with pytest.raises(ValueError, match="tokens=both were asked for, which this student does not have"):
-        embed_source(without, Shades().train, "both", 8)
+        embed_source(without, Shades().train, "both", 8, "bicubic")
 
 
 def test_transfer_reports_every_set_and_the_plain_mean():

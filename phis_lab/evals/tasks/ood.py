@@ -11,7 +11,7 @@ from torch import Tensor
 from phis_lab.bounds import NonNegative, Positive, Seed
 from phis_lab.data.options import DataSource
 from phis_lab.data.source import ImageSource
-from phis_lab.data.transforms import Augmentation
+from phis_lab.data.transforms import Augmentation, Interpolation
 from phis_lab.evals.embedding import embed, source_batches
 from phis_lab.evals.probes.base import Embeddings
 from phis_lab.evals.score import Score, with_headlines
@@ -133,6 +133,7 @@ class OutOfDistribution(Task):
         test_images: test images of the known classes.
         detail: `means` gives near and far; `full` every far set as well.
         seed: of the groups.
+        interpolation: filter of the far sets' central views; that of the run's own images.
 
     Raises:
         ValueError: fewer training images than a detector needs, nothing to detect, or a far set named near or far.
@@ -148,7 +149,9 @@ class OutOfDistribution(Task):
         test_images: Positive = 2000,
         detail: Literal["means", "full"] = "means",
         seed: Seed = 0,
+        interpolation: Interpolation = "bilinear",
     ) -> None:
+        self.interpolation: Interpolation = interpolation
         self.detectors, self.far = dict(detectors), dict(far or {})
         self.near_classes, self.near_groups, self.seed = near_classes, near_groups, seed
         self.train_images, self.test_images, self.detail = train_images, test_images, detail
@@ -182,7 +185,7 @@ class OutOfDistribution(Task):
         return _mean([near_detection(train, test, group, self.detectors) for group in groups])
 
     def _outliers(self, name: str, source: ImageSource, subject: Subject, own: "Marks") -> Tensor:
-        view = Augmentation(subject.image_size).central_view
+        view = Augmentation(subject.image_size, interpolation=self.interpolation).central_view
         marks = Marks()
         features = embed(subject.tokens, marks.mark(source_batches(source, view, subject.device))).features
         if shared := len(marks.seen & own.seen):

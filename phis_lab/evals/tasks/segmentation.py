@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 
 from phis_lab.bounds import Above, AtLeastZero, Positive, Seed
 from phis_lab.data.masks import IGNORED, MaskedData, MaskedImages
-from phis_lab.evals.embedding import central_view
+from phis_lab.data.transforms import Interpolation, central_view
 from phis_lab.evals.score import Score
 from phis_lab.evals.subject import Subject, Task
 from phis_lab.shapes import Float, Int64
@@ -171,6 +171,7 @@ class Segmentation(Task):
         rate: highest learning rate.
         weight_decay: of AdamW.
         seed: of the head.
+        interpolation: filter of the central views.
     """
 
     needs_labels = False
@@ -185,10 +186,12 @@ class Segmentation(Task):
         rate: Above = 1e-3,
         weight_decay: AtLeastZero = 1e-4,
         seed: Seed = 0,
+        interpolation: Interpolation = "bicubic",
     ) -> None:
         self.data, self.train_images, self.test_images = data, train_images, test_images
         self.epochs, self.batch_size, self.rate = epochs, batch_size, rate
         self.weight_decay, self.seed = weight_decay, seed
+        self.interpolation: Interpolation = interpolation
 
     def __call__(self, subject: Subject) -> dict[str, Score]:
         """`miou` and `pixel_accuracy` on the test images."""
@@ -217,7 +220,7 @@ class Segmentation(Task):
 
     def _seen(self, subject: Subject, data: MaskedImages, most: int | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Patch tokens and labels in batches, on the host."""
-        view = central_view(subject.image_size)
+        view = central_view(subject.image_size, self.interpolation)
         count = min(most or len(data), len(data))
         rows = torch.linspace(0, len(data) - 1, count, dtype=torch.float64).round().long()
         for chosen in rows.split(self.batch_size):

@@ -9,7 +9,7 @@ from pydantic import Field
 from phis_lab.bounds import Above, Positive
 from phis_lab.data.image_folder import FolderImages
 from phis_lab.data.listing import is_hidden, list_images
-from phis_lab.data.transforms import Augmentation
+from phis_lab.data.transforms import Augmentation, Interpolation
 from phis_lab.evals.answers import Answers, accuracies
 from phis_lab.evals.embedding import embed, source_batches
 from phis_lab.evals.score import Score
@@ -28,6 +28,7 @@ class ShiftedFolders(Task):
         k: neighbours that vote, by RADIO's protocol.
         c: inverse strength of the probe's penalty, as scikit-learn's C.
         train_images: labelled training images that the classifiers see.
+        interpolation: filter of the folders' central views; that of the run's own images.
 
     Raises:
         ValueError: fewer training images than `k`, a folder without images, or a class that the run does not have.
@@ -40,6 +41,7 @@ class ShiftedFolders(Task):
         k: Positive = 20,
         c: Above = 1.0,
         train_images: Positive = 5000,
+        interpolation: Interpolation = "bilinear",
     ) -> None:
         if train_images < k:
             raise ValueError(f"{k} neighbours need as many training images; train_images is {train_images}")
@@ -48,6 +50,7 @@ class ShiftedFolders(Task):
         )
         self.sources = {name: labelled_folder(root, classes) for name, root in roots.items()}
         self.classes, self.k, self.c, self.train_images = classes, k, c, train_images
+        self.interpolation: Interpolation = interpolation
 
     def __call__(self, subject: Subject) -> dict[str, Score]:
         """Accuracies on every folder.
@@ -59,7 +62,7 @@ class ShiftedFolders(Task):
         if (largest := int(train.labels.max())) >= len(self.classes):
             raise ValueError(f"classes_root names {len(self.classes)} classes, but the run has a label {largest}")
         answers = Answers(train, self.k, self.c)
-        view = Augmentation(subject.image_size).central_view
+        view = Augmentation(subject.image_size, interpolation=self.interpolation).central_view
         found: dict[str, Score] = {}
         for name, source in self.sources.items():
             test = embed(subject.tokens, source_batches(source, view, subject.device))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from phis_lab.bounds import Above, Positive, Seed
 from phis_lab.data import DataSource
+from phis_lab.data.transforms import Interpolation
 from phis_lab.evals.embedding import Tokens, embed_source
 from phis_lab.evals.extras import require
 from phis_lab.evals.probes.base import Embeddings
@@ -130,6 +131,7 @@ class Transfer(Task):
         c_range: smallest and largest C.
         max_iterations: limit of L-BFGS for each C.
         large_from: training images from which on a set is large.
+        interpolation: filter of the central views (see `central_view`); UNIC's is bicubic.
         batch_size: images of one forward pass.
         seed: of the sampler and of the split.
 
@@ -150,6 +152,7 @@ class Transfer(Task):
         batch_size: Positive = 64,
         seed: Seed = UNIC_SEED,
         large_from: Positive = 100_000,
+        interpolation: Interpolation = "bicubic",
     ) -> None:
         require("optuna", "transfer", "the search for hyperparameters of probes")
         if not sets or _MEAN in sets:
@@ -160,6 +163,7 @@ class Transfer(Task):
         self.tokens: Tokens = tokens
         self.max_iterations, self.batch_size, self.seed = max_iterations, batch_size, seed
         self.large_from = large_from
+        self.interpolation: Interpolation = interpolation
 
     def __call__(self, subject: Subject) -> dict[str, Score]:
         """Top-1 accuracy by set, and their `mean`, which is the headline."""
@@ -171,7 +175,8 @@ class Transfer(Task):
             if data.lacks_test is not None:
                 raise ValueError(f"a set needs test images, and there are none: {data.lacks_test}")
             train, test = (
-                embed_source(subject, half, self.tokens, self.batch_size) for half in (data.train, data.test)
+                embed_source(subject, half, self.tokens, self.batch_size, self.interpolation)
+                for half in (data.train, data.test)
             )
             probe = self._large if len(train.labels) >= self.large_from else self._small
             return accuracy_score(probe(name, train, test), test.labels)
