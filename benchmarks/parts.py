@@ -6,13 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from phis_lab.distill import Arm, Estimation, OptimizerRecipe, RandomStream
+from phis_lab.distill import Arm, Estimation, OptimizerRecipe
 from phis_lab.distill.estimation import Place, PlacedFeatures, Provenance, refuse_non_finite
+from phis_lab.features import Features
 from phis_lab.linalg import Moments
 from phis_lab.losses import MSE, Uniform
-from phis_lab.normalizers import Normalizer, PhiS
+from phis_lab.normalizers import Normalizer, PhiS, TeacherSpace
+from phis_lab.seeds import RandomStream
 from phis_lab.students import MLPHead, Student, ViT
-from phis_lab.teachers import Features, Teacher, TeacherPool, Weights
+from phis_lab.teachers import Teacher, TeacherPool, Weights
 from phis_lab.teachers.pixels import Pixels
 
 
@@ -66,9 +68,9 @@ def arm_of(
     """An arm with mean squared error and AdamW at a constant rate; its normalisers are fitted on random features."""
     dims = {name: (teacher.summary_dim, teacher.spatial_dim) for name, teacher in pool.teachers.items()}
     student = Student(backbone, head, dims)
-    normalizers = {name: _fitted(normalizer(dim)) for name, (_, dim) in dims.items() if dim is not None}
+    spaces = {name: TeacherSpace(name, _fitted(normalizer(dim))) for name, (_, dim) in dims.items() if dim}
     recipe = OptimizerRecipe(_adamw, lr=1e-3, warmup=0.0, final=1.0)
-    return Arm(student, normalizers, MSE(), Uniform(), recipe, RandomStream(0), low_precision)
+    return Arm(student, spaces, MSE(), Uniform(), recipe, RandomStream(0), low_precision)
 
 
 def _adamw(parameters: Any, lr: float) -> torch.optim.Optimizer:

@@ -13,7 +13,7 @@ from benchmarks.harness import Comparison, Seconds, in_turns
 from benchmarks.limits import matrix_limit
 from benchmarks.pocket import PARTITION, Training, pocket_group, restart, schedule, snapshot, steady
 from phis_lab.distill import Arm, Group
-from phis_lab.teachers import match_grid
+from phis_lab.features import match_grid
 
 STEPS = 8
 
@@ -65,7 +65,7 @@ class BareLoop:
                 predictions = arm.student(batch.images)[1]
             terms = []
             for name, target in features.items():
-                goal = arm.normalizers[name](match_grid(target.spatial, arm.grid_at()))
+                goal = arm.space(name).spatial(match_grid(target.spatial, arm.grid_at()))
                 terms.append((predictions[name].spatial.float() - goal).square().mean())
                 if target.summary is not None:
                     said = predictions[name].summary.float()

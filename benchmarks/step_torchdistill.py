@@ -13,9 +13,10 @@ from benchmarks.limits import matrix_limit
 from benchmarks.parts import FrozenEstimation, arm_of
 from benchmarks.pocket import PARTITION, Training, pocket_group, restart, snapshot, steady
 from phis_lab.distill import Arm, FeatureProvider
+from phis_lab.features import match_grid
 from phis_lab.normalizers import Identity
 from phis_lab.students import ViT
-from phis_lab.teachers import Teacher, TeacherPool, match_grid
+from phis_lab.teachers import Teacher, TeacherPool
 
 STEPS, TEACHER = 8, "ppocr"
 

@@ -12,7 +12,7 @@ from benchmarks.harness import Comparison, Seconds, in_turns
 from benchmarks.limits import matrix_limit
 from benchmarks.pocket import PARTITION, Training, pocket_group, restart, schedule, snapshot, steady
 from phis_lab.distill import Group
-from phis_lab.teachers import Features, match_grid
+from phis_lab.features import Features, match_grid
 
 STEPS = 4
 PROBABILITY = 0.25

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from phis_lab.config.exported import load_exported as load_student
     from phis_lab.evals import knn_predict, nearest_neighbours, teacher_matching
     from phis_lab.evals.probes.linear import linear_probe
+    from phis_lab.features import Features
     from phis_lab.linalg import Moments, hadamard_matrix
     from phis_lab.metrics import linear_cka
     from phis_lab.metrics.effective_rank import effective_rank
     from phis_lab.normalizers import Normalizer, PhiS
     from phis_lab.reports import report
-    from phis_lab.teachers import Features, Teacher, TeacherPool
+    from phis_lab.teachers import Teacher, TeacherPool
     from phis_lab.tracking import RunRecord, read_record, read_records
 
     __version__: str
@@ -46,7 +47,8 @@ _ROOMS = {
     "linalg": ("Moments", "hadamard_matrix"),
     "normalizers": ("Normalizer", "PhiS"),
     "metrics": ("effective_rank", "linear_cka"),
-    "teachers": ("Features", "Teacher", "TeacherPool"),
+    "features": ("Features",),
+    "teachers": ("Teacher", "TeacherPool"),
     "evals": ("knn_predict", "linear_probe", "nearest_neighbours", "teacher_matching"),
     "tracking": ("RunRecord", "read_record", "read_records"),
     "reports": ("report",),

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from phis_lab.evals.subject import Images, Subject
-from phis_lab.teachers import Features
+from phis_lab.features import Features
 
 SIDE = 32
 CLASSES = 6

@@ -18,17 +18,18 @@ from phis_lab.distill import (
     Group,
     OnlineEstimation,
     OptimizerRecipe,
-    RandomStream,
     Share,
     Stage,
     TrainerOptions,
 )
 from phis_lab.evals import KNN, LinearProbe
+from phis_lab.features import Features
 from phis_lab.losses import MSE, Uniform
-from phis_lab.normalizers import PhiS
+from phis_lab.normalizers import PhiS, TeacherSpace
+from phis_lab.seeds import RandomStream
 from phis_lab.strategies import Single
 from phis_lab.students import MLPHead, Student, ViT
-from phis_lab.teachers import Features, Teacher, TeacherPool, Weights
+from phis_lab.teachers import Teacher, TeacherPool, Weights
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.tracking import LoggerSet
 from phis_lab.tracking.job import Job
@@ -84,9 +85,9 @@ def make_arm(
             dims,
         )
     recipe = OptimizerRecipe(torch.optim.AdamW, **{"lr": 1e-2, "weight_decay": 0.02} | changes.pop("recipe", {}))
-    normalizers = {name: normalizer(spatial) for name, (_, spatial) in dims.items() if spatial is not None}
+    spaces = {name: TeacherSpace(name, normalizer(spatial)) for name, (_, spatial) in dims.items()}
     parts = {"loss": MSE(), "balancer": Uniform()} | changes
-    return Arm(student, normalizers, parts["loss"], parts["balancer"], recipe, stream, compiled=compiled)
+    return Arm(student, spaces, parts["loss"], parts["balancer"], recipe, stream, compiled=compiled)
 
 
 def make_group(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
+BASES = ("nn.Module", "NamedTuple", "float", "FeatureMap")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "architecture.md"
 
 
@@ -36,7 +37,7 @@ def contracts() -> list[Said]:
                 if declared := re.match(r"class ([\w, ]+)", part):
                     names, rest = [name.strip() for name in declared[1].split(",")], part[declared.end() :]
                     given = inside(rest[1:]) if rest.startswith("(") else None
-                    told = None if given in (None, "nn.Module", "NamedTuple", "float") else arguments(given or "")
+                    told = None if given in (None, *BASES) else arguments(given or "")
                     found += [Said(module, "", name, told) for name in names]
                     owner, part = names[-1], rest.partition(": ")[2]  # noqa: PLW2901
                 if called := re.match(r"([\w.]+)\(", part):

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPT = """
 import torch
 from phis_lab import evals, linalg, losses, metrics, normalizers, teachers
+from phis_lab.features import Features, match_grid
 
 x = torch.randn(32, 8)
 n, labels = x.numpy(), torch.arange(32) % 2
@@ -26,7 +27,7 @@ DOORS = {
         lambda: normalizers.EMAStandardize(8)(n), lambda: normalizers.BatchStandardize(8)(n),
         lambda: normalizers.TeacherInTheMiddle(8, 4)(n), lambda: losses.mse(x, n), lambda: losses.mse([1.0], [2.0]),
         lambda: losses.cosine(n, n), lambda: losses.smooth_l1(n, x), lambda: losses.unic(n, None, n, None),
-        lambda: losses.MSE()(n, None, n, None), lambda: losses.angular_dispersion(n),
+        lambda: losses.MSE()(Features(n, None), Features(n, None)), lambda: losses.angular_dispersion(n),
         lambda: losses.vmf_sne(n[None], n[None], (0.1,)), lambda: losses.specmatch(n[None], n[None]),
         lambda: losses.Uniform()(n), lambda: losses.AdaLoss()(n.tolist()), lambda: metrics.effective_rank(n),
         lambda: metrics.linear_cka(n, n), lambda: metrics.error_spectrum(x, n),
@@ -36,7 +37,7 @@ DOORS = {
         lambda: evals.fit_logistic(n, labels, [1.0]), lambda: evals.teacher_matching(n, n),
         lambda: linalg.equal_diagonal_rotation([1.0, 2.0]), lambda: linalg.precise_linear(n, n),
         lambda: linalg.Histograms(torch.zeros(8), torch.ones(8), 4).update(n),
-        lambda: teachers.match_grid(n.reshape(1, 4, 8, 8), (2, 2)),
+        lambda: match_grid(n.reshape(1, 4, 8, 8), (2, 2)),
     ],
     "Moments(8).update(features)": [
         lambda: normalizers.PhiS(8).fit(x), lambda: normalizers.Standardize(8).fit(n),

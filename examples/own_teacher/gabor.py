@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from phis_lab.teachers import Features, Pixels, Teacher, Weights
+from phis_lab.features import Features
+from phis_lab.teachers import Pixels, Teacher, Weights
 
 
 class Gabor(Teacher):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from phis_lab.config.build import Dims, build, build_normalizers
+from phis_lab.config.build import Dims, build, build_spaces, target_dims
 from phis_lab.config.devices import refuse_devices
 from phis_lab.config.plan import read_stages, refuse_shift, refuse_weights
 from phis_lab.config.pool import Catalogue
@@ -13,9 +13,10 @@ from phis_lab.config.store import refuse_unstorable
 from phis_lab.config.teachers import split
 from phis_lab.data import DataModule
 from phis_lab.data.stages import boundaries, check_batches
-from phis_lab.distill import Arm, Group, OptimizerRecipe, RandomStream, TrainerOptions
+from phis_lab.distill import Arm, Group, OptimizerRecipe, TrainerOptions
 from phis_lab.distill.stages import places
 from phis_lab.losses import Balancer, Loss
+from phis_lab.seeds import RandomStream
 from phis_lab.students import Backbone, HeadFactory, Student
 from phis_lab.teachers import check_available
 from phis_lab.tracking import LoggerSet
@@ -101,18 +102,18 @@ class _ArmParts:
                 for name, node in config["logger"].items()
             }
         )
-        build_normalizers(config["normalizer"], {"trial": (None, TRIAL_DIM)}, width=TRIAL_DIM)
+        build_spaces(config["normalizer"], {"trial": (None, TRIAL_DIM)}, width=TRIAL_DIM)
         self.stream = RandomStream(job.seed)
         with self.stream.active():
             self.backbone: Backbone = build(config["student"], "student")
 
     def arm(self, dims: Dims) -> Arm:
-        spatial, summaries = normalizers = build_normalizers(self.config["normalizer"], dims, self.backbone.width)
+        spaces = build_spaces(self.config["normalizer"], dims, self.backbone.width)
         with self.stream.active():
-            student = Student(self.backbone, self.head, normalizers.target_dims(dims))
+            student = Student(self.backbone, self.head, target_dims(spaces, dims))
         low, compiled = self.options.low_precision, self.options.compile
         parts = self.loss, self.balancer, self.recipe, self.stream
-        return Arm(student, spatial, *parts, low_precision=low, compiled=compiled, summary_normalizers=summaries)
+        return Arm(student, spaces, *parts, low_precision=low, compiled=compiled)
 
 
 def _key(job: Job, labels: Mapping[Path, str]) -> str:

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import hydra_zen
 from hydra.errors import InstantiationException
@@ -12,7 +12,7 @@ from hydra_zen.third_party.pydantic import pydantic_parser
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from phis_lab.normalizers import Compression, Normalizer
+from phis_lab.normalizers import Compression, FeatureMap, TeacherSpace
 from phis_lab.refusals import REFUSALS, sentence
 
 Dims = Mapping[str, tuple[int | None, int | None]]
@@ -49,37 +49,8 @@ def build(node: Mapping[str, Any], path: str, **arguments: Any) -> Any:
         raise
 
 
-class Normalizers(NamedTuple):
-    """The normalisers of spatial features by teacher, and those of summaries where the method has separate ones."""
-
-    spatial: dict[str, Normalizer]
-    summary: dict[str, Normalizer]
-
-    def target_dims(self, dims: Dims) -> Dims:
-        """Channels (summary, spatial) of what the student is asked to match.
-
-        Raises:
-            ValueError: one map is for both kinds of features, and a teacher's differ in width.
-        """
-        return {name: self._of_target(name, *channels) for name, channels in dims.items()}
-
-    def _of_target(self, name: str, summary: int | None, spatial: int | None) -> tuple[int | None, int | None]:
-        normalizer = self.spatial.get(name)
-        if normalizer is None or spatial is None:
-            return summary, spatial
-        if not normalizer.shares_summary or summary is None:
-            return summary, normalizer.out_dim
-        if summary != spatial:
-            raise ValueError(
-                f"{type(normalizer).__name__} maps summary and patches alike, and those of teacher '{name}' have "
-                f"{summary} and {spatial} channels; leave the teacher out, or its summary where it has that option "
-                f"(teachers.{name}.summary=null)"
-            )
-        return normalizer.out_dim, normalizer.out_dim
-
-
-def build_normalizers(node: Mapping[str, Any], dims: Dims, width: int) -> Normalizers:
-    """The normalisers of a set of teachers.
+def build_spaces(node: Mapping[str, Any], dims: Dims, width: int) -> dict[str, TeacherSpace]:
+    """How an arm matches each teacher of a set.
 
     Args:
         node: `normalizer` of the configuration.
@@ -92,14 +63,23 @@ def build_normalizers(node: Mapping[str, Any], dims: Dims, width: int) -> Normal
     method = get_object(node["_target_"])
     into = {"out_dim": width} if inspect.isclass(method) and issubclass(method, Compression) else {}
 
-    def of_kind(kind: int) -> dict[str, Normalizer]:
-        return {
-            name: build(node, "normalizer", _partial_=False, dim=channels[kind], **into)
-            for name, channels in dims.items()
-            if channels[kind] is not None
-        }
+    def of_channels(dim: int | None) -> FeatureMap | None:
+        return None if dim is None else build(node, "normalizer", _partial_=False, dim=dim, **into)
 
-    return Normalizers(of_kind(1), of_kind(0) if getattr(method, "normalizes_summary", False) else {})
+    own_summary = getattr(method, "summary_map", "none") == "own"
+    return {
+        name: TeacherSpace(name, of_channels(spatial), of_channels(summary) if own_summary else None)
+        for name, (summary, spatial) in dims.items()
+    }
+
+
+def target_dims(spaces: Mapping[str, TeacherSpace], dims: Dims) -> Dims:
+    """Channels (summary, spatial) of what the student is asked to match.
+
+    Raises:
+        ValueError: one map is for both kinds of a teacher's features, and these differ in width.
+    """
+    return {name: spaces[name].target_dims(*channels) for name, channels in dims.items()}
 
 
 def _of_value(path: str, detail: ErrorDetails) -> str:

@@ -6,12 +6,13 @@ from typing import Any
 
 from torch import nn
 
-from phis_lab.config.build import Dims, build_normalizers
+from phis_lab.config.build import Dims, build_spaces
 from phis_lab.config.check import check
 from phis_lab.config.exported import build_student
 from phis_lab.config.plan import read_stages
 from phis_lab.config.rebuild import finished_job
 from phis_lab.distill import load_checkpoint
+from phis_lab.normalizers import TeacherSpace
 from phis_lab.students import Student
 from phis_lab.students.export import Channels, Description, Origin, check_folder, write_student
 from phis_lab.students.fold import fold
@@ -85,28 +86,22 @@ def _dims(record: RunRecord) -> Dims:
     return dims
 
 
-def _restored(job: Job, dims: Dims) -> tuple[Student, nn.ModuleDict, nn.ModuleDict]:
-    """The trained student, the normalisers by teacher, and those of summaries."""
+def _restored(job: Job, dims: Dims) -> tuple[Student, dict[str, TeacherSpace]]:
+    """The trained student, and how it matches each teacher."""
     config = {key: job.config[key] for key in ("student", "head", "normalizer")}
     check(config)
     state = load_checkpoint(job.folder, job.sha256)
     if state is None:
         raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
     student = build_student(_changed(config["student"], UNTRAINED), config["head"], dims)
-    normalizers, summary_normalizers = build_normalizers(config["normalizer"], dims, student.backbone.width)
-    parts = nn.ModuleDict(
-        {
-            "student": student,
-            "normalizers": nn.ModuleDict(normalizers),
-            "summary_normalizers": nn.ModuleDict(summary_normalizers),
-        }
-    )
+    spaces = build_spaces(config["normalizer"], dims, student.backbone.width)
+    parts = nn.ModuleDict({"student": student, "spaces": nn.ModuleDict(spaces)})
     wanted = tuple(f"{name}." for name in parts)
     try:
         parts.load_state_dict({key: v for key, v in state["arm"]["modules"].items() if key.startswith(wanted)})
     except RuntimeError as error:
         raise ValueError(f"the checkpoint in {job.folder} does not fit this version's student: {error}") from error
-    return student, parts["normalizers"], parts["summary_normalizers"]  # type: ignore[return-value]
+    return student, spaces
 
 
 def _changed(node: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from phis_lab.data import Augmentation, DataSource, Partition, StagePlan
 from phis_lab.data.masks import MaskedData
 from phis_lab.distill import Estimation, Evaluation, OptimizerRecipe, TrainerOptions
 from phis_lab.losses import Balancer, Loss
-from phis_lab.normalizers import Normalizer
+from phis_lab.normalizers import FeatureMap
 from phis_lab.strategies import DataParallel, Single
 from phis_lab.students import Backbone, HeadFactory
 from phis_lab.teachers import Teacher
@@ -40,7 +40,7 @@ class Run:
     teachers: Annotated[Mapping[str, Teacher], TeacherOptions]
     student: Backbone
     head: Annotated[HeadFactory, Supplied("in_dim", "out_dim", "widest", "depth")]
-    normalizer: Annotated[Callable[..., Normalizer], Supplied("dim", "out_dim")]
+    normalizer: Annotated[Callable[..., FeatureMap], Supplied("dim", "out_dim")]
     loss: Loss
     balancer: Balancer
     estimation: Estimation

@@ -6,8 +6,9 @@ from typing import Any
 from phis_lab.config.build import build
 from phis_lab.config.teachers import TeacherOptions
 from phis_lab.data import Partition
-from phis_lab.teachers import Grid, Teacher, TeacherPool, at_image_size, at_smallest_sizes, share_parameters
-from phis_lab.teachers.pool import Precision
+from phis_lab.features import Grid
+from phis_lab.precision import Precision
+from phis_lab.teachers import Teacher, TeacherPool, at_image_size, at_smallest_sizes, share_parameters
 
 
 class Catalogue:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from phis_lab.teachers import Resize
+from phis_lab.features import Resize
 
 
 @dataclass(frozen=True, kw_only=True)

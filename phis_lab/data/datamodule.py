@@ -10,11 +10,11 @@ from phis_lab.data.fixed_views import FixedViews
 from phis_lab.data.loading import Batch, BatchLoader, CentralViews, EvalLoader, TrainViews
 from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
-from phis_lab.data.seeds import named_seed
 from phis_lab.data.source import UNLABELLED, ImageSource, UnlabelledError
 from phis_lab.data.stages import ONE_STAGE, WHOLE, Partition, StagePlan, boundaries
 from phis_lab.data.subset import Subset
 from phis_lab.data.transforms import Augmentation
+from phis_lab.seeds import named_seed
 
 
 class DataModule(LightningDataModule):

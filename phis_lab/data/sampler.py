@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import Sampler
 
-from phis_lab.data.seeds import named_seed
+from phis_lab.seeds import named_seed
 
 Key = tuple[int, int]
 

@@ -11,7 +11,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from phis_lab.bounds import Positive, Seed, Side
-from phis_lab.data.seeds import named_seed
+from phis_lab.seeds import named_seed
 from phis_lab.shapes import Float
 
 _LONGEST = 16

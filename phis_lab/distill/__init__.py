@@ -18,7 +18,6 @@ from phis_lab.distill.provider import FeatureProvider
 from phis_lab.distill.running import RunningEstimation
 from phis_lab.distill.session import Group, train_group
 from phis_lab.distill.stages import Share, Stage
-from phis_lab.distill.streams import RandomStream
 
 __all__ = [
     "Arm",
@@ -34,7 +33,6 @@ __all__ = [
     "OnlineEstimation",
     "OptimizerRecipe",
     "ProgressLine",
-    "RandomStream",
     "RunningEstimation",
     "Scores",
     "Share",

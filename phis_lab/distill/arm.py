@@ -3,24 +3,25 @@
 import copy
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from phis_lab import processes
 from phis_lab.distill.compiled import Forward, compile_forward
 from phis_lab.distill.gradients import average_gradients
 from phis_lab.distill.optimizer import OptimizerRecipe
 from phis_lab.distill.pairs import Pair, View, common, joined, split_like
-from phis_lab.distill.streams import RandomStream
-from phis_lab.linalg import Moments, processes
-from phis_lab.linalg.processes import average
+from phis_lab.features import Features, Grid
+from phis_lab.linalg import Moments
 from phis_lab.losses import Balancer, Loss
-from phis_lab.normalizers import Normalizer
+from phis_lab.normalizers import TeacherSpace
 from phis_lab.parts import PartError, check_tensor, working
+from phis_lab.processes import average
+from phis_lab.seeds import RandomStream
 from phis_lab.shapes import Float
 from phis_lab.students import Student
-from phis_lab.teachers import Features, Grid
 
 
 class StepResult(NamedTuple):
@@ -41,8 +42,7 @@ class Arm(nn.Module):
 
     Args:
         student: backbone with one head per teacher and kind of token.
-        normalizers: one per teacher, for its spatial features.
-        summary_normalizers: the same for the summaries of teachers whose method normalises these too.
+        spaces: how each teacher is matched.
         loss: gives one row per teacher and kind; every teacher has its own copy, and a fresh one in every stage.
         balancer: weighs the rows of a partition, likewise.
         recipe: optimiser and schedule.
@@ -54,20 +54,18 @@ class Arm(nn.Module):
     def __init__(
         self,
         student: Student,
-        normalizers: Mapping[str, Normalizer],
+        spaces: Mapping[str, TeacherSpace],
         loss: Loss,
         balancer: Balancer,
         recipe: OptimizerRecipe,
         stream: RandomStream,
         low_precision: torch.dtype | None = None,
         compiled: bool = False,
-        summary_normalizers: Mapping[str, Normalizer] | None = None,
     ) -> None:
         super().__init__()
         self.student = student
-        self.normalizers = nn.ModuleDict(normalizers)
-        self.summary_normalizers = nn.ModuleDict(summary_normalizers or {})
-        self._trained = (nn.ModuleDict({"student": student, "normalizers": self.normalizers}),)  # no submodule
+        self.spaces = nn.ModuleDict(spaces)
+        self._trained = (nn.ModuleDict({"student": student, "spaces": self.spaces}),)  # no submodule
         self.recipe, self.stream, self.low_precision = recipe, stream, low_precision
         self._fresh = (loss, balancer)
         self.enter("all", ["all"])
@@ -90,6 +88,10 @@ class Arm(nn.Module):
             module.to(next(self.student.parameters()).device)
         self.student.backbone.requires_grad_(True)
         self.optimizer = self.recipe.build(self._trained[0])
+
+    def space(self, teacher: str) -> TeacherSpace:
+        """How a teacher is matched."""
+        return cast(TeacherSpace, self.spaces[teacher])
 
     @property
     def patch_size(self) -> int:
@@ -121,7 +123,7 @@ class Arm(nn.Module):
             tokens, predictions = forward(images, side, teachers)
         for name, prediction in predictions.items():
             self._check_prediction(name, prediction, tokens)
-        return _float(tokens), {name: _float(prediction) for name, prediction in predictions.items()}
+        return tokens.float(), {name: prediction.float() for name, prediction in predictions.items()}
 
     def _check_prediction(self, teacher: str, prediction: Features, tokens: Features) -> None:
         heads = self.student.summary_heads, self.student.spatial_heads
@@ -145,8 +147,8 @@ class Arm(nn.Module):
         self.student.backbone.requires_grad_(step >= self.recipe.frozen_body_steps or not self.student.has_heads)
         losses: list[Tensor] = []
         rows: dict[str, Tensor] = {}
-        for normalizer in (*self.normalizers.values(), *self.summary_normalizers.values()):
-            normalizer.schedule(step / max_steps)  # type: ignore[operator]
+        for teacher in self.spaces:
+            self.space(teacher).schedule(step / max_steps)
         with self.stream.at(self.stage, step):
             pairs = [self._pair(view) for view in views.values()]
             for name, pair, goals in zip(views, pairs, self._goals(pairs), strict=True):
@@ -173,7 +175,7 @@ class Arm(nn.Module):
         """Parameters whose gradients are clipped together: the student's, and those of maps that train themselves."""
         if self.recipe.clip is None:
             return []
-        kinds = [list(module.parameters()) for module in (self.student, self.normalizers)]
+        kinds = [list(module.parameters()) for module in (self.student, self.spaces)]
         return [parameters for parameters in kinds if parameters]
 
     def _pair(self, view: View) -> Pair:
@@ -188,7 +190,7 @@ class Arm(nn.Module):
         for teacher in dict.fromkeys(name for pair in pairs for name in pair.targets):
             places = [number for number, pair in enumerate(pairs) if teacher in pair.targets]
             targets = [pairs[number].targets[teacher] for number in places]
-            normalized = self.normalized(teacher, joined(targets) if len(targets) > 1 else targets[0])
+            normalized = self.space(teacher).targets(joined(targets) if len(targets) > 1 else targets[0])
             parts = split_like(normalized, targets) if len(targets) > 1 else [normalized]
             for number, part in zip(places, parts, strict=True):
                 goals[number][teacher] = part
@@ -197,9 +199,9 @@ class Arm(nn.Module):
     def _rows(self, pair: Pair, goals: Mapping[str, Features]) -> dict[str, Tensor]:
         rows: dict[str, Tensor] = {}
         for teacher, goal in goals.items():
-            answer, loss = pair.predictions[teacher], self.losses[teacher]
+            loss = self.losses[teacher]
             with working("the loss", loss):
-                terms = loss(answer.summary, answer.spatial, goal.summary, goal.spatial)
+                terms = loss(pair.predictions[teacher], goal)
             if not isinstance(terms, Mapping):
                 given = type(terms).__name__
                 raise PartError(f"the loss ({type(loss).__name__}) gives a {given}, and a dict of rows is wanted")
@@ -220,9 +222,8 @@ class Arm(nn.Module):
         """What trains normalisers that are learned."""
         return {
             f"{teacher}/{row}": value
-            for teacher, (summary, spatial) in pair.targets.items()
-            if spatial is not None
-            for row, value in self.normalizers[teacher].training_loss(summary, spatial).items()  # type: ignore[operator]
+            for teacher, target in pair.targets.items()
+            for row, value in self.space(teacher).training_loss(target).items()
         }
 
     def fit(self, moments: Mapping[str, Moments], step: int) -> None:
@@ -238,17 +239,15 @@ class Arm(nn.Module):
             raise ArmFailedError(reason)
         if processes.world_size() > 1:
             for teacher in moments:
-                statistics = dict(self.normalizers[teacher].named_buffers())
+                statistics = dict(self.spaces[teacher].named_buffers())
                 processes.broadcast(statistics.values())
-                self.normalizers[teacher].load_state_dict(statistics, strict=False)  # forgets what it had derived
+                self.spaces[teacher].load_state_dict(statistics, strict=False)  # forgets what it had derived
 
     def _fit(self, moments: Mapping[str, Moments], step: int) -> str | None:
         """Returns why it failed."""
         for teacher, of_teacher in moments.items():
-            normalizer = self.normalizers[teacher]
             try:
-                with working("the normaliser", normalizer):
-                    normalizer.fit(of_teacher)  # type: ignore[operator]
+                self.space(teacher).fit(of_teacher)
             except PartError as error:
                 reason = error.__cause__ if isinstance(error.__cause__, ValueError) else error
                 return f"teacher '{teacher}', spatial features, step {step}: {reason}"
@@ -263,7 +262,7 @@ class Arm(nn.Module):
     def is_finite(self, images: Float[Tensor, "b 3 h w"], size: float = 1.0) -> bool:
         """Whether all that the student says of some images is finite; a last step may have broken it."""
         tokens, predictions = self.predict(images, size)
-        said = [tensor for features in (tokens, *predictions.values()) for tensor in features if tensor is not None]
+        said = [tensor for features in (tokens, *predictions.values()) for tensor in features.kinds().values()]
         return all(bool(tensor.isfinite().all()) for tensor in said)
 
     @torch.no_grad()
@@ -272,49 +271,11 @@ class Arm(nn.Module):
         errors: dict[str, list[Tensor]] = {}
         for pair in pairs:
             for teacher, target in pair.targets.items():
-                (_, spatial), (_, wanted) = self.comparable(teacher, pair.predictions[teacher], target)
+                (_, spatial), (_, wanted) = self.space(teacher).comparable(pair.predictions[teacher], target)
                 if spatial is not None and wanted is not None:
                     errors.setdefault(teacher, []).append((spatial - wanted).square().mean())
         means = [torch.stack(values).mean() for values in errors.values()]
         return dict(zip(errors, average(torch.stack(means)).tolist(), strict=True)) if errors else {}
-
-    def normalized(self, teacher: str, target: Features) -> Features:
-        """Features of a teacher as the student is asked to match them."""
-        summary, spatial = target
-        if summary is not None and (of_summary := self._of_summary(teacher)) is not None:
-            summary = _mapped(of_summary, teacher, summary)
-        return Features(summary, None if spatial is None else _mapped(self.normalizers[teacher], teacher, spatial))
-
-    def comparable(self, teacher: str, prediction: Features, target: Features) -> tuple[Features, Features]:
-        """A prediction and its target where methods can be compared: in the teacher's own space.
-
-        A compression has no way back; then both are in the student's space.
-        """
-        if not self.is_invertible(teacher):
-            return prediction, self.normalized(teacher, target)
-        return self.in_teacher_space(teacher, prediction), target
-
-    def is_invertible(self, teacher: str) -> bool:
-        """Whether predictions can be mapped to the teacher's own space."""
-        return teacher not in self.normalizers or bool(self.normalizers[teacher].invertible)
-
-    def in_teacher_space(self, teacher: str, prediction: Features) -> Features:
-        """A prediction with the normaliser undone.
-
-        Raises:
-            NotInvertibleError: the normaliser compresses.
-        """
-        summary, spatial = prediction
-        if summary is not None and (of_summary := self._of_summary(teacher)) is not None:
-            summary = of_summary.inverse(summary)  # type: ignore[operator]
-        return Features(summary, None if spatial is None else self.normalizers[teacher].inverse(spatial))  # type: ignore[operator]
-
-    def _of_summary(self, teacher: str) -> nn.Module | None:
-        """What normalises a teacher's summary: an instance of its own, the one of the patches, or nothing."""
-        if teacher in self.summary_normalizers:
-            return self.summary_normalizers[teacher]
-        shared = teacher in self.normalizers and self.normalizers[teacher].shares_summary
-        return self.normalizers[teacher] if shared else None
 
     def training_state(self) -> dict[str, Any]:
         """All that a resumed arm needs to go on as if it had never stopped."""
@@ -327,15 +288,3 @@ class Arm(nn.Module):
         """Inverse of `training_state`."""
         self.load_state_dict(state["modules"])
         self.optimizer.load_state_dict(state["optimizer"])
-
-
-def _mapped(normalizer: nn.Module, teacher: str, features: Tensor) -> Tensor:
-    what = f"the normaliser of teacher '{teacher}'"
-    with working(what, normalizer):
-        mapped: Tensor = normalizer(features)
-    check_tensor(what, normalizer, mapped, (*features.shape[:-1], normalizer.out_dim))  # type: ignore[arg-type]
-    return mapped
-
-
-def _float(features: Features) -> Features:
-    return Features(*(None if tensor is None else tensor.float() for tensor in features))

@@ -1,6 +1,6 @@
 """One arm beside all teachers: how well it matches them, how alike its tokens are, and how many directions they use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor
@@ -8,12 +8,11 @@ from torch import Tensor
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.compression import KeptByMaps
 from phis_lab.evals.score import Score
+from phis_lab.features import Features, Kind, match_grid
 from phis_lab.linalg import Moments
 from phis_lab.metrics import CrossMoments, TeacherMatching, rank_of, spectrum_along
 from phis_lab.metrics.cka import LEAST_ROWS
-from phis_lab.teachers import Features, match_grid
 from phis_lab.tracking import TeacherMetrics
-from phis_lab.tracking.record import Kind
 
 Key = tuple[str, Kind]
 Place = tuple[Kind, tuple[int, ...]]
@@ -42,7 +41,7 @@ class TargetMoments:
     def update(self, targets: Mapping[str, Features]) -> None:
         """Adds a batch."""
         for teacher, features in targets.items():
-            for kind, target in _kinds(features):
+            for kind, target in features.kinds().items():
                 self._moments.setdefault((teacher, kind), Moments(target.shape[-1])).update(target)
 
     def __getitem__(self, key: Key) -> Moments:
@@ -92,11 +91,11 @@ class ArmMatching:
         Raises:
             ValueError: grid or channels of a prediction and its target differ, or features hold NaN or inf.
         """
-        placed: dict[Place, Tensor] = {(kind, tuple(rows.shape[1:-1])): rows for kind, rows in _kinds(tokens)}
+        placed: dict[Place, Tensor] = {(kind, tuple(rows.shape[1:-1])): rows for kind, rows in tokens.kinds().items()}
         for teacher, target in targets.items():
-            answer, goal = self.arm.comparable(teacher, predictions[teacher], target)
-            answers, raw = dict(_kinds(answer)), dict(_kinds(target))
-            for kind, wanted in _kinds(goal):
+            answer, goal = self.arm.space(teacher).comparable(predictions[teacher], target)
+            answers, raw = answer.kinds(), target.kinds()
+            for kind, wanted in goal.kinds().items():
                 if kind in answers:
                     normalized = predictions[teacher].spatial if goal is target else None
                     self._match((teacher, kind), answers[kind], wanted, normalized)
@@ -111,13 +110,13 @@ class ArmMatching:
         teacher, kind = key
         metric = self._matching.setdefault(key, TeacherMatching(target.shape[-1]).to(target.device))
         if kind == "spatial" and normalized is not None:
-            metric.update(answer, target, normalized, self.arm.normalizers[teacher](target))
+            metric.update(answer, target, normalized, self.arm.space(teacher).targets(Features(None, target)).spatial)
         else:
             metric.update(answer, target)
 
     def _compare(self, key: Key, answer: Tensor, target: Tensor, placed: dict[Place, Tensor]) -> None:
         teacher, kind = key
-        if kind == "spatial" and self.arm.is_invertible(teacher):
+        if kind == "spatial" and self.arm.space(teacher).is_invertible:
             self._errors.setdefault(teacher, Moments(target.shape[-1])).update(answer - target)
         place = kind, tuple(target.shape[1:-1])
         if place not in placed:
@@ -139,7 +138,7 @@ class ArmMatching:
         teachers: TeacherMetrics = {}
         for key, metric in self._matching.items():
             matched = metric.compute()
-            if not self.arm.is_invertible(key[0]):
+            if not self.arm.space(key[0]).is_invertible:
                 matched = {f"{name}_mapped": value for name, value in matched.items()}
             values = matched | self._alignment(key) | self._spectrum(key)
             teachers.setdefault(key[0], {})[key[1]] = {name: float(value) for name, value in values.items()}
@@ -176,11 +175,3 @@ class ArmMatching:
 
 def _rank(moments: Moments) -> float:
     return float(rank_of(moments.covariance * (1 - 1 / moments.count), moments.mean))
-
-
-def _kinds(features: Features) -> Iterator[tuple[Kind, Tensor]]:
-    """The kinds that there are."""
-    if features.summary is not None:
-        yield "summary", features.summary
-    if features.spatial is not None:
-        yield "spatial", features.spatial

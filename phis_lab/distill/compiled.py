@@ -7,7 +7,7 @@ import torch._dynamo
 import torch._inductor.config
 from torch import Tensor, nn
 
-from phis_lab.teachers import Features
+from phis_lab.features import Features
 
 Forward = Callable[[Tensor, int, Collection[str] | None], tuple[Features, dict[str, Features]]]
 """(images, image size, teachers) -> tokens and predictions."""

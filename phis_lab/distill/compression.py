@@ -7,9 +7,9 @@ from torch import Tensor
 
 from phis_lab.distill.arm import Arm
 from phis_lab.evals.score import Score
+from phis_lab.features import Features
 from phis_lab.metrics.preservation import cosine_preservation, orthogonality
 from phis_lab.normalizers import Compression
-from phis_lab.teachers import Features
 
 MOST_ROWS, LEAST_ROWS = 1000, 3
 
@@ -32,7 +32,7 @@ class KeptByMaps:
             rows = target.summary
             if rows is None and target.spatial is not None:
                 rows = target.spatial.mean(dim=(1, 2))
-            if rows is not None and not self.arm.is_invertible(teacher) and sum(map(len, kept)) < MOST_ROWS:
+            if rows is not None and not self.arm.space(teacher).is_invertible and sum(map(len, kept)) < MOST_ROWS:
                 kept.append(rows)
 
     def compute(self) -> dict[str, Score]:
@@ -40,7 +40,7 @@ class KeptByMaps:
         found: dict[str, Score] = {}
         for teacher, parts in self._summaries.items():
             if sum(map(len, parts)) >= LEAST_ROWS:
-                map_, rows = self.arm.normalizers[teacher], torch.cat(parts)[:MOST_ROWS]
+                map_, rows = self.arm.space(teacher).spatial, torch.cat(parts)[:MOST_ROWS]
                 assert isinstance(map_, Compression)
                 seen = rows - map_.shift.to(rows)  # angles, seen from the point that the map sends to the origin
                 values = orthogonality(map_.weight) | cosine_preservation(seen, map_(rows))  # type: ignore[arg-type]

@@ -7,12 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
+from phis_lab.features import Grid, GridFeatures
 from phis_lab.linalg import Moments
-from phis_lab.linalg.processes import any_process, world_size
+from phis_lab.processes import any_process, world_size
 from phis_lab.shapes import Float
-from phis_lab.teachers import Features, Grid
 
-GridFeatures = Mapping[Grid, Mapping[str, Features]]
 Place = tuple[str, Grid]
 """A partition and a student grid in it."""
 PlacedFeatures = Mapping[str, GridFeatures]

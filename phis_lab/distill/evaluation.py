@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +19,8 @@ from phis_lab.distill.subjects import subject_of
 from phis_lab.evals import Embeddings, Probe
 from phis_lab.evals.score import Score
 from phis_lab.evals.subject import Task
+from phis_lab.features import Tokens
 from phis_lab.parts import PartError
-from phis_lab.teachers import Features
 from phis_lab.tracking import TeacherMetrics
 
 
@@ -59,13 +59,13 @@ class Evaluation:
         train_images: Positive | None = 5000,
         test_images: Positive | None = 2000,
         matching_images: Positive = 1000,
-        tokens: Literal["summary", "spatial", "both"] = "summary",
+        tokens: Tokens = "summary",
         tasks: Mapping[str, Task] | None = None,
         data: DataSource | None = None,
     ) -> None:
         self.probes, self.every = dict(probes), every
         self.train_images, self.test_images, self.matching_images = train_images, test_images, matching_images
-        self.tokens: Literal["summary", "spatial", "both"] = tokens
+        self.tokens: Tokens = tokens
         self.tasks, self.data = dict(tasks or {}), data
         if data is not None and not self.needing_labels():
             raise ValueError(
@@ -173,7 +173,7 @@ class Evaluation:
             on_device = images.to(device)
             for label, arm in arms.items():
                 tokens = arm.predict(on_device, share.plan.size, teachers=())[0]
-                features[label].append(_select(tokens, self.tokens))
+                features[label].append(tokens.pooled(self.tokens))
         truth = torch.cat(labels).to(device)
         return {label: Embeddings(torch.cat(parts), truth) for label, parts in features.items()}
 
@@ -190,10 +190,3 @@ def named_scores(name: str, part: Probe | Task, given: object) -> dict[str, Scor
         raise PartError(
             f"evaluation {name!r} ({type(part).__name__}) gives {given!r:.100}, and a dict of numbers by name is wanted"
         ) from error
-
-
-def _select(tokens: Features, which: Literal["summary", "spatial", "both"]) -> Tensor:
-    assert tokens.summary is not None
-    assert tokens.spatial is not None
-    mean = tokens.spatial.mean(dim=(1, 2))
-    return {"summary": tokens.summary, "spatial": mean, "both": torch.cat([tokens.summary, mean], 1)}[which]

@@ -7,7 +7,7 @@ import torch.distributed as dist
 from torch import nn
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
-from phis_lab.linalg.processes import world_size
+from phis_lab.processes import world_size
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -15,7 +15,7 @@ from phis_lab.distill.checkpoint import save_checkpoint
 from phis_lab.distill.evaluation import Evaluation, Scores
 from phis_lab.distill.interrupt import StopRequest
 from phis_lab.distill.module import Distiller
-from phis_lab.linalg.processes import union, world_size
+from phis_lab.processes import union, world_size
 from phis_lab.tracking import Source
 from phis_lab.tracking.job import Job
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.arm_matching import ArmMatching, MatchingScores, TargetMoments
 from phis_lab.distill.pairs import View, common
+from phis_lab.features import Features, Grid, Resize
 from phis_lab.shapes import Float
-from phis_lab.teachers import Features, Grid, Resize
 
 
 class GroupMatching:

@@ -9,14 +9,15 @@ import lightning as L
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from phis_lab import processes
 from phis_lab.data import Batch
 from phis_lab.distill.arm import Arm, ArmFailedError, StepResult
-from phis_lab.distill.estimation import Estimation, GridFeatures, Place
+from phis_lab.distill.estimation import Estimation, Place
 from phis_lab.distill.pairs import View
 from phis_lab.distill.stages import Share, Shifts, Stage, crop, places, stage_at
-from phis_lab.linalg import Moments, processes
+from phis_lab.features import Grid, GridFeatures, Resize
+from phis_lab.linalg import Moments
 from phis_lab.parts import PartError
-from phis_lab.teachers import Grid, Resize
 
 log = logging.getLogger(__name__)
 Logged = Callable[[str, dict[str, float], int], None]

@@ -21,7 +21,7 @@ from phis_lab.distill.estimation import (
 )
 from phis_lab.distill.provenance import moments_file, provenance_of
 from phis_lab.linalg import Moments
-from phis_lab.linalg.processes import rank
+from phis_lab.processes import rank
 
 log = logging.getLogger(__name__)
 

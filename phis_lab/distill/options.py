@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 
 from phis_lab.bounds import Positive
-from phis_lab.teachers.pool import has_bfloat16
+from phis_lab.precision import Precision, has_bfloat16
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class TrainerOptions:
     """
 
     max_steps: Positive
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    teacher_precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
+    teacher_precision: Precision = "auto"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     log_every: Positive = 25
     checkpoint_every: Positive = 500

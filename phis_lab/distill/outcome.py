@@ -7,6 +7,7 @@ from phis_lab.data.source import digest
 from phis_lab.distill.evaluation import Scores
 from phis_lab.distill.keeper import ArmRun, Keeper
 from phis_lab.distill.module import Distiller
+from phis_lab.normalizers import FeatureMap
 from phis_lab.tracking import Data, HistoryPoint, Metric, RunRecord, environment, git_commit
 from phis_lab.tracking.job import Job
 
@@ -33,7 +34,7 @@ def compose_record(
         data=_data(data.source),
         evaluation_data=evaluation_data(data),
         teachers=_teachers(module, run.arm.student.teachers, device),
-        normalizers={name: _describe(normalizer) for name, normalizer in run.arm.normalizers.items()},
+        normalizers={name: _describe(made) for name in run.arm.spaces if (made := run.arm.space(name).spatial)},
         sources=dict(run.sources),
         metrics={} if scores is None else measured(scores),
         teacher_metrics={} if scores is None else scores.matching,
@@ -96,9 +97,9 @@ def _data(source: DataSource) -> Data:
     )
 
 
-def _describe(normalizer: object) -> dict[str, str]:
-    facts = {"class": type(normalizer).__name__}
-    rotation = getattr(normalizer, "rotation", None)
+def _describe(method: FeatureMap) -> dict[str, str]:
+    facts = {"class": type(method).__name__}
+    rotation = getattr(method, "rotation", None)
     return facts if rotation is None else facts | {"rotation": str(rotation)}
 
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from phis_lab.features import Features, Resize, match_grid
 from phis_lab.shapes import Float
-from phis_lab.teachers import Features, Resize, match_grid
 
 
 class View(NamedTuple):

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from phis_lab.teachers import Grid
+from phis_lab.features import Grid
 
 log = logging.getLogger(__name__)
 

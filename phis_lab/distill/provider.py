@@ -7,8 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from phis_lab.features import Features, Grid
 from phis_lab.shapes import Float, Int64
-from phis_lab.teachers import Features, Grid, TeacherPool
+from phis_lab.teachers import TeacherPool
 from phis_lab.teachers.store import FeatureStore, MemoryStore, bytes_per_image, gigabytes
 
 Match = Literal["student", "larger"]

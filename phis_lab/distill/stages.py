@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 from phis_lab.data import Batch, EvalLoader, Partition
-from phis_lab.data.seeds import named_seed
 from phis_lab.distill.provider import FeatureProvider
+from phis_lab.features import Grid
+from phis_lab.seeds import named_seed
 from phis_lab.shapes import Float
-from phis_lab.teachers import Grid
 
 Split = Literal["train", "test"]
 Loader = Callable[[Split, int | None, bool], EvalLoader]

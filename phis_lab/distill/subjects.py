@@ -8,7 +8,7 @@ import torch
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.stages import Share
 from phis_lab.evals.subject import Images, Subject
-from phis_lab.teachers import Features
+from phis_lab.features import Features
 
 
 def subject_of(arm: Arm, share: Share, device: torch.device, needs_labels: bool = True) -> Subject:
@@ -32,7 +32,8 @@ def subject_of(arm: Arm, share: Share, device: torch.device, needs_labels: bool 
     def predictions(images: Images) -> dict[str, Features]:
         names = share.test.pool.teachers
         said = arm.predict(images, size, tuple(names))[1]
-        return {name: arm.in_teacher_space(name, answer) for name, answer in said.items() if arm.is_invertible(name)}
+        spaces = {name: arm.space(name) for name in said}
+        return {name: space.restored(said[name]) for name, space in spaces.items() if space.is_invertible}
 
     def labelled(split: Literal["train", "test"], count: int) -> Iterator[tuple[Images, torch.Tensor]]:
         for images, labels in share.loader(split, count, needs_labels):

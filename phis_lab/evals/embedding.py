@@ -12,8 +12,8 @@ from phis_lab.data.source import ImageSource
 from phis_lab.data.transforms import Interpolation, central_view
 from phis_lab.evals.probes.base import Embeddings
 from phis_lab.evals.subject import Images, Labelled, Subject
+from phis_lab.features import Features, Tokens
 from phis_lab.shapes import Float
-from phis_lab.teachers import Features
 
 
 def pooled(features: Features) -> Float[Tensor, "b d"]:
@@ -76,23 +76,6 @@ def source_batches(
             yield torch.stack([*shown.values()]).to(device), source.labels[list(shown)].to(device)
 
 
-Tokens = Literal["summary", "spatial", "both"]
-
-
-def select(tokens: Features, which: Tokens) -> Float[Tensor, "b d"]:
-    """The summary token, the mean of the spatial tokens, or both joined.
-
-    Raises:
-        ValueError: the student has no such tokens.
-    """
-    mean = None if tokens.spatial is None else tokens.spatial.mean(dim=(1, 2))
-    wanted = {"summary": [tokens.summary], "spatial": [mean], "both": [tokens.summary, mean]}[which]
-    parts = [part for part in wanted if part is not None]
-    if len(parts) < len(wanted):
-        raise ValueError(f"tokens={which} were asked for, which this student does not have")
-    return torch.cat(parts, dim=1)
-
-
 def embed_source(
     subject: Subject, source: ImageSource, which: Tokens, batch_size: int, interpolation: Interpolation
 ) -> Embeddings:
@@ -120,4 +103,4 @@ def embed_own(subject: Subject, split: Literal["train", "test"], count: int, whi
 
 
 def _chosen(subject: Subject, which: Tokens) -> Callable[[Images], Features]:
-    return lambda images: Features(select(subject.tokens(images), which), None)
+    return lambda images: Features(subject.tokens(images).pooled(which), None)

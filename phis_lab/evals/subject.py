@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from phis_lab.evals.score import Score
+from phis_lab.features import Features
 from phis_lab.shapes import Float, Int64
-from phis_lab.teachers import Features
 
 Images = Float[Tensor, "b 3 h w"]
 

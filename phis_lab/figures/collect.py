@@ -7,13 +7,11 @@ from torch import Tensor
 
 from phis_lab.data import Batch
 from phis_lab.distill import FeatureProvider, Group
+from phis_lab.features import Features, GridFeatures
 from phis_lab.figures.activations import Activations
 from phis_lab.linalg import Moments
-from phis_lab.teachers import Features, Grid
 
 SAMPLE_TOKENS = 2000
-
-GridFeatures = Mapping[Grid, Mapping[str, Features]]
 
 
 class TestFeatures:
@@ -82,9 +80,10 @@ def channel_losses(features: TestFeatures, keys: Sequence[str]) -> dict[str, dic
         for key, arm in arms.items():
             predictions = arm.predict(images, features.size)[1]
             for teacher, spatial in _spatial(by_grid[arm.grid_at(features.size)]):
-                predicted, target = predictions[teacher].spatial, arm.normalizers[teacher](spatial)
-                assert predicted is not None, "a head predicts what its teacher has"
-                error = (predicted - target).square().mean(dim=(1, 2))
+                predicted, wanted = predictions[teacher], arm.space(teacher).targets(Features(None, spatial))
+                assert predicted.spatial is not None, "a head predicts what its teacher has"
+                assert wanted.spatial is not None
+                error = (predicted.spatial - wanted.spatial).square().mean(dim=(1, 2))
                 parts[key].setdefault(teacher, []).append(error.cpu())
     return {key: {teacher: torch.cat(p) for teacher, p in by.items()} for key, by in parts.items()}
 

@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from phis_lab.guards import require_tensors
 from phis_lab.linalg.optional_numpy import numpy
-from phis_lab.linalg.precision import full_float32
 from phis_lab.linalg.processor import mkl_is_narrow
+from phis_lab.precision import full_float32
 from phis_lab.shapes import Float, Float64
 
 BLOCK_ROWS = 1024

@@ -1,5 +1,6 @@
 """Losses between a student's prediction and a teacher's features, and how they are balanced."""
 
+from phis_lab.linalg.vmf_sne import TEMPERATURES, vmf_sne
 from phis_lab.losses.angle import AngleSummary, angular_dispersion, squared_angle
 from phis_lab.losses.balance import AdaLoss, Balancer, TeacherDropping, Uniform
 from phis_lab.losses.functional import cosine, dampened_mse, hybrid, mse, smooth_l1
@@ -8,7 +9,6 @@ from phis_lab.losses.proteus import Proteus
 from phis_lab.losses.specmatch import SpecMatch, specmatch
 from phis_lab.losses.tintem import TinTeM, flattened_cosine
 from phis_lab.losses.unic import UNIC, unic
-from phis_lab.losses.vmf_sne import TEMPERATURES, vmf_sne
 
 __all__ = [
     "MSE",

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from phis_lab import processes
 from phis_lab.guards import require_tensors
-from phis_lab.linalg import processes
 from phis_lab.losses.modules import Loss
 from phis_lab.losses.reduction import aligned, per_image
 from phis_lab.shapes import Float

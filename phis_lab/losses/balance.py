@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phis_lab.linalg import processes
+from phis_lab import processes
 from phis_lab.losses.balancer import Balancer
 from phis_lab.losses.dropping import TeacherDropping
 from phis_lab.shapes import Float

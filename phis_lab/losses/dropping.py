@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from phis_lab.linalg import processes
+from phis_lab import processes
 from phis_lab.losses.balancer import Balancer
 from phis_lab.shapes import Bool, Float
 

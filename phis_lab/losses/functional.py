@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, mse_loss, smooth_l1_loss
 
-from phis_lab.losses.reduction import aligned, per_image, predicted_kinds
-from phis_lab.losses.vmf_sne import vmf_sne
+from phis_lab.features import Features
+from phis_lab.linalg.vmf_sne import vmf_sne
+from phis_lab.losses.reduction import aligned, paired, per_image
 from phis_lab.shapes import Float
 
 __all__ = ["cosine", "dampened_mse", "hybrid", "mse", "smooth_l1", "unic", "vmf_sne"]
@@ -125,6 +126,6 @@ def unic(
         UNIC (arXiv 2408.05088), eq. 1 and 2. Its eq. 6 has the smooth L1 of the norm of x - y; its numbers come from
         the element-wise one.
     """
-    pairs = predicted_kinds(pred_summary, pred_spatial, target_summary, target_spatial)
-    losses = [hybrid(pred, target, smooth_l1, cosine_weight=0.5) for pred, target in pairs]
+    pairs = paired(Features(pred_summary, pred_spatial), Features(target_summary, target_spatial))
+    losses = [hybrid(pred, target, smooth_l1, cosine_weight=0.5) for pred, target in pairs.values()]
     return torch.stack(losses).mean(dim=0)

@@ -2,14 +2,15 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from phis_lab.features import Features, Kind
 from phis_lab.losses.functional import cosine, dampened_mse, hybrid, mse, smooth_l1
-from phis_lab.losses.reduction import required
+from phis_lab.losses.reduction import paired
 from phis_lab.shapes import Float
 
 
@@ -47,24 +48,15 @@ class Loss(nn.Module, ABC):
         """Compares summaries."""
         return cosine(pred, target)
 
-    def forward(
-        self,
-        pred_summary: Float[Tensor, "batch _"] | None,
-        pred_spatial: Float[Tensor, "batch _ _ _"] | None,
-        target_summary: Float[Tensor, "batch _"] | None,
-        target_spatial: Float[Tensor, "batch _ _ _"] | None,
-    ) -> dict[str, Float[Tensor, " batch"]]:
+    def forward(self, prediction: Features, target: Features) -> dict[str, Float[Tensor, " batch"]]:
         """Returns the rows "spatial" and "summary"; a kind that the teacher lacks has no row.
 
         Raises:
-            ValueError: the teacher has a kind of feature that the student does not predict, or shapes differ.
+            ValueError: a kind of feature that the teacher has is not predicted, it has neither, or shapes differ.
         """
-        rows = {}
-        if target_spatial is not None:
-            rows["spatial"] = self.spatial(required(pred_spatial, "spatial"), target_spatial)
-        if target_summary is not None:
-            rows["summary"] = self.summary(required(pred_summary, "summary"), target_summary)
-        return rows
+        pairs = paired(prediction, target)
+        comparisons: dict[Kind, Callable[[Tensor, Tensor], Tensor]] = {"spatial": self.spatial, "summary": self.summary}
+        return {kind: compare(*pairs[kind]) for kind, compare in comparisons.items() if kind in pairs}
 
 
 class MSE(Loss):

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from phis_lab.features import Features, Kind
 from phis_lab.guards import require_tensors
 from phis_lab.shapes import Float
 
@@ -31,30 +32,18 @@ def per_image(values: Float[Tensor, "batch *rest"]) -> Float[Tensor, " batch"]:
     return values.reshape(len(values), -1).mean(dim=1)
 
 
-def required(pred: Float[Tensor, "..."] | None, kind: str) -> Float[Tensor, "..."]:
-    """Returns a prediction that the teacher calls for.
-
-    Raises:
-        ValueError: it is missing.
-    """
-    if pred is None:
-        raise ValueError(f"the teacher has {kind} features but the prediction is None; give the student a {kind} head")
-    return pred
-
-
-def predicted_kinds(
-    pred_summary: Float[Tensor, "..."] | None,
-    pred_spatial: Float[Tensor, "..."] | None,
-    target_summary: Float[Tensor, "..."] | None,
-    target_spatial: Float[Tensor, "..."] | None,
-) -> list[tuple[Float[Tensor, "..."], Float[Tensor, "..."]]]:
+def paired(prediction: Features, target: Features) -> dict[Kind, tuple[Tensor, Tensor]]:
     """Returns (prediction, target) of each kind of feature that the teacher has, the summary first.
 
     Raises:
         ValueError: a prediction that the teacher calls for is missing, or it has neither kind.
     """
-    kinds = {"summary": (pred_summary, target_summary), "spatial": (pred_spatial, target_spatial)}
-    pairs = [(required(pred, kind), target) for kind, (pred, target) in kinds.items() if target is not None]
-    if not pairs:
+    said, wanted = prediction.kinds(), target.kinds()
+    if not wanted:
         raise ValueError("the teacher has neither a summary nor spatial features; leave it out of the set")
-    return pairs
+    for kind in wanted:
+        if kind not in said:
+            raise ValueError(
+                f"the teacher has {kind} features but the prediction is None; give the student a {kind} head"
+            )
+    return {kind: (said[kind], target) for kind, target in wanted.items()}

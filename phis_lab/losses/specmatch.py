@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from phis_lab.linalg import processes
+from phis_lab import processes
 from phis_lab.losses.modules import Loss
 from phis_lab.losses.reduction import aligned
 from phis_lab.shapes import Float

@@ -3,36 +3,28 @@
 import torch
 from torch import Tensor
 
+from phis_lab.features import Features
 from phis_lab.losses.functional import cosine
 from phis_lab.losses.modules import Loss
-from phis_lab.losses.reduction import aligned, predicted_kinds, required
+from phis_lab.losses.reduction import aligned, paired
 from phis_lab.shapes import Float
 
 
-def flattened_cosine(
-    pred_summary: Float[Tensor, "batch _"] | None,
-    pred_spatial: Float[Tensor, "batch *tokens _"] | None,
-    target_summary: Float[Tensor, "..."] | None,
-    target_spatial: Float[Tensor, "..."] | None,
-) -> Float[Tensor, " batch"]:
+def flattened_cosine(prediction: Features, target: Features) -> Float[Tensor, " batch"]:
     """Cosine distance between all tokens of an image as one vector: long tokens count more than short ones.
 
     1 - sum_n x_n.y_n / (|x| |y|) with |x|^2 = sum_n |x_n|^2, where n runs over the summary and all patches. `cosine`
     has an angle for every token and weighs them alike. A kind that the teacher lacks leaves the other alone.
 
     Args:
-        pred_summary: what the student predicts.
-        pred_spatial: the same for the patches.
-        target_summary: the teacher's; None where it has none.
-        target_spatial: the same for the patches.
+        prediction: of the student.
+        target: of the teacher, in as many channels.
 
     Raises:
         ValueError: shapes differ, a prediction that the teacher calls for is missing, or it has neither kind.
     """
-    kinds = predicted_kinds(pred_summary, pred_spatial, target_summary, target_spatial)
-    pairs = [aligned(*pair) for pair in kinds]
-    pred, target = (torch.cat([tokens.flatten(1) for tokens in side], dim=1) for side in zip(*pairs, strict=True))
-    return cosine(pred, target)
+    pairs = [aligned(*pair) for pair in paired(prediction, target).values()]
+    return cosine(*(torch.cat([tokens.flatten(1) for tokens in side], dim=1) for side in zip(*pairs, strict=True)))
 
 
 class TinTeM(Loss):
@@ -49,21 +41,15 @@ class TinTeM(Loss):
 
     def spatial(self, pred: Tensor, target: Tensor) -> Tensor:
         """See `flattened_cosine`, of patches alone."""
-        return flattened_cosine(None, pred, None, target)
+        return flattened_cosine(Features(None, pred), Features(None, target))
 
-    def forward(
-        self,
-        pred_summary: Float[Tensor, "batch _"] | None,
-        pred_spatial: Float[Tensor, "batch _ _ _"] | None,
-        target_summary: Float[Tensor, "batch _"] | None,
-        target_spatial: Float[Tensor, "batch _ _ _"] | None,
-    ) -> dict[str, Float[Tensor, " batch"]]:
+    def forward(self, prediction: Features, target: Features) -> dict[str, Float[Tensor, " batch"]]:
         """Returns the rows "tokens" and "summary"; a teacher without a summary has the first alone.
 
         Raises:
             ValueError: a kind of feature that the teacher has is not predicted, it has neither, or shapes differ.
         """
-        rows = {"tokens": flattened_cosine(pred_summary, pred_spatial, target_summary, target_spatial)}
-        if target_summary is not None:
-            rows["summary"] = self.summary(required(pred_summary, "summary"), target_summary)
+        rows = {"tokens": flattened_cosine(prediction, target)}
+        if "summary" in (pairs := paired(prediction, target)):
+            rows["summary"] = self.summary(*pairs["summary"])
         return rows

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from phis_lab.features import Features
 from phis_lab.losses.functional import unic
 from phis_lab.losses.modules import Loss
 from phis_lab.shapes import Float
@@ -27,16 +28,10 @@ class UNIC(Loss):
         """See `functional.unic`, of the summary alone."""
         return unic(pred, None, target, None)
 
-    def forward(
-        self,
-        pred_summary: Float[Tensor, "batch _"] | None,
-        pred_spatial: Float[Tensor, "batch _ _ _"] | None,
-        target_summary: Float[Tensor, "batch _"] | None,
-        target_spatial: Float[Tensor, "batch _ _ _"] | None,
-    ) -> dict[str, Float[Tensor, " batch"]]:
+    def forward(self, prediction: Features, target: Features) -> dict[str, Float[Tensor, " batch"]]:
         """Returns the row "unic".
 
         Raises:
             ValueError: a kind of feature that the teacher has is not predicted, it has neither, or shapes differ.
         """
-        return {"unic": unic(pred_summary, pred_spatial, target_summary, target_spatial)}
+        return {"unic": unic(*prediction, *target)}

@@ -1,15 +1,16 @@
-"""Invertible affine maps of teacher features; torch is their only requirement."""
+"""What a teacher's features become before a student is asked to match them; torch is the only requirement."""
 
-from phis_lab.normalizers.base import Normalizer, NotFittedError
 from phis_lab.normalizers.batch_standardize import BatchStandardize
 from phis_lab.normalizers.center_scale import CenterScale
-from phis_lab.normalizers.compression import Compression, LinearCompression, NotInvertibleError
+from phis_lab.normalizers.compression import Compression, LinearCompression
 from phis_lab.normalizers.elementwise import ElementwiseNormalizer
 from phis_lab.normalizers.ema_standardize import EMAStandardize
+from phis_lab.normalizers.feature_map import FeatureMap, NotFittedError
 from phis_lab.normalizers.global_standardize import GlobalStandardize
 from phis_lab.normalizers.hadamard_whiten import HadamardWhiten
 from phis_lab.normalizers.identity import Identity
 from phis_lab.normalizers.matrix import MatrixNormalizer
+from phis_lab.normalizers.normalizer import Normalizer
 from phis_lab.normalizers.partial_whiten import PartialWhiten
 from phis_lab.normalizers.pca_scale import PCAScale
 from phis_lab.normalizers.pca_truncation import PCATruncation
@@ -18,6 +19,7 @@ from phis_lab.normalizers.phis import PhiS
 from phis_lab.normalizers.random_projection import RandomProjection
 from phis_lab.normalizers.random_rotation_scale import RandomRotationScale
 from phis_lab.normalizers.running import RunningStandardize
+from phis_lab.normalizers.space import NotInvertibleError, TeacherSpace
 from phis_lab.normalizers.standardize import Standardize
 from phis_lab.normalizers.teacher_in_the_middle import TeacherInTheMiddle
 from phis_lab.normalizers.zca_whiten import ZCAWhiten
@@ -28,6 +30,7 @@ __all__ = [
     "Compression",
     "EMAStandardize",
     "ElementwiseNormalizer",
+    "FeatureMap",
     "GlobalStandardize",
     "HadamardWhiten",
     "Identity",
@@ -46,5 +49,6 @@ __all__ = [
     "RunningStandardize",
     "Standardize",
     "TeacherInTheMiddle",
+    "TeacherSpace",
     "ZCAWhiten",
 ]

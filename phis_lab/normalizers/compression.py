@@ -1,20 +1,14 @@
 """Maps of a teacher's features into the student's narrower space, where the student itself is matched."""
 
-from typing import ClassVar, NoReturn
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from phis_lab.linalg.products import precise_linear
-from phis_lab.normalizers.base import Normalizer
+from phis_lab.normalizers.feature_map import FeatureMap
 from phis_lab.shapes import Float
 
 
-class NotInvertibleError(NotImplementedError, ValueError):
-    """A compressed feature cannot be mapped back to the teacher's space."""
-
-
-class Compression(Normalizer):
+class Compression(FeatureMap):
     """A map from the teacher's channels to the student's width, for students without a head.
 
     It is no bijection: the student is matched in its own space, so nothing maps its tokens back to the teacher's, and
@@ -28,44 +22,19 @@ class Compression(Normalizer):
         ValueError: the student is wider than the teacher.
     """
 
-    invertible: ClassVar[bool] = False
-    shares_summary: ClassVar[bool] = True
-    """The same instance maps the summary."""
+    summary_map = "same"
 
     def __init__(self, dim: int, out_dim: int) -> None:
-        super().__init__(dim)
+        super().__init__(dim, out_dim)
         if not 1 <= out_dim <= dim:
             raise ValueError(
                 f"{type(self).__name__} compresses: out_dim, the width of the student, must lie between 1 and the "
                 f"teacher's {dim} channels, got {out_dim}; choose a wider teacher or a narrower student"
             )
-        self.out_dim = out_dim
-
-    def inverse(self, y: Float[Tensor, "..."]) -> NoReturn:
-        """Raises `NotInvertibleError`."""
-        self._refuse("inverse")
-
-    def unscale(self, y: Float[Tensor, "..."]) -> NoReturn:
-        """Raises `NotInvertibleError`."""
-        self._refuse("unscale")
-
-    def affine(self) -> NoReturn:
-        """Raises `NotInvertibleError`."""
-        self._refuse("affine")
-
-    def fold_into(self, linear: nn.Linear) -> NoReturn:
-        """Raises `NotInvertibleError`."""
-        self._refuse("fold_into")
 
     def extra_repr(self) -> str:
         """Shows both sizes in `print`."""
         return f"dim={self.dim}, out_dim={self.out_dim}"
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise NotInvertibleError(
-            f"{type(self).__name__} has no {what}: the student is matched in its own space, in {self.out_dim} of the "
-            f"teacher's {self.dim} channels; compare its tokens with this map of the teacher's features"
-        )
 
 
 class LinearCompression(Compression):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from phis_lab.normalizers.base import Normalizer
+from phis_lab.normalizers.normalizer import Normalizer
 from phis_lab.shapes import Float
 
 

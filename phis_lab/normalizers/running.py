@@ -2,12 +2,12 @@
 
 import math
 from abc import abstractmethod
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from phis_lab.linalg import Moments, processes
+from phis_lab import processes
+from phis_lab.linalg import Moments
 from phis_lab.normalizers.elementwise import ElementwiseNormalizer
 from phis_lab.shapes import Float, Float64
 
@@ -31,7 +31,7 @@ class RunningStandardize(ElementwiseNormalizer):
         ValueError: a momentum is outside [0, 1].
     """
 
-    normalizes_summary: ClassVar[bool] = True
+    summary_map = "own"
 
     def __init__(self, dim: int, momentum_start: float | int = 1.0, momentum_end: float | int = 1e-3) -> None:
         super().__init__(dim)

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from phis_lab.linalg import Moments, processes
-from phis_lab.linalg.precision import full_float32
-from phis_lab.losses.vmf_sne import TEMPERATURES, vmf_sne
+from phis_lab import processes
+from phis_lab.features import Features
+from phis_lab.linalg import Moments
+from phis_lab.linalg.vmf_sne import TEMPERATURES, vmf_sne
 from phis_lab.normalizers.compression import Compression
 from phis_lab.normalizers.spread import checked_seed
+from phis_lab.precision import full_float32
 from phis_lab.shapes import Float
 
 
@@ -93,11 +95,7 @@ class TeacherInTheMiddle(Compression):
             normed = functional.layer_norm(x, (self.dim,), gain, offset, self.norm.eps)
             return functional.linear(normed, weight, bias)
 
-    def training_loss(
-        self,
-        summary: Float[Tensor, "batch dim"] | None,
-        spatial: Float[Tensor, "batch *grid dim"] | None,
-    ) -> dict[str, Float[Tensor, ""]]:
+    def training_loss(self, features: Features) -> dict[str, Float[Tensor, ""]]:
         """The weighted rows "local" and "global", whose sum trains the map and nothing else.
 
         Local is among the tokens of each image, the summary being one of them, averaged over images. Global is among
@@ -105,23 +103,22 @@ class TeacherInTheMiddle(Compression):
         one process with all images. Without a summary there is no global row, without patches no local one.
 
         Args:
-            summary: of the teacher.
-            spatial: of the teacher, the tokens that the student is asked to match.
+            features: of the teacher, as the student is asked to match them.
 
         Raises:
             ValueError: no row is left, another number of channels, or one token or image alone.
         """
-        kinds = [self.prepare(tokens.detach())[0] for tokens in (summary, spatial) if tokens is not None]
+        kinds = {kind: self.prepare(tokens.detach())[0] for kind, tokens in features.kinds().items()}
         rows = {}
-        if spatial is not None and self.local_weight:
-            tokens = torch.cat([of_kind.reshape(len(of_kind), -1, self.dim) for of_kind in kinds], dim=1)
+        if "spatial" in kinds and self.local_weight:
+            tokens = torch.cat([rows.reshape(len(rows), -1, self.dim) for rows in kinds.values()], dim=1)
             rows["local"] = self.local_weight * self._divergence(tokens).mean()
-        if summary is not None and self.global_weight:
-            rows["global"] = self.global_weight * self._divergence(processes.gather(kinds[0])[None]).squeeze(0)
+        if "summary" in kinds and self.global_weight:
+            rows["global"] = self.global_weight * self._divergence(processes.gather(kinds["summary"])[None]).squeeze(0)
         if not rows:
             raise ValueError(
                 "nothing trains this map: the local term needs spatial features and the global term summaries, got "
-                f"summary={summary is not None}, spatial={spatial is not None}, local_weight={self.local_weight}, "
+                f"{' and '.join(kinds) or 'neither'} features, local_weight={self.local_weight}, "
                 f"global_weight={self.global_weight}"
             )
         return rows
@@ -130,11 +127,6 @@ class TeacherInTheMiddle(Compression):
         """Takes nothing from moments: the map is learned."""
         del moments
         return {}
-
-    def cast(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """Nothing is kept at another precision: the parameters change at every step."""
-        del dtype
-        return ()
 
     def _divergence(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, " batch"]:
         return vmf_sne(tokens, self.map(tokens), self.temperatures)

@@ -8,11 +8,12 @@ from torch import Tensor
 from phis_lab.data import Batch
 from phis_lab.distill import FeatureProvider
 from phis_lab.distill.provider import Match
+from phis_lab.features import Features, Grid
 from phis_lab.linalg import Moments
 from phis_lab.shapes import Float
 from phis_lab.statistics.norms import TokenNorms
 from phis_lab.statistics.sample import TokenSample
-from phis_lab.teachers import Features, Grid, TeacherPool
+from phis_lab.teachers import TeacherPool
 
 
 class Collected:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from phis_lab.bounds import Above, Layers, Side, SmallShare, Width
+from phis_lab.features import Features
 from phis_lab.shapes import Float
 from phis_lab.students.positions import CroppedPositions, LearnedPositions
 from phis_lab.students.spectral import reparametrize
-from phis_lab.teachers import Features
 from phis_lab.teachers.image_sizes import nearest_sizes
 
 ClassTokens = Literal["shared", "per_teacher"]

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from phis_lab.normalizers import Normalizer
+from phis_lab.features import Kind
+from phis_lab.normalizers import Normalizer, TeacherSpace
 from phis_lab.students.spectral import remove
 from phis_lab.students.student import Student
 
-Normalizers = Mapping[str, Normalizer] | nn.ModuleDict
 
-
-def fold(student: Student, normalizers: Normalizers, summary_normalizers: Normalizers | None = None) -> Student:
+def fold(student: Student, spaces: Mapping[str, TeacherSpace]) -> Student:
     """A copy of a student whose predictions are in each teacher's own space, in evaluation mode.
 
     The inverse of each normaliser moves into the layer `output` of its head (PHI-S, A.6), and spectral parametrisations
@@ -21,22 +20,24 @@ def fold(student: Student, normalizers: Normalizers, summary_normalizers: Normal
     has no inverse, predictions stay in the student's own space.
 
     Args:
-        student: trained on normalised features.
-        normalizers: of spatial features, by teacher; one for each that has any.
-        summary_normalizers: the same for summaries; none for teachers whose summaries were not normalised.
+        student: trained on targets in the spaces.
+        spaces: by teacher.
 
     Raises:
-        ValueError: a normaliser is missing or was never fitted, or a head does not end with a linear layer `output`.
+        ValueError: a space is missing or was never fitted, or a head does not end with a linear layer `output`.
     """
     for name, head in student.spatial_heads.items():
-        if name not in normalizers:
-            raise ValueError(f"teacher '{name}' has spatial features and needs a normaliser, got {sorted(normalizers)}")
-        if normalizers[name].invertible:
+        if name not in spaces:
+            raise ValueError(f"teacher '{name}' has spatial features and needs a normaliser, got {sorted(spaces)}")
+        if spaces[name].is_invertible:
             _output(name, head)
     folded = as_folded(copy.deepcopy(student))
-    for heads, of_kind in ((folded.spatial_heads, normalizers), (folded.summary_heads, summary_normalizers or {})):
-        for name in (name for name in of_kind if of_kind[name].invertible):
-            heads[name].output = of_kind[name].fold_into(_output(name, heads[name]))  # type: ignore[operator]
+    heads_of: dict[Kind, nn.ModuleDict] = {"spatial": folded.spatial_heads, "summary": folded.summary_heads}
+    for kind, heads in heads_of.items():
+        for name, space in spaces.items():
+            of_kind = space.map_of(kind)
+            if name in heads and isinstance(of_kind, Normalizer):
+                heads[name].output = of_kind.fold_into(_output(name, heads[name]))
     return folded.eval()
 
 

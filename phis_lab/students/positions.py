@@ -7,8 +7,8 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate
 
+from phis_lab.features import Grid
 from phis_lab.shapes import Float
-from phis_lab.teachers import Grid
 
 SMALLEST_SCALE = math.sqrt(0.1)
 WIDEST_ASPECT = 4 / 3

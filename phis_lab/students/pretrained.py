@@ -9,8 +9,8 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor
 
 from phis_lab.bounds import Side
+from phis_lab.features import Features
 from phis_lab.students.backbone import Backbone, ClassTokens
-from phis_lab.teachers import Features
 from phis_lab.teachers.fitting import fit
 from phis_lab.teachers.image_sizes import check_image_size
 from phis_lab.teachers.outline import outline

@@ -5,9 +5,9 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from phis_lab.features import Features
 from phis_lab.shapes import Float
 from phis_lab.students.backbone import Backbone
-from phis_lab.teachers import Features
 
 
 @runtime_checkable

@@ -3,24 +3,18 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from phis_lab.features import Features
 from phis_lab.parts import PartError, check_tensor, working
 from phis_lab.shapes import Float
 from phis_lab.teachers.pixels import Pixels, check_images
 from phis_lab.teachers.weights import Weights
 
 logger = logging.getLogger(__name__)
-
-
-class Features(NamedTuple):
-    """One network's view of a batch; what the network does not have is None."""
-
-    summary: Float[Tensor, "b d"] | None
-    spatial: Float[Tensor, "b h w c"] | None
 
 
 class Teacher(nn.Module, ABC):
@@ -106,7 +100,7 @@ class Teacher(nn.Module, ABC):
             ValueError: if `images` is not `[b, 3, h, w]` in [0, 1].
         """
         check_images(images)
-        return Features(*(None if tensor is None else tensor.float() for tensor in self.run(images)))
+        return self.run(images).float()
 
     @torch.no_grad()
     def run(self, images: Float[Tensor, "b 3 h w"]) -> Features:

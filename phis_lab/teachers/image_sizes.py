@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from phis_lab.teachers.grid import Grid
+from phis_lab.features import Grid
 
 log = logging.getLogger(__name__)
 

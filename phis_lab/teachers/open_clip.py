@@ -15,8 +15,9 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from phis_lab.bounds import Above, Side
+from phis_lab.features import Features
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features, Teacher, of_key, scaled
+from phis_lab.teachers.base import Teacher, of_key, scaled
 from phis_lab.teachers.fitting import fit
 from phis_lab.teachers.image_sizes import check_image_size, nearest_working
 from phis_lab.teachers.outline import WITHOUT_VALUES, Outline, outline

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from phis_lab.features import Features
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features
 from phis_lab.teachers.random_init import fixed_seed
 
 WITHOUT_VALUES = torch.device("meta")

@@ -1,18 +1,17 @@
 """All teachers of a run, as one function of the images."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Literal
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
+from phis_lab.features import Features, Grid, Resize, match_grid
+from phis_lab.precision import Precision, full_float32, has_bfloat16
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features, Teacher
-from phis_lab.teachers.grid import Grid, Resize, match_grid
+from phis_lab.teachers.base import Teacher
 from phis_lab.teachers.pixels import check_images
 
-Precision = Literal["auto", "float32", "bfloat16"]
 CPU_CHUNK = 16
 
 
@@ -133,7 +132,7 @@ class TeacherPool(nn.Module):
     def _run(self, teacher: Teacher, parts: Sequence[Tensor], count: int) -> Features:
         device = parts[0].device.type
         low = self._precision(teacher, device) == "bfloat16"
-        exact = without_tf32() if device == "cuda" and not low else nullcontext()
+        exact = full_float32(convolutions=True) if device == "cuda" and not low else nullcontext()
         with exact, torch.autocast(device, torch.bfloat16, enabled=low):
             features = [teacher.run(part) for part in parts]
         return Features(*(joined(tensors, count) for tensors in zip(*features, strict=True)))
@@ -170,25 +169,3 @@ def joined(tensors: Sequence[Tensor | None], count: int) -> Float[Tensor, "count
     for rows, part in zip(whole.split(len(parts[0]) or 1), parts, strict=True):
         rows.copy_(part[: len(rows)])
     return whole
-
-
-@contextmanager
-def without_tf32() -> Iterator[None]:
-    """Keeps all 23 bits of float32 in convolutions and matrix products; TF32, cuDNN's default, has 10."""
-    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before[0]
-        torch.set_float32_matmul_precision(before[1])
-
-
-def has_bfloat16(device: str) -> bool:
-    """Whether the device multiplies bfloat16 in hardware, so that it is faster than float32."""
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return False

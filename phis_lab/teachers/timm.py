@@ -10,8 +10,9 @@ import timm
 from torch import Tensor
 
 from phis_lab.bounds import Above, Side
+from phis_lab.features import Features
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features, Teacher, image_by_image, of_key, scaled
+from phis_lab.teachers.base import Teacher, image_by_image, of_key, scaled
 from phis_lab.teachers.fitting import Convert, Fit, fit
 from phis_lab.teachers.image_sizes import check_image_size, nearest_working, works
 from phis_lab.teachers.outline import WITHOUT_VALUES, Outline, outline

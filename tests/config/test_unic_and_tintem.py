@@ -32,8 +32,9 @@ def test_a_row_of_unics_table_1_adds_one_part_to_the_row_before(row: str, tmp_pa
     standardised, dedicated, ladder, probability = ROWS[row]
     alike = [] if dedicated else ["~teachers.dfn_clip"]  # whose summary is narrower than its patches
     arm = built(f"experiment=unic/{row}", *alike, tmp_path=tmp_path)
-    assert {type(n).__name__ for n in arm.normalizers.values()} == {"EMAStandardize" if standardised else "Identity"}
-    assert (set(arm.summary_normalizers) != set()) == standardised
+    methods = {type(space.spatial).__name__ for space in arm.spaces.values()}
+    assert methods == {"EMAStandardize" if standardised else "Identity"}
+    assert any(space.summary is not None for space in arm.spaces.values()) == standardised
     shared = arm.student.summary_heads["siglip"] is arm.student.spatial_heads["siglip"]
     assert shared != dedicated
     blocks = set(arm.student.spatial_heads["sam_h"].projectors)
@@ -57,7 +58,7 @@ def test_tintem_matches_the_student_in_its_own_space_and_proteus_in_the_teachers
     sets = ["teachers=tiny_set", "~teachers.dfn_clip", "~teachers.sam_h", "student.width=24"]
     arm = built(f"experiment=tintem/{name}", *sets, tmp_path=tmp_path)
     own = name != "proteus"
-    assert all(arm.is_invertible(teacher) != own for teacher in arm.student.teachers)
+    assert all(arm.space(teacher).is_invertible != own for teacher in arm.student.teachers)
     assert arm.student.has_heads != own
 
 

@@ -5,14 +5,15 @@ import torch
 from small_arms import PatchTeacher, make_arm
 
 from phis_lab.distill import Arm, ArmFailedError, View
+from phis_lab.features import Features
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import PCAWhiten
-from phis_lab.teachers import Features, TeacherPool
+from phis_lab.teachers import TeacherPool
 
 
 def fitted(arm: Arm, features: dict[str, Features]) -> Arm:
     for name, feature in features.items():
-        arm.normalizers[name].fit(Moments(feature.spatial.shape[-1]).update(feature.spatial))
+        arm.space(name).fit(Moments(feature.spatial.shape[-1]).update(feature.spatial))
     return arm
 
 
@@ -45,7 +46,7 @@ def test_a_step_names_a_row_for_every_teacher_and_kind(
 def test_teacher_space_undoes_the_normaliser(pool: TeacherPool, features: dict[str, Features]) -> None:
     arm = fitted(make_arm(pool, PCAWhiten), features)
     spatial = features["loud"].spatial
-    answer = arm.in_teacher_space("loud", Features(None, arm.normalizers["loud"](spatial)))
+    answer = arm.space("loud").restored(arm.space("loud").targets(Features(None, spatial)))
     torch.testing.assert_close(answer.spatial, spatial, rtol=1e-3, atol=1e-3)
 
 

@@ -7,17 +7,19 @@ import pytest
 import torch
 from small_arms import make_arm
 
-from phis_lab.distill import OptimizerRecipe, RandomStream
+from phis_lab.distill import OptimizerRecipe
 from phis_lab.distill.arm import Arm
 from phis_lab.distill.arm_matching import ArmMatching, MatchingScores, TargetMoments
 from phis_lab.distill.compression import KeptByMaps
 from phis_lab.distill.matching import GroupMatching
+from phis_lab.features import Features, match_grid
 from phis_lab.linalg import Moments
 from phis_lab.losses import MSE, Uniform
 from phis_lab.metrics.preservation import cosine_preservation
-from phis_lab.normalizers import Identity, RandomProjection
+from phis_lab.normalizers import Identity, RandomProjection, TeacherSpace
+from phis_lab.seeds import RandomStream
 from phis_lab.students import IdentityHead, Student, ViT
-from phis_lab.teachers import Features, TeacherPool, match_grid
+from phis_lab.teachers import TeacherPool
 
 IMAGES = 24
 CHEAP = {"mse", "fidelity", "fidelity_global", "cosine", "error_variance_range"}
@@ -95,8 +97,8 @@ def test_every_number_is_that_of_all_tokens_at_once(pool: TeacherPool, images: t
     with torch.no_grad():
         tokens, predictions = arm.predict(images)
         for teacher, target in targets(pool, images).items():
-            answer = arm.in_teacher_space(teacher, predictions[teacher])
-            normalized = rows(predictions[teacher].spatial - arm.normalizers[teacher](target.spatial))
+            answer = arm.space(teacher).restored(predictions[teacher])
+            normalized = rows(predictions[teacher].spatial - arm.space(teacher).spatial(target.spatial))
             for kind in ("spatial", "summary"):
                 said, wanted, seen = (rows(getattr(features, kind)) for features in (answer, target, tokens))
                 expected = {
@@ -198,7 +200,8 @@ def test_a_map_is_described_by_what_it_keeps(pool: TeacherPool) -> None:
     maps = {"loud": RandomProjection(dim, 8).fit(Moments(dim).update(torch.randn(100, dim) + 3))}
     backbone = ViT(image_size=16, patch_size=8, width=8, depth=1, heads=2)
     student = Student(backbone, IdentityHead, {"loud": (8, 8)})
-    arm = Arm(student, maps, MSE(), Uniform(), OptimizerRecipe(torch.optim.SGD, 0.1), RandomStream(0))
+    spaces = {"loud": TeacherSpace("loud", maps["loud"])}
+    arm = Arm(student, spaces, MSE(), Uniform(), OptimizerRecipe(torch.optim.SGD, 0.1), RandomStream(0))
     kept = KeptByMaps(arm)
     rows = torch.randn(20, dim) + 3
     kept.update({"loud": Features(rows[:12], None)})
@@ -215,7 +218,8 @@ def test_what_is_matched_in_the_students_space_has_names_of_its_own(pool: Teache
     dim = pool.teachers["loud"].spatial_dim
     maps = {"loud": RandomProjection(dim, 8).fit(Moments(dim).update(chosen["loud"].spatial))}
     student = Student(ViT(image_size=16, patch_size=8, width=8, depth=1, heads=2), IdentityHead, {"loud": (8, 8)})
-    arm = Arm(student, maps, MSE(), Uniform(), OptimizerRecipe(torch.optim.SGD, 0.1), RandomStream(0)).eval()
+    spaces = {"loud": TeacherSpace("loud", maps["loud"])}
+    arm = Arm(student, spaces, MSE(), Uniform(), OptimizerRecipe(torch.optim.SGD, 0.1), RandomStream(0)).eval()
     shared = TargetMoments()
     shared.update(chosen)
     matching = ArmMatching(arm, shared)

@@ -18,7 +18,7 @@ import torch
 from small_arms import make_arm, patch_pool
 from phis_lab.distill import Arm, View
 from phis_lab.linalg import Moments
-from phis_lab.teachers import Features
+from phis_lab.features import Features
 
 pool = patch_pool()
 images = torch.rand(32, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -29,7 +29,7 @@ half = {name: Features(f.summary[:16], f.spatial[:16]) for name, f in features.i
 def fitted(**options) -> Arm:
     arm = make_arm(pool, **options)
     for name, feature in features.items():
-        arm.normalizers[name].fit(Moments(feature.spatial.shape[-1]).update(feature.spatial))
+        arm.space(name).fit(Moments(feature.spatial.shape[-1]).update(feature.spatial))
     return arm
 
 def losses(arm: Arm, beside: Arm | None = None) -> list[float]:

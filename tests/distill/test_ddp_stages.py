@@ -11,9 +11,10 @@ from test_ddp import joined
 from test_shared_arms import weights
 
 from phis_lab.data import Partition, StagePlan
-from phis_lab.distill import Arm, Group, OptimizerRecipe, RandomStream, train_group
+from phis_lab.distill import Arm, Group, OptimizerRecipe, train_group
 from phis_lab.losses import UNIC, TinTeM, Uniform
-from phis_lab.normalizers import EMAStandardize, TeacherInTheMiddle
+from phis_lab.normalizers import EMAStandardize, TeacherInTheMiddle, TeacherSpace
+from phis_lab.seeds import RandomStream
 from phis_lab.students import IdentityHead, Student, ViT
 from phis_lab.teachers import TeacherPool
 
@@ -25,9 +26,12 @@ STAGES = {
 
 def unic(pool: TeacherPool) -> Arm:
     arm = make_arm(pool, EMAStandardize, drop_path=0.0, loss=UNIC())
-    summaries = {name: EMAStandardize(teacher.summary_dim) for name, teacher in pool.teachers.items()}
-    parts = dict(arm.normalizers), UNIC(), Uniform(), arm.recipe, arm.stream
-    return Arm(arm.student, *parts, summary_normalizers=summaries)
+    maps = {
+        name: (EMAStandardize(teacher.spatial_dim), EMAStandardize(teacher.summary_dim))
+        for name, teacher in pool.teachers.items()
+    }
+    spaces = {name: TeacherSpace(name, *of_teacher) for name, of_teacher in maps.items()}
+    return Arm(arm.student, spaces, UNIC(), Uniform(), arm.recipe, arm.stream)
 
 
 def tintem(pool: TeacherPool) -> Arm:
@@ -36,8 +40,9 @@ def tintem(pool: TeacherPool) -> Arm:
         backbone = ViT(image_size=16, patch_size=8, width=12, depth=2, heads=2)
         student = Student(backbone, IdentityHead, dict.fromkeys(pool.teachers, (12, 12)))
     maps = {name: TeacherInTheMiddle(teacher.spatial_dim, 12) for name, teacher in pool.teachers.items()}
+    spaces = {name: TeacherSpace(name, of_teacher) for name, of_teacher in maps.items()}
     recipe = OptimizerRecipe(torch.optim.AdamW, lr=1e-2, weight_decay=0.02, clip=1.0)
-    return Arm(student, maps, TinTeM(), Uniform(), recipe, stream)
+    return Arm(student, spaces, TinTeM(), Uniform(), recipe, stream)
 
 
 ARMS: dict[str, Callable[[TeacherPool], Arm]] = {"unic": unic, "tintem": tintem}

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from phis_lab.distill import OfflineEstimation, OnlineEstimation
+from phis_lab.features import Features
 from phis_lab.linalg import Moments
-from phis_lab.teachers import Features
 
 GRID = (2, 2)
 PLACE = ("all", GRID)

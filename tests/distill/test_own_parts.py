@@ -9,10 +9,10 @@ from small_arms import PatchTeacher, make_arm, make_group
 from torch import nn
 
 from phis_lab.distill import train_group
+from phis_lab.features import Features
 from phis_lab.losses import MSE, Uniform
 from phis_lab.normalizers import PhiS, Standardize
 from phis_lab.parts import PartError
-from phis_lab.teachers import Features
 from phis_lab.tracking import read_record
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")

@@ -15,8 +15,8 @@ from phis_lab.data import ONE_STAGE, Augmentation
 from phis_lab.distill import View, train_group
 from phis_lab.distill.pairs import common
 from phis_lab.distill.stages import Shifts, crop
+from phis_lab.features import Features, match_grid
 from phis_lab.students import ViT
-from phis_lab.teachers import Features, match_grid
 from phis_lab.tracking import read_record
 
 PATCH, SIDE = 4, 24

@@ -8,9 +8,10 @@ import torch.distributed as dist
 from processes import free_port, run_ranks
 from small_arms import make_arm, patch_pool
 
-from phis_lab.distill import ArmFailedError, RandomStream
+from phis_lab.distill import ArmFailedError
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import PhiS
+from phis_lab.seeds import RandomStream
 from phis_lab.students.positions import CroppedPositions
 
 
@@ -25,7 +26,7 @@ def fit_and_draw(rank: int, port: int, folder: Path) -> None:
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     arm = make_arm(patch_pool(), PhiS)
     arm.fit(moments_of(rank), step=3)
-    mapped = arm.normalizers["loud"](torch.ones(1, 20))
+    mapped = arm.space("loud").spatial(torch.ones(1, 20))
     empty = {name: Moments(moments.dim) for name, moments in moments_of(0).items()}
     try:
         arm.fit(empty if rank == 0 else moments_of(rank), step=4)
@@ -45,7 +46,7 @@ def test_processes_share_maps_and_failures_and_draw_crops_of_their_own(tmp_path:
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     alone = make_arm(patch_pool(), PhiS)
     alone.fit(moments_of(0), step=3)
-    assert torch.equal(first["mapped"], alone.normalizers["loud"](torch.ones(1, 20)))
+    assert torch.equal(first["mapped"], alone.space("loud").spatial(torch.ones(1, 20)))
     assert torch.equal(second["mapped"], first["mapped"])
     assert "teacher 'quiet', spatial features, step 4" in first["failure"]
     assert second["failure"] == first["failure"]

@@ -9,9 +9,10 @@ from small_arms import make_arm
 from torch.optim import SGD, AdamW, Optimizer
 
 from phis_lab.distill import Arm, OptimizerRecipe, View
+from phis_lab.features import Features
 from phis_lab.linalg import Moments
-from phis_lab.normalizers import CenterScale, PCAScale, PhiS, RandomRotationScale
-from phis_lab.teachers import Features, TeacherPool
+from phis_lab.normalizers import CenterScale, PCAScale, PhiS, RandomRotationScale, TeacherSpace
+from phis_lab.teachers import TeacherPool
 
 STEPS = 20
 
@@ -27,9 +28,11 @@ def batches(pool: TeacherPool) -> list[tuple[torch.Tensor, dict[str, Features]]]
 def rotated_twin(scale_only: Arm, normalizer: Callable[[int], torch.nn.Module]) -> Arm:
     """The same student for targets in another basis: the last layer of each head begins in that basis too."""
     twin = copy.deepcopy(scale_only)
-    for name, normal in scale_only.normalizers.items():
-        twin.normalizers[name] = normalizer(normal.dim).fit(twin.moments[name]).double()
-        weight, plain = twin.normalizers[name].affine()[0], normal.affine()[0]
+    for name in scale_only.spaces:
+        normal = scale_only.space(name).spatial
+        rotated = normalizer(normal.dim).fit(twin.moments[name]).double()
+        twin.spaces[name] = TeacherSpace(name, rotated)
+        weight, plain = rotated.affine()[0], normal.affine()[0]
         rotation = weight @ torch.linalg.inv(plain)
         output = twin.student.spatial_heads[name].output
         output.weight.data, output.bias.data = rotation @ output.weight.data, rotation @ output.bias.data
@@ -53,7 +56,7 @@ def scale_only(
         arm.moments[name] = Moments(pool.teachers[name].spatial_dim)
         for _, features in batches:
             arm.moments[name].update(features[name].spatial)
-        arm.normalizers[name].fit(arm.moments[name])
+        arm.space(name).fit(arm.moments[name])
     arm.optimizer = recipe.build(arm.student)
     return arm
 

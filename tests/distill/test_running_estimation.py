@@ -8,8 +8,8 @@ from small_arms import make_arm, make_group
 from test_shared_arms import assert_same_run, fail_at_call
 
 from phis_lab.distill import RunningEstimation, train_group
+from phis_lab.features import Features
 from phis_lab.normalizers import EMAStandardize, PhiS, Standardize
-from phis_lab.teachers import Features
 
 PLACE = ("all", (2, 2))
 

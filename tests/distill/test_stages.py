@@ -97,7 +97,7 @@ def test_moments_of_a_stage_are_those_of_its_partitions_together(
     monkeypatch.setattr(group.estimation, "observe", spying)
     train_group(group)
     expected = torch.cat(tokens).double()
-    normalizer = group.arms["one"].normalizers["loud"]
+    normalizer = group.arms["one"].space("loud").spatial
     weight, shift = normalizer.affine()  # type: ignore[operator]
     torch.testing.assert_close(shift.double(), expected.mean(0), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(weight.diagonal().double(), 1 / expected.std(0), rtol=1e-3, atol=1e-5)

@@ -24,7 +24,7 @@ from phis_lab.evals.tasks.pruning import Pruning
 from phis_lab.evals.tasks.robustness import Robustness
 from phis_lab.evals.tasks.segmentation import constant_segmentation, make_head, score_segmentation
 from phis_lab.evals.tasks.truncation import Truncation
-from phis_lab.teachers import Features
+from phis_lab.features import Features
 
 LABELS = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 2])
 

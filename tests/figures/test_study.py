@@ -76,7 +76,7 @@ def test_a_rebuilt_arm_errs_as_its_record_says(trained):
         record = read_record(group.jobs[key].folder / "result.json")
         for teacher, table in by_teacher.items():
             assert table.shape[0] == IMAGES
-            weight, _ = group.arms[key].normalizers[teacher].affine()
+            weight, _ = group.arms[key].space(teacher).spatial.affine()
             alpha_squared = float(torch.linalg.matrix_norm(weight, 2)) ** 2  # both methods scale all directions alike
             expected = alpha_squared * record.teacher_metrics[teacher]["spatial"]["mse"]
             assert float(table.double().mean()) == pytest.approx(expected, rel=1e-4)

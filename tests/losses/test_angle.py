@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from processes import run_ranks
 from torch.testing import assert_close
 
+from phis_lab.features import Features
 from phis_lab.losses import MSE, AngleSummary, SmoothL1, SpecMatch, angular_dispersion, mse, smooth_l1, squared_angle
 
 DIM = 6
@@ -165,14 +166,15 @@ def test_the_value_has_the_precision_of_the_features():
 @pytest.mark.parametrize(("inner", "spatial"), [(MSE(), mse), (SmoothL1(0.5), lambda x, y: smooth_l1(x, y, 0.5))])
 def test_spatial_features_are_left_to_the_other_loss(inner, spatial):
     x, y = torch.randn(2, 3, 2, 2, 5, generator=torch.Generator().manual_seed(0)).unbind()
-    rows = AngleSummary(inner)(None, x, None, y)
+    rows = AngleSummary(inner)(Features(None, x), Features(None, y))
     assert list(rows) == ["spatial"]
     assert_close(rows["spatial"], spatial(x, y))
 
 
 def test_a_perfect_match_of_both_kinds_has_rows_of_zero():
     y = summaries(3)
-    rows = AngleSummary(MSE())(y, y.view(3, 1, 2, 3), y, y.view(3, 1, 2, 3))
+    both = Features(y, y.view(3, 1, 2, 3))
+    rows = AngleSummary(MSE())(both, both)
     assert rows.keys() == {"spatial", "summary"}
     assert_close(rows["summary"], torch.zeros(3, dtype=torch.float64))
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from phis_lab.features import Features
 from phis_lab.losses import (
     MSE,
     Cosine,
@@ -50,7 +51,7 @@ def features(seed):
 )
 def test_the_spatial_loss_varies_and_the_summary_is_always_cosine(loss, spatial):
     (pred_summary, pred_spatial), (summary, target) = features(0), features(1)
-    rows = loss(pred_summary, pred_spatial, summary, target)
+    rows = loss(Features(pred_summary, pred_spatial), Features(summary, target))
     assert list(rows) == ["spatial", "summary"]
     assert_close(rows["spatial"], spatial(pred_spatial, target))
     assert_close(rows["summary"], cosine(pred_summary, summary))
@@ -58,22 +59,22 @@ def test_the_spatial_loss_varies_and_the_summary_is_always_cosine(loss, spatial)
 
 def test_a_kind_that_the_teacher_lacks_has_no_row():
     summary, spatial = features(0)
-    assert list(MSE()(summary, spatial, None, spatial)) == ["spatial"]
-    assert list(MSE()(summary, spatial, summary, None)) == ["summary"]
+    assert list(MSE()(Features(summary, spatial), Features(None, spatial))) == ["spatial"]
+    assert list(MSE()(Features(summary, spatial), Features(summary, None))) == ["summary"]
 
 
 @pytest.mark.parametrize("kind", ["summary", "spatial"])
 def test_a_missing_prediction_is_refused_by_the_name_of_its_kind(kind):
     summary, spatial = features(0)
-    pred = {"pred_summary": summary, "pred_spatial": spatial} | {f"pred_{kind}": None}
+    pred = Features(summary, spatial)._replace(**{kind: None})
     with pytest.raises(ValueError, match=f"give the student a {kind} head"):
-        MSE()(**pred, target_summary=summary, target_spatial=spatial)
+        MSE()(pred, Features(summary, spatial))
 
 
 def test_another_grid_is_refused(unchecked_shapes):
     _, spatial = features(0)
     with pytest.raises(ValueError, match="resize the grid"):
-        MSE()(None, spatial[:, :1], None, spatial)
+        MSE()(Features(None, spatial[:, :1]), Features(None, spatial))
 
 
 @pytest.mark.parametrize("cosine_weight", [-0.1, 1.1, float("nan")])

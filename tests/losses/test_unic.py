@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 import phis_lab.losses
+from phis_lab.features import Features
 from phis_lab.losses import MSE, UNIC, AdaLoss, TeacherDropping, Uniform, cosine, functional, smooth_l1
 from phis_lab.losses.functional import unic
 
@@ -81,7 +82,7 @@ def test_low_precision_is_computed_in_float32():
 
 def test_the_module_gives_one_row_per_teacher():
     sides = (*features(0), *features(1))
-    rows = UNIC()(*sides)
+    rows = UNIC()(Features(*sides[:2]), Features(*sides[2:]))
     assert list(rows) == ["unic"]
     assert_close(rows["unic"], unic(*sides))
     assert_close(UNIC().summary(sides[0], sides[2]), unic(sides[0], None, sides[2], None))
@@ -96,9 +97,9 @@ def test_the_function_has_the_names_that_it_is_looked_for_under():
 @pytest.mark.parametrize("loss", [MSE(), UNIC()], ids=["mse", "unic"])
 def test_a_missing_prediction_is_refused_by_the_name_of_its_kind(loss, kind):
     summary, spatial = features(0)
-    pred = {"pred_summary": summary, "pred_spatial": spatial} | {f"pred_{kind}": None}
+    pred = Features(summary, spatial)._replace(**{kind: None})
     with pytest.raises(ValueError, match=f"give the student a {kind} head"):
-        loss(**pred, target_summary=summary, target_spatial=spatial)
+        loss(pred, Features(summary, spatial))
 
 
 def test_a_teacher_without_any_feature_is_refused():
@@ -113,7 +114,9 @@ def test_another_grid_is_refused(unchecked_shapes):
 
 
 def rows_of(teachers):
-    return torch.stack([UNIC()(*features(seed), *features(seed + 50))["unic"] for seed in range(teachers)])
+    return torch.stack(
+        [UNIC()(Features(*features(seed)), Features(*features(seed + 50)))["unic"] for seed in range(teachers)]
+    )
 
 
 def test_fixed_weights_are_one_per_teacher():

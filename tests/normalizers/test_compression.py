@@ -6,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from normalizer_samples import features, moments_of
 from sklearn.decomposition import PCA, TruncatedSVD
-from torch import nn
 from torch.testing import assert_close
 
+from phis_lab.features import Features
 from phis_lab.linalg import Moments, random_rotation
 from phis_lab.metrics import cosine_preservation, orthogonality
-from phis_lab.normalizers.base import Normalizer
-from phis_lab.normalizers.compression import Compression, NotInvertibleError
+from phis_lab.normalizers import FeatureMap, NotInvertibleError, TeacherSpace
 from phis_lab.normalizers.pca_truncation import PCATruncation
 from phis_lab.normalizers.random_projection import RandomProjection
 from phis_lab.normalizers.teacher_in_the_middle import TeacherInTheMiddle
@@ -121,7 +120,7 @@ def test_a_file_and_a_state_restore_it(method, center, tmp_path):
     rows = features(DIM)
     compression = method(DIM, WIDTH, center=center).fit(moments_of(rows))
     compression.save(tmp_path / "n.safetensors")
-    loaded, fresh = Normalizer.load(tmp_path / "n.safetensors"), method(DIM, WIDTH, center=center)
+    loaded, fresh = FeatureMap.load(tmp_path / "n.safetensors"), method(DIM, WIDTH, center=center)
     fresh.load_state_dict(compression.state_dict())
     assert type(loaded) is method
     assert torch.equal(loaded(rows), compression(rows))
@@ -148,21 +147,17 @@ def test_unfitted_it_is_refused(method):
 
 
 @every
-def test_it_says_that_there_is_no_way_back(method):
-    compression = method(DIM, WIDTH).fit(moments_of(features(DIM)))
-    uses = [
-        lambda: compression.inverse(torch.zeros(2, WIDTH)),
-        lambda: compression.unscale(torch.zeros(2, WIDTH)),
-        compression.affine,
-        lambda: compression.fold_into(nn.Linear(3, WIDTH)),
-    ]
-    for use in uses:
-        with pytest.raises(NotInvertibleError, match="the student is matched in its own space"):
-            use()
-    assert isinstance(compression, Compression)
-    assert not compression.invertible
-    assert compression.shares_summary
-    assert issubclass(NotInvertibleError, NotImplementedError)
+def test_there_is_no_way_back_and_its_space_says_so(method):
+    space = TeacherSpace("clip", method(DIM, WIDTH).fit(moments_of(features(DIM))))
+    prediction = Features(None, torch.zeros(2, 1, 1, WIDTH))
+    assert not space.is_invertible
+    with pytest.raises(NotInvertibleError, match="the student is matched in its own space"):
+        space.restored(prediction)
+    target = Features(features(DIM)[:2].float(), features(DIM)[:2].float()[:, None, None])
+    compared, mapped = space.comparable(prediction, target)
+    assert compared is prediction
+    assert torch.equal(mapped.summary, space.spatial(target.summary))
+    assert torch.equal(mapped.spatial, space.spatial(target.spatial))
 
 
 @every

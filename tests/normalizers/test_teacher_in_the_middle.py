@@ -13,11 +13,12 @@ from processes import run_ranks
 from torch import nn
 from torch.testing import assert_close
 
-from phis_lab.linalg import processes
+from phis_lab import processes
+from phis_lab.features import Features
+from phis_lab.linalg.vmf_sne import TEMPERATURES, vmf_sne
 from phis_lab.losses import TinTeM
-from phis_lab.losses.vmf_sne import TEMPERATURES, vmf_sne
 from phis_lab.metrics import cosine_preservation, orthogonality
-from phis_lab.normalizers.base import Normalizer
+from phis_lab.normalizers import FeatureMap
 from phis_lab.normalizers.teacher_in_the_middle import TeacherInTheMiddle
 
 DIM, WIDTH = 8, 4
@@ -73,7 +74,7 @@ def test_both_terms_have_the_values_of_loops(seed):
     tokens = torch.cat([summary[:, None], spatial.flatten(1, 2)], dim=1)
     local = np.mean([divergence_by_hand(image.double().numpy(), mapped_by_hand(method, image)) for image in tokens])
     across = divergence_by_hand(summary.double().numpy(), mapped_by_hand(method, summary))
-    rows = method.training_loss(summary, spatial)
+    rows = method.training_loss(Features(summary, spatial))
     assert list(rows) == ["local", "global"]
     assert rows["local"].item() == pytest.approx(local, rel=1e-5, abs=1e-5)
     assert rows["global"].item() == pytest.approx(across, rel=1e-5, abs=1e-5)
@@ -88,40 +89,41 @@ def test_the_map_is_a_layer_norm_and_a_linear_layer_of_summary_and_patches_alike
 
 
 def test_weights_scale_their_rows_and_zero_leaves_one_out():
-    plain, sides = TeacherInTheMiddle(DIM, WIDTH).training_loss(*features()), features()
-    rows = TeacherInTheMiddle(DIM, WIDTH, local_weight=2, global_weight=0.5).training_loss(*sides)
+    plain, sides = TeacherInTheMiddle(DIM, WIDTH).training_loss(Features(*features())), features()
+    rows = TeacherInTheMiddle(DIM, WIDTH, local_weight=2, global_weight=0.5).training_loss(Features(*sides))
     assert_close(rows, {"local": 2 * plain["local"], "global": 0.5 * plain["global"]})
-    assert list(TeacherInTheMiddle(DIM, WIDTH, global_weight=0).training_loss(*sides)) == ["local"]
-    assert list(TeacherInTheMiddle(DIM, WIDTH, local_weight=0).training_loss(*sides)) == ["global"]
+    assert list(TeacherInTheMiddle(DIM, WIDTH, global_weight=0).training_loss(Features(*sides))) == ["local"]
+    assert list(TeacherInTheMiddle(DIM, WIDTH, local_weight=0).training_loss(Features(*sides))) == ["global"]
 
 
 def test_other_temperatures_can_be_chosen():
     method, (summary, _) = TeacherInTheMiddle(DIM, WIDTH, temperatures=[0.5]), features()
     expected = vmf_sne(summary[None], method.map(summary)[None], [0.5])[0]
-    assert_close(method.training_loss(summary, None)["global"], expected)
+    assert_close(method.training_loss(Features(summary, None))["global"], expected)
 
 
 def test_a_kind_that_the_teacher_lacks_leaves_the_other_alone():
     method, (summary, spatial) = TeacherInTheMiddle(DIM, WIDTH), features()
     tokens = spatial.flatten(1, 2)
-    assert_close(method.training_loss(None, spatial), {"local": vmf_sne(tokens, method.map(tokens)).mean()})
-    assert list(method.training_loss(summary, None)) == ["global"]
+    assert_close(method.training_loss(Features(None, spatial)), {"local": vmf_sne(tokens, method.map(tokens)).mean()})
+    assert list(method.training_loss(Features(summary, None))) == ["global"]
     with pytest.raises(ValueError, match="nothing trains this map"):
-        method.training_loss(None, None)
+        method.training_loss(Features(None, None))
     with pytest.raises(ValueError, match="nothing trains this map"):
-        TeacherInTheMiddle(DIM, WIDTH, global_weight=0).training_loss(summary, None)
+        TeacherInTheMiddle(DIM, WIDTH, global_weight=0).training_loss(Features(summary, None))
 
 
 def test_the_map_learns_from_its_own_loss_and_the_student_only_from_its_own():
     method, (summary, spatial) = TeacherInTheMiddle(DIM, WIDTH), features()
     student = nn.Linear(3, WIDTH)
     tokens = student(torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(0)))
-    pulls = TinTeM()(tokens[:, 0], tokens[:, 1:].unflatten(1, (2, 2)), method(summary), method(spatial))
+    said = Features(tokens[:, 0], tokens[:, 1:].unflatten(1, (2, 2)))
+    pulls = TinTeM()(said, Features(method(summary), method(spatial)))
     torch.stack(list(pulls.values())).mean().backward()
     assert all(parameter.grad is None for parameter in method.parameters())
     assert all(parameter.grad.any() for parameter in student.parameters())
     student.zero_grad()
-    torch.stack(list(method.training_loss(summary, spatial).values())).sum().backward()
+    torch.stack(list(method.training_loss(Features(summary, spatial)).values())).sum().backward()
     assert all(parameter.grad.any() for parameter in method.parameters())
     assert all(parameter.grad is None for parameter in student.parameters())
 
@@ -130,7 +132,7 @@ def test_teacher_features_are_constants_even_if_they_ask_for_a_gradient():
     method, (summary, spatial) = TeacherInTheMiddle(DIM, WIDTH), features()
     summary.requires_grad_()
     assert not method(summary).requires_grad
-    torch.stack(list(method.training_loss(summary, spatial).values())).sum().backward()
+    torch.stack(list(method.training_loss(Features(summary, spatial)).values())).sum().backward()
     assert summary.grad is None
 
 
@@ -145,7 +147,7 @@ def test_training_keeps_more_of_the_cosines():
 def losses_of_steps(method, steps):
     optimizer, losses = torch.optim.AdamW(method.parameters(), lr=0.02), []
     for _ in range(steps):
-        loss = torch.stack(list(method.training_loss(*features(32)).values())).sum()
+        loss = torch.stack(list(method.training_loss(Features(*features(32))).values())).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -188,7 +190,7 @@ def test_a_file_and_a_state_restore_the_learned_map(tmp_path):
     method, (summary, _) = TeacherInTheMiddle(DIM, WIDTH, temperatures=[0.1, 0.2], global_weight=2), features()
     losses_of_steps(method, 2)
     method.save(tmp_path / "n.safetensors")
-    loaded, fresh = Normalizer.load(tmp_path / "n.safetensors"), TeacherInTheMiddle(DIM, WIDTH, seed=7)
+    loaded, fresh = FeatureMap.load(tmp_path / "n.safetensors"), TeacherInTheMiddle(DIM, WIDTH, seed=7)
     fresh.load_state_dict(method.state_dict())
     assert torch.equal(loaded(summary), method(summary))
     assert torch.equal(fresh(summary), method(summary))
@@ -197,9 +199,9 @@ def test_a_file_and_a_state_restore_the_learned_map(tmp_path):
 
 def test_low_precision_is_computed_in_float32_under_autocast_too():
     method, sides = TeacherInTheMiddle(DIM, WIDTH), [side.bfloat16() for side in features()]
-    expected = method.training_loss(*(side.float() for side in sides))
+    expected = method.training_loss(Features(*(side.float() for side in sides)))
     with torch.autocast("cpu", torch.bfloat16):
-        assert_close(method.training_loss(*sides), expected, rtol=0, atol=0)
+        assert_close(method.training_loss(Features(*sides)), expected, rtol=0, atol=0)
         assert method(sides[0]).dtype == torch.float32
     assert method.double()(sides[0].double()).dtype == torch.float64
 
@@ -213,12 +215,12 @@ def unchecked_shapes():
 
 def test_summaries_of_another_width_than_the_patches_are_refused(unchecked_shapes):
     with pytest.raises(ValueError, match="expected 8 channels"):
-        TeacherInTheMiddle(DIM, WIDTH).training_loss(features(dim=DIM + 1)[0], features()[1])
+        TeacherInTheMiddle(DIM, WIDTH).training_loss(Features(features(dim=DIM + 1)[0], features()[1]))
 
 
 def test_one_image_alone_has_no_global_term():
     with pytest.raises(ValueError, match="two tokens or more"):
-        TeacherInTheMiddle(DIM, WIDTH).training_loss(*features(1))
+        TeacherInTheMiddle(DIM, WIDTH).training_loss(Features(*features(1)))
 
 
 @pytest.mark.parametrize(("local", "across"), [(-1, 1), (1, float("nan")), (0, 0)])
@@ -230,7 +232,7 @@ def test_weights_that_train_nothing_are_refused(local, across):
 def losses_and_gradients(parts):
     """Rows and the gradients of their sum, averaged over processes as the engine does."""
     method = TeacherInTheMiddle(DIM, WIDTH)
-    rows = method.training_loss(*parts)
+    rows = method.training_loss(Features(*parts))
     torch.stack(list(rows.values())).sum().backward()
     gradients = [processes.average(parameter.grad) for parameter in method.parameters()]
     return [processes.average(row.detach()) for row in rows.values()], gradients

@@ -18,10 +18,11 @@ from phis_lab.config.compose import composed
 from phis_lab.data import Augmentation
 from phis_lab.data.digits import Digits
 from phis_lab.distill.provenance import moments_file, provenance_of, refuse_foreign
+from phis_lab.features import match_grid
 from phis_lab.linalg import Moments
 from phis_lab.statistics import files, read_statistics
 from phis_lab.statistics.passes import FirstViews
-from phis_lab.teachers import TeacherPool, match_grid
+from phis_lab.teachers import TeacherPool
 
 TEACHERS = ("dfn_clip", "siglip", "dinov2_g", "sam_h")
 SMALL = ["teachers=tiny_set", "data=digits", "trainer.teacher_precision=float32"]

@@ -19,7 +19,7 @@ from phis_lab.config.export import export_run
 from phis_lab.config.exported import checked, load_exported
 from phis_lab.distill.checkpoint import save_checkpoint
 from phis_lab.linalg import Moments
-from phis_lab.normalizers import NotFittedError, PhiS, Standardize
+from phis_lab.normalizers import NotFittedError, PhiS, Standardize, TeacherSpace
 from phis_lab.students import IdentityHead, MLPHead, Student, TimmViT, ViT
 from phis_lab.students.fold import fold
 from phis_lab.students.spectral import reparametrize
@@ -35,9 +35,7 @@ CONFIG = {
 METHODS = [
     name
     for name in methods.__all__
-    if issubclass(kind := getattr(methods, name), methods.Normalizer)
-    and not inspect.isabstract(kind)
-    and not issubclass(kind, methods.Compression)
+    if issubclass(kind := getattr(methods, name), methods.Normalizer) and not inspect.isabstract(kind)
 ]
 
 
@@ -74,7 +72,7 @@ def of_teacher(dim):
 
 def fitted(method, teachers=TEACHERS):
     return {
-        name: method(spatial).fit(Moments(spatial).update(of_teacher(spatial)))
+        name: TeacherSpace(name, method(spatial).fit(Moments(spatial).update(of_teacher(spatial))))
         for name, (_, spatial) in teachers.items()
         if spatial is not None
     }
@@ -86,7 +84,7 @@ def student(head=MLPHead, **options):
 
 
 @torch.no_grad()
-def assert_is_undone(plain, trained, normalizers):
+def assert_is_undone(plain, trained, spaces):
     """`plain` says in each teacher's space what `trained` says in the normalised one."""
     (tokens, predictions), (expected_tokens, normalised) = plain(images()), trained(images())
     assert_close(tokens.summary, expected_tokens.summary, atol=1e-5, rtol=1e-5)
@@ -96,7 +94,7 @@ def assert_is_undone(plain, trained, normalizers):
         if summary is not None:
             assert_close(predictions[name].summary, normalised[name].summary, atol=1e-5, rtol=1e-5)
         if spatial is not None:
-            exact = normalizers[name].inverse(normalised[name].spatial)
+            exact = spaces[name].spatial.inverse(normalised[name].spatial)
             deviation = of_teacher(spatial).std(0).square().mean().sqrt()
             assert float((predictions[name].spatial - exact).abs().max() / deviation) < 1e-5
         assert (predictions[name].summary is None, predictions[name].spatial is None) == (
@@ -107,18 +105,18 @@ def assert_is_undone(plain, trained, normalizers):
 
 def make_run(folder, trained=None, config=CONFIG, **changes):
     """A finished run's folder, whose student is not trained."""
-    trained, normalizers = trained or student(), fitted(PhiS)
+    trained, spaces = trained or student(), fitted(PhiS)
     facts = {
         name: {"source": "x", "sha256": "y"}
         | {kind: dim for kind, dim in zip(("summary_dim", "spatial_dim"), dims, strict=True) if dim is not None}
         for name, dims in TEACHERS.items()
     }
-    parts = {"student": trained, "normalizers": nn.ModuleDict(normalizers), "balancer": nn.Linear(1, 1)}
+    parts = {"student": trained, "spaces": nn.ModuleDict(spaces), "balancer": nn.Linear(1, 1)}
     modules = nn.ModuleDict(parts).state_dict()
     save_checkpoint(folder, {"config_sha256": "0" * 64, "arm": {"modules": modules}})
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     write_record(folder, record(**{"seed": 3, "teachers": facts} | changes))
-    return trained, normalizers
+    return trained, spaces
 
 
 @pytest.fixture
@@ -129,8 +127,8 @@ def run(tmp_path):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_folded_student_predicts_in_the_teachers_space(method):
-    normalizers = fitted(getattr(methods, method))
-    assert_is_undone(fold(student(), normalizers), student(), normalizers)
+    spaces = fitted(getattr(methods, method))
+    assert_is_undone(fold(student(), spaces), student(), spaces)
 
 
 @torch.no_grad()
@@ -158,7 +156,7 @@ def test_an_exported_student_refuses_the_images_that_teachers_refuse(change, pro
 def test_a_student_that_is_matched_in_its_own_space_stays_there():
     backbone = ViT(image_size=16, patch_size=8, width=6, depth=1, heads=2)
     trained = Student(backbone, IdentityHead, {"clip": (6, 6)}).eval()
-    folded = fold(trained, {"clip": methods.TeacherInTheMiddle(12, 6)})
+    folded = fold(trained, {"clip": TeacherSpace("clip", methods.TeacherInTheMiddle(12, 6))})
     pixels = torch.rand(2, 3, 16, 16)
     assert_close(folded(pixels)[1]["clip"].spatial, trained(pixels)[1]["clip"].spatial)
 
@@ -175,11 +173,11 @@ def test_folding_leaves_the_student_alone_and_draws_nothing():
 
 
 def test_spectral_parametrisations_of_heads_are_folded_too():
-    normalizers, trained = fitted(Standardize), student(spectral=True)
+    spaces, trained = fitted(Standardize), student(spectral=True)
     reparametrize(trained.spatial_heads)
-    folded = fold(trained, normalizers)
+    folded = fold(trained, spaces)
     assert set(folded.state_dict()) == set(student().state_dict())
-    assert_is_undone(folded, trained, normalizers)
+    assert_is_undone(folded, trained, spaces)
 
 
 def test_a_head_without_output_is_refused():
@@ -191,16 +189,16 @@ def test_a_missing_or_unfitted_normaliser_is_refused():
     with pytest.raises(ValueError, match="teacher 'sam' has spatial features and needs a normaliser"):
         fold(student(), {"clip": fitted(PhiS)["clip"]})
     with pytest.raises(NotFittedError):
-        fold(student(), {"clip": PhiS(12), "sam": PhiS(20)})
+        fold(student(), {"clip": TeacherSpace("clip", PhiS(12)), "sam": TeacherSpace("sam", PhiS(20))})
 
 
 def test_an_exported_run_loads_as_the_student_with_its_normalisers_undone(tmp_path):
-    trained, normalizers = make_run(tmp_path / "run")
+    trained, spaces = make_run(tmp_path / "run")
     files = export_run(tmp_path / "run", tmp_path / "out")
     assert sorted(tmp_path.glob("out/*")) == sorted(files)
     loaded = load_exported(tmp_path / "out")
     assert not loaded.training
-    assert_is_undone(loaded, trained, normalizers)
+    assert_is_undone(loaded, trained, spaces)
 
 
 @pytest.mark.parametrize(
@@ -210,9 +208,9 @@ def test_an_exported_run_loads_as_the_student_with_its_normalisers_undone(tmp_pa
 )
 def test_every_kind_of_student_is_exported(tmp_path, options):
     config = CONFIG | {"student": CONFIG["student"] | options}
-    trained, normalizers = make_run(tmp_path / "run", student(**options), config)
+    trained, spaces = make_run(tmp_path / "run", student(**options), config)
     export_run(tmp_path / "run", tmp_path / "out")
-    assert_is_undone(load_exported(tmp_path / "out"), trained, normalizers)
+    assert_is_undone(load_exported(tmp_path / "out"), trained, spaces)
 
 
 def test_a_student_of_pretrained_weights_needs_them_no_more(tmp_path):
@@ -220,9 +218,9 @@ def test_a_student_of_pretrained_weights_needs_them_no_more(tmp_path):
     node = {"_target_": "phis_lab.students.TimmViT", "pretrained": True, "weights": "/nowhere/w.safetensors", **options}
     torch.manual_seed(0)
     trained = Student(TimmViT(pretrained=False, **options), MLPHead, TEACHERS).eval()
-    _, normalizers = make_run(tmp_path / "run", trained, CONFIG | {"student": node})
+    _, spaces = make_run(tmp_path / "run", trained, CONFIG | {"student": node})
     export_run(tmp_path / "run", tmp_path / "out")
-    assert_is_undone(load_exported(tmp_path / "out"), trained, normalizers)
+    assert_is_undone(load_exported(tmp_path / "out"), trained, spaces)
 
 
 def test_the_weights_are_plain_float32_and_the_description_names_the_run(run, tmp_path):
@@ -251,11 +249,11 @@ def test_loading_draws_no_random_numbers(run, tmp_path):
 
 def test_a_head_of_another_package_without_bias_loads_once_it_is_trusted(tmp_path):
     config = CONFIG | {"head": {"_target_": f"{__name__}.BareHead", "_partial_": True}}
-    trained, normalizers = make_run(tmp_path / "run", student(BareHead), config)
+    trained, spaces = make_run(tmp_path / "run", student(BareHead), config)
     export_run(tmp_path / "run", tmp_path / "out")
     with pytest.raises(ValueError, match="of none of the packages phis_lab;"):
         load_exported(tmp_path / "out")
-    assert_is_undone(load_exported(tmp_path / "out", ["phis_lab", __name__]), trained, normalizers)
+    assert_is_undone(load_exported(tmp_path / "out", ["phis_lab", __name__]), trained, spaces)
 
 
 def test_a_folder_in_use_is_refused_and_overwritten_when_told_to(run, tmp_path):

@@ -37,7 +37,7 @@ def test_a_run_of_the_engine_is_exported_as_its_arm_predicts_in_the_teachers_spa
     _, normalised = arm.predict(pixels)
     _, predictions = load_exported(tmp_path / "out")(pixels)
     for teacher, prediction in predictions.items():
-        exact = arm.in_teacher_space(teacher, normalised[teacher])
+        exact = arm.space(teacher).restored(normalised[teacher])
         for kind, expected in zip(prediction, exact, strict=True):
             assert (kind is None) == (expected is None)
             if expected is not None:

@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from phis_lab.linalg import Moments
-from phis_lab.normalizers import PhiS
+from phis_lab.normalizers import PhiS, TeacherSpace
 from phis_lab.students import HeadFactory, IdentityHead, LinearHead, Student, ViT
 from phis_lab.students.fold import fold
 
@@ -35,7 +35,7 @@ def test_a_normaliser_folds_into_the_linear_head():
     rows = torch.randn(200, 12, generator=torch.Generator().manual_seed(0)).double() + 2
     normalizer = PhiS(12).fit(Moments(12).update(rows))
     model = student(LinearHead, (10, 12)).eval()
-    folded = fold(model, {"t": normalizer})
+    folded = fold(model, {"t": TeacherSpace("t", normalizer)})
     expected = normalizer.inverse(model(images())[1]["t"].spatial)
     assert_close(folded(images())[1]["t"].spatial, expected, rtol=1e-4, atol=1e-4)
 

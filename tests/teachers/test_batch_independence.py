@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from toy_teacher import Toy, images
 
-from phis_lab.teachers import Features, Teacher, TeacherPool
+from phis_lab.features import Features
+from phis_lab.teachers import Teacher, TeacherPool
 from phis_lab.teachers.pocket import EfficientNetLite0, Hed, MobileNetV2, OpenNsfw, PPOcr, XFeat
 from phis_lab.teachers.pool import CPU_CHUNK, whole_chunks
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from torch.testing import assert_close
 
-from phis_lab.teachers import Resize, match_grid
+from phis_lab.features import Resize, match_grid
 
 sides = st.integers(1, 9)
 

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from phis_lab.teachers import Features, Teacher, TeacherPool, Weights
+from phis_lab.features import Features
+from phis_lab.teachers import Teacher, TeacherPool, Weights
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.timm import TimmTeacher
 

@@ -6,9 +6,11 @@ from torch import nn
 from torch.testing import assert_close
 from toy_teacher import Toy, images
 
-from phis_lab.teachers import Features, TeacherPool, base
+from phis_lab.features import Features
+from phis_lab.precision import has_bfloat16
+from phis_lab.teachers import TeacherPool, base
 from phis_lab.teachers import pool as module
-from phis_lab.teachers.pool import CPU_CHUNK, has_bfloat16, without_tf32
+from phis_lab.teachers.pool import CPU_CHUNK
 
 
 class Holder(nn.Module):
@@ -114,22 +116,6 @@ def test_a_teacher_that_knows_one_precision_computes_and_is_described_in_it() ->
     pool = TeacherPool({"toy": toy}, "bfloat16")
     assert pool.describe("cuda")["toy"]["precision"] == "float32"
     assert_close(pool(images())["toy"].spatial, toy(images()).spatial, rtol=0, atol=0)
-
-
-def test_without_tf32_switches_it_off_and_back_on() -> None:
-    def settings() -> tuple[bool, str]:
-        return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-
-    before = settings()
-    try:
-        torch.backends.cudnn.allow_tf32 = True
-        torch.set_float32_matmul_precision("high")
-        with without_tf32():
-            assert settings() == (False, "highest")
-        assert settings() == (True, "high")
-    finally:
-        torch.backends.cudnn.allow_tf32 = before[0]
-        torch.set_float32_matmul_precision(before[1])
 
 
 @pytest.mark.gpu

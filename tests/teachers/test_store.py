@@ -17,7 +17,8 @@ from drawn_images import DrawnImages
 from small_arms import PatchTeacher, patch_pool
 from torch import Tensor
 
-from phis_lab.teachers import Features, TeacherPool, match_grid
+from phis_lab.features import Features, match_grid
+from phis_lab.teachers import TeacherPool
 from phis_lab.teachers.store import FeatureStore, StoreDtype, plan, table
 
 CPU = torch.device("cpu")

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from phis_lab.teachers import Features, Teacher, Weights
+from phis_lab.features import Features
+from phis_lab.teachers import Teacher, Weights
 from phis_lab.teachers.pixels import Pixels
 
 

@@ -17,9 +17,8 @@ from phis_lab.evals.neighbours.exact import (
 )
 from phis_lab.evals.neighbours.screening import Candidates, Screen
 from phis_lab.guards import require_tensors, whole
-from phis_lab.linalg.precision import full_float32
+from phis_lab.precision import full_float32, has_bfloat16
 from phis_lab.shapes import Float, Int64
-from phis_lab.teachers.pool import has_bfloat16
 
 _TILE_ROWS = 2**16
 

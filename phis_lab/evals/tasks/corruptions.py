@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phis_lab.data.seeds import named_seed
 from phis_lab.evals.extras import require
+from phis_lab.seeds import named_seed
 from phis_lab.shapes import Float
 
 ALEXNET_ERRORS = {

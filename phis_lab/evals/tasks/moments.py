@@ -1,6 +1,5 @@
 """Lengths and spreads of a student's and its teachers' features (UNIC, table G)."""
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import torch
@@ -10,7 +9,6 @@ from torch import Tensor
 from phis_lab.evals.score import Score
 from phis_lab.evals.subject import Subject, Task
 from phis_lab.shapes import Float
-from phis_lab.teachers import Features
 
 
 @torch.no_grad()
@@ -56,17 +54,10 @@ class FeatureMoments(Task):
             views = {"student": subject.tokens(images)}
             views |= {f"teachers/{name}": features for name, features in subject.teachers(images).items()}
             for who, features in views.items():
-                for kind, row in _kinds(features):
-                    rows.setdefault(f"{who}/{kind}", []).append(row.float())
+                for kind in features.kinds():
+                    rows.setdefault(f"{who}/{kind}", []).append(features.pooled(kind).float())
         return {
             f"{name}/{number}": Score(value, unit="", higher_is_better=None)  # a length in the features' own scale
             for name, parts in rows.items()
             for number, value in feature_moments(torch.cat(parts)).items()
         }
-
-
-def _kinds(features: Features) -> Iterator[tuple[str, Tensor]]:
-    if features.summary is not None:
-        yield "summary", features.summary
-    if features.spatial is not None:
-        yield "spatial", features.spatial.mean(dim=(1, 2))

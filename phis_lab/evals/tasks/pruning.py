@@ -11,10 +11,11 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.prune import L1Unstructured
 
 from phis_lab.bounds import Above, Positive, SmallShare
-from phis_lab.evals.embedding import Tokens, embed_own
+from phis_lab.evals.embedding import embed_own
 from phis_lab.evals.probes.linear import linear_probe
 from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.evals.subject import Subject, Task
+from phis_lab.features import Tokens
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from torch import Tensor
 from phis_lab.bounds import Above, Positive, Seed
 from phis_lab.data import DataSource
 from phis_lab.data.transforms import Interpolation
-from phis_lab.evals.embedding import Tokens, embed_source
+from phis_lab.evals.embedding import embed_source
 from phis_lab.evals.extras import require
 from phis_lab.evals.probes.base import Embeddings
 from phis_lab.evals.probes.held_out import hold_out, refuse_single_images
@@ -18,6 +18,7 @@ from phis_lab.evals.probes.linear import linear_probe, linear_probe_path
 from phis_lab.evals.score import Score, accuracy_score, mean_score, with_headlines
 from phis_lab.evals.solvers.search import UNIC_SEED, Values, search
 from phis_lab.evals.subject import Subject, Task
+from phis_lab.features import Tokens
 from phis_lab.shapes import Float, Int64
 
 

@@ -7,10 +7,11 @@ from pydantic import Field
 from torch import Tensor
 
 from phis_lab.bounds import Above, Positive
-from phis_lab.evals.embedding import Tokens, embed_own
+from phis_lab.evals.embedding import embed_own
 from phis_lab.evals.probes.linear import linear_probe
 from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.evals.subject import Subject, Task
+from phis_lab.features import Tokens
 from phis_lab.linalg import Moments
 from phis_lab.shapes import Float, Float64, Int64
 

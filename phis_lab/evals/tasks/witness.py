@@ -11,8 +11,8 @@ from phis_lab.evals.answers import Answers, same_share
 from phis_lab.evals.embedding import pooled
 from phis_lab.evals.score import Score, accuracy_score, mean_score
 from phis_lab.evals.subject import Labelled, Subject
+from phis_lab.features import Features
 from phis_lab.shapes import Float, Int64
-from phis_lab.teachers import Features
 
 _PIXELS = 16
 

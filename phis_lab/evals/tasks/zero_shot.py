@@ -15,8 +15,8 @@ from phis_lab.evals.answers import same_share
 from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.evals.subject import Subject, Task
 from phis_lab.evals.tasks.text_tower import TextTower
+from phis_lab.features import Features
 from phis_lab.shapes import Float, Int64
-from phis_lab.teachers import Features
 from phis_lab.teachers.open_clip import OpenClipTeacher
 from phis_lab.teachers.weights import HUB
 

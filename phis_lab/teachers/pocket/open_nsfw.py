@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from phis_lab.bounds import Side
+from phis_lab.features import Features
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features
 from phis_lab.teachers.onnx import OnnxGraph
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride

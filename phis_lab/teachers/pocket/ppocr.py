@@ -4,8 +4,8 @@ import onnx
 from torch import Tensor
 
 from phis_lab.bounds import Side
+from phis_lab.features import Features
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features
 from phis_lab.teachers.onnx_to_torch import to_torch
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride

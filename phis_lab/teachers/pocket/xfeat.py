@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phis_lab.bounds import Side
+from phis_lab.features import Features
 from phis_lab.shapes import Float
-from phis_lab.teachers.base import Features
 from phis_lab.teachers.folding import freeze_convolutions
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride

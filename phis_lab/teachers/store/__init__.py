@@ -2,7 +2,7 @@
 
 from phis_lab.teachers.store.encoding import StoreDtype
 from phis_lab.teachers.store.images import FixedImages
-from phis_lab.teachers.store.memory import GridFeatures, MemoryStore, bytes_per_image
+from phis_lab.teachers.store.memory import MemoryStore, bytes_per_image
 from phis_lab.teachers.store.plan import gigabytes
 from phis_lab.teachers.store.report import TableReport
 from phis_lab.teachers.store.store import FeatureStore
@@ -10,7 +10,6 @@ from phis_lab.teachers.store.store import FeatureStore
 __all__ = [
     "FeatureStore",
     "FixedImages",
-    "GridFeatures",
     "MemoryStore",
     "StoreDtype",
     "TableReport",

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from phis_lab.linalg.processes import any_process, average, rank, world_size
+from phis_lab.processes import any_process, average, rank, world_size
 from phis_lab.teachers.pool import TeacherPool
 from phis_lab.teachers.store.fill import fill
 from phis_lab.teachers.store.images import FixedImages

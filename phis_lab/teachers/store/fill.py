@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phis_lab.features import Features
 from phis_lab.shapes import Bool, Float, Int64
-from phis_lab.teachers.base import Features
 from phis_lab.teachers.pool import TeacherPool
 from phis_lab.teachers.store.encoding import Encoded, Noise, encode, noise
 from phis_lab.teachers.store.images import FixedImages, Rendered

@@ -1,15 +1,12 @@
 """Teacher features of fixed views in this process's memory."""
 
-from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from phis_lab.features import Features, Grid, GridFeatures
 from phis_lab.shapes import Int64
-from phis_lab.teachers.base import Features
-from phis_lab.teachers.grid import Grid
-
-GridFeatures = Mapping[Grid, Mapping[str, Features]]
 
 
 class MemoryStore:
@@ -25,7 +22,7 @@ class MemoryStore:
         self.views = views
         self._filled = torch.zeros(images * views, dtype=torch.bool)
         self._tables = {
-            grid: {name: Features(*(_table(len(self._filled), t) for t in features)) for name, features in by.items()}
+            grid: {name: features.map(partial(_table, len(self._filled))) for name, features in by.items()}
             for grid, by in like.items()
         }
 
@@ -37,10 +34,7 @@ class MemoryStore:
         """What was written for these keys."""
         rows = self._rows(keys)
         return {
-            grid: {
-                name: Features(*(None if table is None else table[rows].to(device) for table in tables))
-                for name, tables in by_teacher.items()
-            }
+            grid: {name: tables.map(lambda table: table[rows].to(device)) for name, tables in by_teacher.items()}
             for grid, by_teacher in self._tables.items()
         }
 
@@ -65,5 +59,5 @@ def bytes_per_image(features: GridFeatures) -> int:
     return sum(t[0].numel() * t.element_size() for t in tensors)
 
 
-def _table(count: int, like: Tensor | None) -> Tensor | None:
-    return None if like is None else torch.empty((count, *like.shape[1:]), dtype=like.dtype)
+def _table(count: int, like: Tensor) -> Tensor:
+    return torch.empty((count, *like.shape[1:]), dtype=like.dtype)

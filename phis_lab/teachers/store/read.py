@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from phis_lab.features import Features
 from phis_lab.shapes import Int64
-from phis_lab.teachers.base import Features
 from phis_lab.teachers.store.encoding import DTYPES, decode
 from phis_lab.teachers.store.shard import Bytes, as_bytes, open_shard
 from phis_lab.teachers.store.table import Table

@@ -7,10 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from phis_lab.linalg.processes import rank
+from phis_lab.features import Features, Grid
+from phis_lab.processes import rank
 from phis_lab.shapes import Int64
-from phis_lab.teachers.base import Features
-from phis_lab.teachers.grid import Grid
 from phis_lab.teachers.pool import TeacherPool
 from phis_lab.teachers.store.complete import complete
 from phis_lab.teachers.store.encoding import StoreDtype

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from phis_lab.teachers.grid import Grid
+from phis_lab.features import Grid
 from phis_lab.teachers.store.encoding import DTYPES, StoreDtype
 
 FORMAT = 1

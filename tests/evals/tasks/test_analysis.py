@@ -12,8 +12,8 @@ from phis_lab.evals.subject import Subject
 from phis_lab.evals.tasks.moments import FeatureMoments, feature_moments
 from phis_lab.evals.tasks.pruning import Pruning, pruned
 from phis_lab.evals.tasks.truncation import Truncation, WhitenedComponents, halved_dims, truncation_curve
+from phis_lab.features import Features
 from phis_lab.students import ViT
-from phis_lab.teachers import Features
 
 
 def network(seed: int = 0) -> nn.Sequential:

@@ -13,7 +13,7 @@ from phis_lab.evals import Embeddings
 from phis_lab.evals.subject import Task
 from phis_lab.evals.tasks.detectors import Detector, NearestNeighbour, Scorer
 from phis_lab.evals.tasks.ood import OutOfDistribution, far_detection, held_out_groups, near_detection
-from phis_lab.teachers import Features
+from phis_lab.features import Features
 
 
 @dataclass(frozen=True, kw_only=True)

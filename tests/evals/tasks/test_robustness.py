@@ -12,7 +12,7 @@ from phis_lab.evals.subject import Task
 from phis_lab.evals.tasks import robustness
 from phis_lab.evals.tasks.corruptions import ALEXNET_ERRORS
 from phis_lab.evals.tasks.robustness import Robustness, mean_corruption_error
-from phis_lab.teachers import Features
+from phis_lab.features import Features
 
 FAITHFUL = ("knn_agreement", "linear_agreement", "summary_cosine", "spatial_cosine")
 

@@ -7,7 +7,7 @@ import torch
 from phis_lab.data.masks import IGNORED, Masked, MaskedData, MaskedImages
 from phis_lab.evals.subject import Subject
 from phis_lab.evals.tasks.segmentation import Segmentation, fit_linear_segmentation, make_head, score_segmentation
-from phis_lab.teachers import Features
+from phis_lab.features import Features
 
 CPU = torch.device("cpu")
 

@@ -12,7 +12,7 @@ from phis_lab.evals.embedding import embed_source
 from phis_lab.evals.probes.held_out import hold_out
 from phis_lab.evals.subject import Subject
 from phis_lab.evals.tasks.transfer import Transfer, search_penalty, transfer_probe
-from phis_lab.teachers import Features
+from phis_lab.features import Features
 
 
 def clouds(count: int, seed: int, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -111,7 +111,7 @@ def test_embeddings_are_of_the_chosen_tokens_of_images_in_order(which, factor):
 
 def test_a_student_without_the_tokens_is_refused():
     without = Subject(**(vars(brightness()) | {"tokens": lambda images: Features(images.mean((2, 3)), None)}))
-    with pytest.raises(ValueError, match="tokens=both were asked for, which this student does not have"):
+    with pytest.raises(ValueError, match="tokens=both were asked for, which this network does not have"):
         embed_source(without, Shades().train, "both", 8, "bicubic")
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from phis_lab.distill import RandomStream
-from phis_lab.linalg import processes
+from phis_lab import processes
+from phis_lab.seeds import RandomStream
 
 
 def test_draws_are_the_same_whoever_draws_between() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from phis_lab.linalg import random_rotation
+from phis_lab.linalg.vmf_sne import TEMPERATURES
 from phis_lab.losses import functional, vmf_sne
-from phis_lab.losses.vmf_sne import TEMPERATURES
 
 seeds = st.integers(0, 1000)
 counts = st.integers(2, 7)

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import normalize
 
 from phis_lab.guards import require_tensors
-from phis_lab.linalg.precision import full_float32
+from phis_lab.precision import full_float32
 from phis_lab.shapes import Float
 
 TEMPERATURES = tuple(hundredths / 100 for hundredths in range(1, 11))

@@ -1,31 +1,32 @@
-"""What all normalisers share: fitting, precision, state, folding; `elementwise` and `matrix` hold the maps."""
+"""What all maps of teacher features share: fitting, precision and state."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from os import PathLike
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from phis_lab.features import Features
 from phis_lab.guards import require_tensors, whole
 from phis_lab.linalg import Moments
 from phis_lab.normalizers.spread import check_moments
 from phis_lab.normalizers.storage import read_normalizer, write_normalizer
 from phis_lab.shapes import Float
 
-_N = TypeVar("_N", bound="Normalizer")
+_M = TypeVar("_M", bound="FeatureMap")
 
 
 class NotFittedError(ValueError, RuntimeError):
-    """A normaliser was used before `fit`."""
+    """A map was used before `fit`."""
 
 
-class Normalizer(nn.Module, ABC):
-    """An invertible affine map y = W (x - shift) whose W and shift are solved from a teacher's moments.
+class FeatureMap(nn.Module, ABC):
+    """A map of a teacher's features to what the student is asked to match.
 
-    A student trained on y still predicts the teacher: `inverse` maps its output back, and `fold_into` moves
-    that map into the last linear layer, so it costs nothing at inference (PHI-S, eq. 39-50).
+    `Normalizer` is the kind that is invertible and affine, and solved from moments; `Compression` maps into the
+    student's width. A map may also train itself (`training_loss`) or run along with the batches (`schedule`).
 
     Statistics are float64 buffers whatever the module's dtype. float16, bfloat16 and float32 inputs are
     computed in float32 and come out as float32; float64 inputs, or any input after `.double()`, are
@@ -33,28 +34,23 @@ class Normalizer(nn.Module, ABC):
 
     Args:
         dim: channels of the teacher, the last axis of every input.
+        out_dim: channels of the output; as many unless said otherwise.
     """
 
     needs_covariance: ClassVar[bool] = False
     """Whether `fit` needs full moments; if not, `Moments(dim, diagonal=True)` will do."""
 
-    normalizes_summary: ClassVar[bool] = False
-    """Whether a teacher's summary gets an instance of its own, or stays as it is as in PHI-S."""
-
-    invertible: ClassVar[bool] = True
-    """Whether predictions can be mapped back to the teacher's space; if not, they are compared in the student's."""
-
-    shares_summary: ClassVar[bool] = False
-    """Whether the map of the spatial features maps the summary too."""
+    summary_map: ClassVar[Literal["none", "own", "same"]] = "none"
+    """What maps a teacher's summary: nothing, as in PHI-S, an instance of its own, or the map of the patches."""
 
     fitted: Tensor
     shift: Tensor
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, out_dim: int | None = None) -> None:
         super().__init__()
         if whole("dim", dim) < 1:
             raise ValueError(f"dim must be a positive number of channels, got {dim}")
-        self.dim = self.out_dim = dim
+        self.dim, self.out_dim = dim, dim if out_dim is None else out_dim
         self.is_fitted = False
         self._precision = torch.zeros(())
         self._casts: dict[torch.dtype, tuple[Tensor, ...]] = {}
@@ -67,24 +63,12 @@ class Normalizer(nn.Module, ABC):
         """Solves the statistics, by the name of their buffer, from moments that `fit` has checked."""
 
     @abstractmethod
-    def unscale(self, y: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
-        """The inverse without its shift, in float64."""
-
-    @abstractmethod
-    def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
-        """Normalises teacher features."""
-
-    @abstractmethod
-    def inverse(self, y: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
-        """Maps predictions of normalised features back to the teacher's own space."""
-
-    @abstractmethod
-    def affine(self) -> tuple[Float[Tensor, "dim dim"], Float[Tensor, "dim"]]:
-        """(W, shift) of y = W (x - shift), in the module's precision."""
+    def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows out_dim"]:
+        """Maps teacher features."""
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def fit(self: _N, moments: Moments) -> _N:
+    def fit(self: _M, moments: Moments) -> _M:
         """Solves the map; the same moments always give the same bits.
 
         Raises:
@@ -98,49 +82,13 @@ class Normalizer(nn.Module, ABC):
         _restart(self)
         return self
 
-    def training_loss(
-        self, summary: Float[Tensor, "batch _"] | None, spatial: Float[Tensor, "batch *grid _"] | None
-    ) -> dict[str, Float[Tensor, ""]]:
+    def training_loss(self, features: Features) -> dict[str, Float[Tensor, ""]]:
         """Rows of the loss by which a learned map trains itself on a teacher's features; others have none."""
-        del summary, spatial
+        del features
         return {}
 
     def schedule(self, progress: float) -> None:
         """Tells how much of the run is done, from 0 to 1, before each training step; a fixed map does not change."""
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def fold_into(self, linear: nn.Linear) -> nn.Linear:
-        """A new layer whose output is inverse(linear(z)), with a bias whether or not `linear` has one.
-
-        It is trainable if `linear` is, and making it draws no random numbers.
-
-        Args:
-            linear: the last layer of a head. Its outputs may be several replicas of the channels, one after
-                the other, as in heads that upsample; each replica is mapped by itself.
-
-        Raises:
-            ValueError: the number of outputs is not a multiple of `dim`.
-
-        Source:
-            PHI-S, A.6: W = Theta W', b = Theta b' + mu.
-        """
-        self.require_fitted()
-        if not isinstance(linear, nn.Linear):
-            raise TypeError(f"a normaliser folds into a torch.nn.Linear, got {type(linear).__name__}")
-        outputs, inputs = linear.weight.shape
-        if outputs % self.dim:
-            raise ValueError(f"the layer must have {self.dim} outputs, or several times as many, got {outputs}")
-        device = self.shift.device
-        weight = linear.weight.to(device, torch.float64).reshape(-1, self.dim, inputs).mT
-        bias = weight.new_zeros(outputs) if linear.bias is None else linear.bias.to(weight)
-        folded: nn.Linear = nn.utils.skip_init(
-            nn.Linear, inputs, outputs, device=linear.weight.device, dtype=linear.weight.dtype
-        )
-        folded.weight.copy_(self.unscale(weight).mT.reshape(outputs, inputs))
-        folded.bias.copy_((self.unscale(bias.reshape(-1, self.dim)) + self.shift).flatten())
-        folded.requires_grad_(linear.weight.requires_grad)
-        return folded
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the fitted map, its class and its options as safetensors."""
@@ -148,7 +96,7 @@ class Normalizer(nn.Module, ABC):
         write_normalizer(self, path)
 
     @classmethod
-    def load(cls: type[_N], path: str | PathLike[str]) -> _N:
+    def load(cls: type[_M], path: str | PathLike[str]) -> _M:
         """Reads what `save` wrote, as the class that wrote it: this one or one derived from it."""
         return read_normalizer(path, cls)
 
@@ -161,9 +109,10 @@ class Normalizer(nn.Module, ABC):
         """Shows the size in `print`."""
         return f"dim={self.dim}"
 
-    @abstractmethod
     def cast(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """The tensors that `forward` and `inverse` compute with, at a precision."""
+        """The tensors that the map computes with, at a precision; those that are derived from its statistics."""
+        del dtype
+        return ()
 
     def prepare(self, features: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Checks an input and gives it at the precision of the computation, with the tensors of `cast`."""
@@ -185,7 +134,7 @@ class Normalizer(nn.Module, ABC):
         """float64 after `.double()`, else float32."""
         return torch.promote_types(self._precision.dtype, torch.float32)
 
-    def _apply(self: _N, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _N:
+    def _apply(self: _M, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _M:
         """Moves the module as torch asks, but leaves the statistics in float64."""
         exact = dict(self._buffers)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -198,7 +147,7 @@ class Normalizer(nn.Module, ABC):
         return self
 
 
-def _restart(normalizer: Normalizer, _: object = None) -> None:
+def _restart(feature_map: FeatureMap, _: object = None) -> None:
     """Forgets what was derived from earlier statistics."""
-    normalizer.is_fitted = bool(normalizer.fitted)
-    normalizer._casts.clear()
+    feature_map.is_fitted = bool(feature_map.fitted)
+    feature_map._casts.clear()

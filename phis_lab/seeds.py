@@ -1,13 +1,22 @@
-"""Random streams that arms do not share."""
+"""Random numbers: seeds that are named, and streams that arms do not share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 
 import torch
 from torch import Tensor
 
-from phis_lab.data.seeds import named_seed
-from phis_lab.linalg import processes
+from phis_lab import processes
+
+
+def named_seed(*name: str | int) -> int:
+    """Returns a seed in [0, 2^32) that depends on `name` alone, never on what ran before.
+
+    torch's CPU generator uses 32 bits of its seed, which is why the name is hashed and not packed into a
+    number.
+    """
+    return int.from_bytes(blake2b(repr(name).encode(), digest_size=4).digest(), "big")
 
 
 class RandomStream:
