@@ -20,7 +20,7 @@ from phis_lab.evals.tasks.ood import OutOfDistribution
 from phis_lab.evals.tasks.segmentation import Segmentation
 from phis_lab.evals.tasks.shifted import ShiftedFolders
 from phis_lab.evals.tasks.transfer import Transfer
-from phis_lab.teachers import Features
+from phis_lab.features import Features
 
 SIDE = 32
 PIXELS = torch.randint(0, 256, (6, 3, 48, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(7))
