@@ -31,7 +31,7 @@ DOORS = {
         lambda: losses.vmf_sne(n[None], n[None], (0.1,)), lambda: losses.specmatch(n[None], n[None]),
         lambda: losses.Uniform()(n), lambda: losses.AdaLoss()(n.tolist()), lambda: metrics.effective_rank(n),
         lambda: metrics.linear_cka(n, n), lambda: metrics.error_spectrum(x, n),
-        lambda: metrics.TeacherMatching(8).update(n, n), lambda: metrics.EffectiveRank(8).update(n),
+        lambda: metrics.TeacherMatching(8).update(n, n), lambda: metrics.CrossMoments(8, 8, x.device).update(n, n),
         lambda: evals.knn_predict(n, labels.numpy(), n), lambda: evals.knn_predict(x, labels.tolist(), x),
         lambda: evals.nearest_neighbours(n, n, 3), lambda: evals.linear_probe(x, labels.numpy(), x, labels),
         lambda: evals.fit_logistic(n, labels, [1.0]), lambda: evals.teacher_matching(n, n),

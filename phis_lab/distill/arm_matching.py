@@ -167,11 +167,7 @@ class ArmMatching:
         for (kind, _), moments in self._tokens.items():
             native.setdefault(kind, moments)
         return {
-            f"effective_rank/{kind}": Score(_rank(moments), unit="rank", higher_is_better=None)
+            f"effective_rank/{kind}": Score(float(rank_of(moments)), unit="rank", higher_is_better=None)
             for kind, moments in native.items()
             if moments.count >= LEAST_ROWS
         }
-
-
-def _rank(moments: Moments) -> float:
-    return float(rank_of(moments.covariance * (1 - 1 / moments.count), moments.mean))

@@ -14,7 +14,7 @@ from phis_lab.linalg.gram import mirrored, one_torch_thread
 from phis_lab.linalg.rotations import positive_diagonal
 from phis_lab.linalg.saved_moments import read_moments, write_moments
 from phis_lab.linalg.spectra import symmetric_eigh
-from phis_lab.linalg.sums import Sums, add_outer, combine, is_bulk, no_rows, sums_of
+from phis_lab.linalg.sums import Sums, combine, is_bulk, no_rows, over_processes, sums_of
 from phis_lab.shapes import Bool, Float, Float64
 
 
@@ -125,16 +125,7 @@ class Moments:
 
         A second call would count the rows of every process as many times as there are processes.
         """
-        count, mean = self._sums.count, self._sums.mean
-        device = torch.device("cuda") if dist.get_backend(group) == "nccl" else mean.device
-        totals = torch.cat((mean * count, mean.new_tensor([count]))).to(device)
-        dist.all_reduce(totals, group=group)
-        total = int(totals[-1])
-        overall = totals[:-1] / max(total, 1)
-        scatter = self._sums.scatter.to(device, copy=True)
-        add_outer(scatter, mean.to(device) - overall, float(count))
-        dist.all_reduce(scatter, group=group)
-        self._set(Sums(total, overall.to(mean.device), scatter.to(mean.device)))
+        self._set(over_processes(self._sums, group))
         return self
 
     def eigh(self) -> tuple[Float64[Tensor, "dim"], Float64[Tensor, "dim dim"]]:

@@ -1,8 +1,9 @@
-"""Count, mean and scatter of rows: of one batch, and of two sets of rows taken together."""
+"""Count, mean and scatter of rows: of one batch, and of several sets of rows taken together."""
 
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from phis_lab.linalg.gram import add_gram, numpy_gram
@@ -109,6 +110,43 @@ def combine(a: Sums, b: Sums) -> Sums:
     scatter = a.scatter.add_(b.scatter.to(a.mean.device))
     add_outer(scatter, between, a.count * b.count / count)
     return Sums(count, a.mean + between * (b.count / count), scatter)
+
+
+def channel_moments(x: Float[Tensor, "*tokens channels"]) -> Float64[Tensor, "3 channels"]:
+    """Returns the rows (count, mean, sum of squared deviations from the mean) over all tokens, in float64.
+
+    One tensor holds what `Sums` holds of a diagonal scatter, so that it can be a state of a metric.
+    """
+    x = x.reshape(-1, x.shape[-1]).double()
+    count = x.new_full((x.shape[-1],), len(x))
+    mean = x.sum(dim=0) / count.clamp_min(1)
+    return torch.stack([count, mean, (x - mean).square().sum(dim=0)])
+
+
+def merge_moments(moments: Float64[Tensor, "parts 3 channels"]) -> Float64[Tensor, "3 channels"]:
+    """Merges the moments of any number of disjoint parts into those of the whole.
+
+    It is `combine` for many at once, about their common mean: with n = sum n_i and m = sum n_i m_i / n, the deviations
+    are sum S_i + n_i (m_i - m)^2. Unlike sums of squares this cancels nothing, however large the mean is beside the
+    spread.
+    """
+    counts, means, deviations = moments.unbind(dim=1)
+    count = counts.sum(dim=0)
+    mean = (counts * means).sum(dim=0) / count.clamp_min(1)
+    return torch.stack([count, mean, (deviations + counts * (means - mean).square()).sum(dim=0)])
+
+
+def over_processes(own: Sums, group: dist.ProcessGroup | None = None) -> Sums:
+    """The sums of the rows of all processes of a group: as `merge_moments`, about their common mean."""
+    device = torch.device("cuda") if dist.get_backend(group) == "nccl" else own.mean.device
+    totals = torch.cat((own.mean * own.count, own.mean.new_tensor([own.count]))).to(device)
+    dist.all_reduce(totals, group=group)
+    total = int(totals[-1])
+    overall = totals[:-1] / max(total, 1)
+    scatter = own.scatter.to(device, copy=True)
+    add_outer(scatter, own.mean.to(device) - overall, float(own.count))
+    dist.all_reduce(scatter, group=group)
+    return Sums(total, overall.to(own.mean.device), scatter.to(own.mean.device))
 
 
 def add_outer(scatter: Float64[Tensor, "..."], step: Float64[Tensor, "dim"], weight: float) -> Float64[Tensor, "..."]:

@@ -1,15 +1,14 @@
 """Linear CKA: how alike two representations are up to rotation and scale, plain and unbiased, in one stream."""
 
-from functools import partial
-
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from phis_lab.metrics.cka_moments import cka_moments, merge_cka_moments, statistics
+from phis_lab.guards import require_tensors
+from phis_lab.linalg import Moments
 from phis_lab.shapes import Float, Float64
 
 LEAST_ROWS = 4
+BLOCK_ROWS = 512
 
 
 def linear_cka(x: Float[Tensor, "*rows dim_x"], y: Float[Tensor, "*rows dim_y"]) -> dict[str, Float64[Tensor, ""]]:
@@ -38,73 +37,99 @@ def linear_cka(x: Float[Tensor, "*rows dim_x"], y: Float[Tensor, "*rows dim_y"])
         Kornblith et al., "Similarity of neural network representations revisited", ICML 2019; Song et al., "Feature
         selection via dependence maximization", JMLR 2012, eq. 5.
     """
-    return cka_values(cka_moments(x, y), x.shape[-1])
+    require_tensors(x=x, y=y)
+    cross = CrossMoments(x.shape[-1], y.shape[-1], x.device)
+    cross.update(x, y)
+    return cross.cka(*(Moments(side.shape[-1]).update(side.double()) for side in (x, y)))
 
 
-def cka_values(moments: Float64[Tensor, "rows dim"], dim_x: int) -> dict[str, Float64[Tensor, ""]]:
-    """Returns the values that `linear_cka` describes, from the moments of all rows.
+class CrossMoments:
+    """What linear CKA needs of two representations beyond the `Moments` of each, in one stream.
 
-    Raises:
-        ValueError: there are fewer than four rows.
+    Those are the dear part: kept apart, a teacher's serve for every student and a student's for every teacher. All
+    sums here are float64, of x - c_x and y - c_y about fixed rows c, the means of the first batch; `cka` then moves
+    them to the mean of all rows, from which the fixed rows are not far: nothing cancels.
+
+    Args:
+        dim_x: channels of the one side.
+        dim_y: channels of the other.
+        device: where the rows are.
     """
-    return cka_of(*statistics(moments, dim_x))
+
+    def __init__(self, dim_x: int, dim_y: int, device: torch.device) -> None:
+        self.dims = [dim_x, dim_y]
+        self._count = 0
+        self._fixed: Tensor | None = None
+        zeros = torch.zeros(dim_x + 4, dim_x + dim_y, dtype=torch.float64, device=device)
+        self._products, self._third, self._fourth = zeros[:dim_x, dim_x:], zeros[dim_x:-2], zeros[-2:, :2]
+
+    def update(self, x: Float[Tensor, "*rows dim_x"], y: Float[Tensor, "*rows dim_y"]) -> None:
+        """Adds rows, seen by both sides; add them to the `Moments` of each as well.
+
+        Raises:
+            ValueError: the rows differ, or the channels are not as announced.
+        """
+        require_tensors(x=x, y=y)
+        if x.shape[:-1] != y.shape[:-1] or [x.shape[-1], y.shape[-1]] != self.dims:
+            shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
+            raise ValueError(f"x and y must be the same rows, of {self.dims} channels, got the shapes {shapes}")
+        rows = [side.detach().reshape(-1, side.shape[-1]).split(BLOCK_ROWS) for side in (x, y)]
+        for block in zip(*rows, strict=True):
+            self._add(torch.cat([side.double() for side in block], dim=1))
+
+    def _add(self, z: Float64[Tensor, "rows dim"]) -> None:
+        if self._fixed is None:
+            self._fixed = z.mean(dim=0)
+        self._count += len(z)
+        z = z - self._fixed
+        x, y = z.split(self.dims, dim=1)
+        norms = torch.stack([x.square().sum(dim=1), y.square().sum(dim=1)])
+        self._products.addmm_(x.T, y)
+        self._third.addmm_(norms, z)
+        self._fourth.addmm_(norms, norms.T)
+
+    def cka(self, x: Moments, y: Moments) -> dict[str, Float64[Tensor, ""]]:
+        """Returns what `linear_cka` does of all rows, from the moments of both sides.
+
+        With a = mean - c and n rows, the squared norm of a centred row of side i is |z|^2 - 2 z.a_i + |a_i|^2;
+        q_ij is the sum of the product of two such, multiplied out.
+
+        Raises:
+            ValueError: the moments are of other rows, or of fewer than four.
+        """
+        n = x.count
+        if self._fixed is None:
+            raise ValueError("CKA has seen nothing: no rows were added")
+        if not n == y.count == self._count:
+            raise ValueError(
+                f"CKA needs moments of the same rows, got {n} and {y.count} rows, and {self._count} added here"
+            )
+        if n < LEAST_ROWS:
+            raise ValueError(f"linear CKA needs at least {LEAST_ROWS} rows, got {n}")
+        a = (torch.cat([x.mean, y.mean]) - self._fixed).split(self.dims)
+        cross = self._products - n * torch.outer(*a)
+        scatters = [[x.covariance * (n - 1), cross], [cross.T, y.covariance * (n - 1)]]
+        norms = torch.stack([torch.stack([each.square().sum() for each in row]) for row in scatters])
+        traces = torch.stack([scatters[0][0].trace(), scatters[1][1].trace()])
+        squares = torch.stack([each.square().sum() for each in a])
+        along = torch.stack([torch.stack([a[i] @ scatters[i][j] @ a[j] for j in (0, 1)]) for i in (0, 1)])
+        third = torch.stack([side @ step for side, step in zip(self._third.split(self.dims, dim=1), a, strict=True)], 1)
+        outer = torch.outer(squares, squares)
+        spread = torch.outer(squares, traces)
+        products = self._fourth - 2 * (third + third.T) + 4 * along + spread + spread.T + 3 * n * outer
+        return _cka_of(torch.tensor(n, dtype=torch.float64), norms, traces, products)
 
 
-def cka_of(
+def _cka_of(
     count: Float64[Tensor, ""],
     norms: Float64[Tensor, "2 2"],
     traces: Float64[Tensor, "2"],
     products: Float64[Tensor, "2 2"],
 ) -> dict[str, Float64[Tensor, ""]]:
-    """Returns the values that `linear_cka` describes, from |S_ij|_F^2, t_i and q_ij of the sides i and j.
-
-    Raises:
-        ValueError: there are fewer than four rows.
-    """
-    if count < LEAST_ROWS:
-        raise ValueError(f"linear CKA needs at least {LEAST_ROWS} rows, got {int(count)}")
+    """Returns the values that `linear_cka` describes, from |S_ij|_F^2, t_i and q_ij of the sides i and j."""
     unbiased = norms - products * count / (count - 2) + torch.outer(traces, traces) / ((count - 1) * (count - 2))
     return {"cka": _normalized(norms), "cka_unbiased": _normalized(unbiased)}
 
 
 def _normalized(hsic: Float64[Tensor, "2 2"]) -> Float64[Tensor, ""]:
     return hsic[0, 1] / (hsic[0, 0].sqrt() * hsic[1, 1].sqrt())
-
-
-class LinearCKA(Metric):
-    """Streaming `linear_cka`, both of its values: exact over batches and over ranks, in any order.
-
-    Unlike an average of minibatches' CKA it does not depend on how the rows were split.
-
-    Args:
-        dim_x: channels of the one side.
-        dim_y: channels of the other.
-    """
-
-    full_state_update = False
-    moments: Tensor
-
-    def __init__(self, dim_x: int, dim_y: int) -> None:
-        super().__init__()
-        self.dim_x, self.dim_y = dim_x, dim_y
-        empty = cka_moments(torch.zeros(0, dim_x), torch.zeros(0, dim_y))
-        self.add_state("moments", empty, dist_reduce_fx=partial(merge_cka_moments, dim_x=dim_x))
-
-    def update(self, x: Float[Tensor, "*rows dim_x"], y: Float[Tensor, "*rows dim_y"]) -> None:
-        """Adds samples, seen by both sides.
-
-        Raises:
-            ValueError: the rows differ, the channels are not as announced, or a row holds NaN or inf.
-        """
-        if (x.shape[-1], y.shape[-1]) != (self.dim_x, self.dim_y):
-            shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
-            raise ValueError(f"this metric is of {self.dim_x} and {self.dim_y} channels, got the shapes {shapes}")
-        self.moments = merge_cka_moments(torch.stack([self.moments, cka_moments(x, y)]), self.dim_x)
-
-    def compute(self) -> dict[str, Float64[Tensor, ""]]:
-        """Returns `cka` and `cka_unbiased` over everything seen by all ranks.
-
-        Raises:
-            ValueError: fewer than four rows were seen.
-        """
-        return cka_values(self.moments, self.dim_x)

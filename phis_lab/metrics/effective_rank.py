@@ -2,10 +2,9 @@
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from phis_lab.guards import require_tensors
-from phis_lab.metrics.scatter import merge_scatters, scatter_moments
+from phis_lab.linalg import Moments
 from phis_lab.shapes import Float, Float64
 
 
@@ -15,7 +14,7 @@ def effective_rank(embeddings: Float[Tensor, "*rows dim"]) -> Float64[Tensor, ""
     exp(-sum p_k log p_k) with p_k = s_k / sum s (RankMe, eq. 1 and 2): between 1, where all embeddings are
     multiples of one, and dim, where all singular values are equal. Centring is left out as in RankMe, so a large
     common mean lowers it. RankMe adds 1e-7 to each p_k and RADIO to the sum of s; we need neither. A matrix
-    of zeros has rank 0. For more than some thousand rows take `EffectiveRank`.
+    of zeros has rank 0. For more than some thousand rows take `rank_of` their `Moments`.
 
     Args:
         embeddings: [*rows, dim], of images or of tokens.
@@ -39,52 +38,16 @@ def entropy_rank(singular_values: Float64[Tensor, " values"]) -> Float64[Tensor,
     return torch.where(total > 0, rank, torch.zeros_like(rank))
 
 
-def rank_of(covariance: Float64[Tensor, "dim dim"], mean: Float64[Tensor, "dim"]) -> Float64[Tensor, ""]:
-    """The effective rank of embeddings with this population covariance: of Z^T Z / n = covariance + mean mean^T.
+def rank_of(moments: Moments) -> Float64[Tensor, ""]:
+    """The effective rank of streamed embeddings, from Z^T Z / n = covariance + mean mean^T, with n in the covariance.
 
     Its eigenvalues are the squares of the singular values, but for 1 / n. What lies below the float64 rounding of the
     largest counts as zero: singular values under about 1e-8 sqrt(dim) of the largest.
+
+    Raises:
+        ValueError: fewer than two embeddings were seen.
     """
+    covariance, mean = moments.covariance * (1 - 1 / moments.count), moments.mean
     eigenvalues = torch.linalg.eigvalsh((covariance + torch.outer(mean, mean)).cpu())
     rounding = len(mean) * torch.finfo(torch.float64).eps * eigenvalues[-1]
     return entropy_rank(eigenvalues.where(eigenvalues > rounding, 0).sqrt()).to(mean.device)
-
-
-class EffectiveRank(Metric):
-    """Streaming `effective_rank`, from the dim x dim matrix Z^T Z by `rank_of`.
-
-    Memory does not grow with the embeddings, and any split into batches and
-    processes gives the same value.
-
-    Args:
-        dim: channels of an embedding.
-    """
-
-    full_state_update = False
-    moments: Tensor
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
-        self.add_state("moments", torch.zeros(dim + 2, dim, dtype=torch.float64), dist_reduce_fx=merge_scatters)
-
-    def update(self, embeddings: Float[Tensor, "*rows dim"]) -> None:
-        """Adds embeddings.
-
-        Raises:
-            ValueError: they have another number of channels, or hold NaN or inf.
-        """
-        if embeddings.shape[-1] != self.dim:
-            raise ValueError(f"this metric is of {self.dim} channels, got the shape {tuple(embeddings.shape)}")
-        self.moments = merge_scatters(torch.stack([self.moments, scatter_moments(embeddings)]))
-
-    def compute(self) -> Float64[Tensor, ""]:
-        """Returns the effective rank of everything seen by all ranks.
-
-        Raises:
-            ValueError: no embeddings yet.
-        """
-        count, mean, scatter = self.moments[0, 0], self.moments[1], self.moments[2:]
-        if count == 0:
-            raise ValueError("the effective rank has seen no embeddings; update it before it is computed")
-        return rank_of(scatter / count, mean)

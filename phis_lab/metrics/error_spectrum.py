@@ -4,10 +4,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from phis_lab.guards import require_tensors
-from phis_lab.metrics.scatter import merge_scatters, scatter_moments
+from phis_lab.linalg import Moments
 from phis_lab.shapes import Float, Float64
 
 
@@ -57,41 +56,21 @@ def error_spectrum(pred: Float[Tensor, "*tokens dim"], target: Float[Tensor, "..
         target: the teacher's features, of the same shape.
 
     Raises:
-        ValueError: the shapes differ, or there are no tokens.
+        ValueError: the shapes differ, there are fewer than two tokens, or a token holds NaN or inf.
 
     Source:
         Saito and Ushiku, "The devil is in the spectrum bias" (SpecMatch), whose figures show e_k / l_k with the
         error's mean included.
     """
-    return spectrum_of(*error_moments(pred, target))
-
-
-def error_moments(
-    pred: Float[Tensor, "*tokens dim"], target: Float[Tensor, "..."]
-) -> tuple[Float64[Tensor, "rows dim"], Float64[Tensor, "rows dim"]]:
-    """Returns the moments of the target and of the error, as `scatter_moments` packs them.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
     require_tensors(pred=pred, target=target)
     if pred.shape != target.shape:
         raise ValueError(f"pred and target must have the same shape, got {tuple(pred.shape)} and {tuple(target.shape)}")
-    return scatter_moments(target), scatter_moments(pred.double() - target.double())
-
-
-def spectrum_of(target: Float64[Tensor, "rows dim"], error: Float64[Tensor, "rows dim"]) -> ErrorSpectrum:
-    """Returns the spectrum from the moments of all tokens.
-
-    Raises:
-        ValueError: there are no tokens.
-    """
-    count = target[0, 0]
-    if count == 0:
-        raise ValueError("the error spectrum has seen no tokens; update it before it is computed")
-    eigenvalues, basis = torch.linalg.eigh((target[2:] / count).cpu())
-    teacher = eigenvalues.flip(0).clamp_min(0).to(target.device)
-    return spectrum_along(teacher, basis.flip(1).to(target.device), error[2:] / count)
+    teacher, error = (Moments(target.shape[-1]).update(x) for x in (target.double(), pred.double() - target.double()))
+    if teacher.count < 2:
+        raise ValueError(f"an error spectrum needs two tokens or more, got {teacher.count or 'no tokens'}")
+    in_population = 1 - 1 / teacher.count
+    variances, basis = teacher.eigh()
+    return spectrum_along(variances * in_population, basis, error.covariance * in_population)
 
 
 def spectrum_along(
@@ -107,41 +86,3 @@ def spectrum_along(
     variance = (basis * (error @ basis)).sum(dim=0).clamp_min(0)
     total = variance.cumsum(dim=0)
     return ErrorSpectrum(teacher_variance, variance, torch.where(total[-1] > 0, total / total[-1], 0))
-
-
-class PrincipalComponentError(Metric):
-    """Streaming `error_spectrum`; moments are float64 and merged exactly, over batches as over ranks.
-
-    Args:
-        dim: channels of the teacher.
-    """
-
-    full_state_update = False
-    target: Tensor
-    error: Tensor
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
-        for name in ("target", "error"):
-            self.add_state(name, torch.zeros(dim + 2, dim, dtype=torch.float64), dist_reduce_fx=merge_scatters)
-
-    def update(self, pred: Float[Tensor, "*tokens dim"], target: Float[Tensor, "..."]) -> None:
-        """Adds a batch of tokens, in the teacher's space.
-
-        Raises:
-            ValueError: shapes differ, the last one is not `dim`, or a token holds NaN or inf.
-        """
-        if pred.shape[-1] != self.dim:
-            raise ValueError(f"this metric is of {self.dim} channels, got features of shape {tuple(pred.shape)}")
-        new_target, new_error = error_moments(pred, target)
-        self.target = merge_scatters(torch.stack([self.target, new_target]))
-        self.error = merge_scatters(torch.stack([self.error, new_error]))
-
-    def compute(self) -> ErrorSpectrum:
-        """Returns the spectrum over everything seen by all ranks.
-
-        Raises:
-            ValueError: no update yet.
-        """
-        return spectrum_of(self.target, self.error)

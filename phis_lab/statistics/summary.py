@@ -77,7 +77,7 @@ def spectrum_of(moments: Moments) -> Spectrum:
     held = eigenvalues.cumsum(0) / eigenvalues.sum()
     return Spectrum(
         eigenvalues=tuple(eigenvalues.tolist()),
-        effective_rank=float(rank_of(moments.covariance * (1 - 1 / moments.count), moments.mean)),
+        effective_rank=float(rank_of(moments)),
         components={f"{share:.0%}": int((held < share).sum()) + 1 for share in SHARES},
     )
 
