@@ -2,19 +2,18 @@
 
 import inspect
 import math
-import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_object
 from pydantic import ConfigDict, PydanticUndefinedAnnotation, TypeAdapter, ValidationError
-from torch import nn
 
 from phis_lab.bounds import Supplied
 from phis_lab.config.nodes import PLAIN, Run
 from phis_lab.config.plan import read_stages
+from phis_lab.config.signatures import bare, hints_of, is_union, parameters_of
 from phis_lab.config.targets import refuse_targets
 from phis_lab.config.teachers import RESERVED, split
 
@@ -60,7 +59,7 @@ class _Check:
         self.known = list(_known(config, ""))
 
     def run(self) -> Iterator[str]:
-        yield from self.fields(_hints(Run), self.config, "")
+        yield from self.fields(hints_of(Run), self.config, "")
 
     def fields(self, hints: Mapping[str, Any], node: Mapping[str, Any], path: str) -> Iterator[str]:
         """Keys and values of a node, of which exactly `hints` can be read."""
@@ -74,7 +73,7 @@ class _Check:
 
     def value(self, hint: Any, value: Any, path: str, supplied: Sequence[str] = ()) -> Iterator[str]:
         """One value, a collection of values or a part."""
-        hint, notes = _bare(hint, value)
+        hint, notes = bare(hint, value)
         supplied = next((note.arguments for note in notes if isinstance(note, Supplied)), supplied)
         origin, arguments = get_origin(hint), get_args(hint)
         if isinstance(value, Mapping) and "_target_" in value:
@@ -82,7 +81,7 @@ class _Check:
         elif path == "teachers" and isinstance(value, Mapping):
             yield from self.teachers(arguments[1], value)
         elif hint in PLAIN and isinstance(value, Mapping):
-            yield from self.fields(_hints(hint), value, path)
+            yield from self.fields(hints_of(hint), value, path)
         elif inspect.isclass(origin) and issubclass(origin, Mapping) and isinstance(value, Mapping):
             for key, child in value.items():
                 yield from self.value(arguments[1], child, f"{path}.{key}")
@@ -117,10 +116,10 @@ class _Check:
         options = {key: value for key, value in node.items() if key not in HYDRA_KEYS}
         for key in [key for key in options if key in supplied]:
             yield f"{path}.{key}={options.pop(key)!r}: the run itself sets this{self.guess(f'{path}.{key}', ())}"
-        parameters = _parameters(target)
+        parameters = parameters_of(target)
         if parameters is None:
             return
-        hints = _hints(target)
+        hints = hints_of(target)
         known = {name: hints.get(name, Any) for name in parameters if name not in supplied}
         yield from self.fields(known, options, path)
 
@@ -143,22 +142,12 @@ def _known(node: Any, path: str) -> Iterator[str]:
     names: Sequence[str] = [str(key) for key in node if not path.startswith("teachers")]
     if "_target_" in node:
         try:
-            names = list(_parameters(get_object(str(node["_target_"]))) or ())
+            names = list(parameters_of(get_object(str(node["_target_"]))) or ())
         except Exception:  # is refused where it is checked
             return
     yield from (f"{path}.{name}" for name in names if path and name not in HYDRA_KEYS)
     for key, child in node.items():
         yield from _known(child, f"{path}.{key}" if path else str(key))
-
-
-def _parameters(target: Callable[..., Any]) -> list[str] | None:
-    """Names that a constructor takes; None where it takes any."""
-    if inspect.isclass(target) and target.__init__ is nn.Module.__init__:  # takes none, whatever it declares
-        return []
-    parameters = inspect.signature(target).parameters
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return None
-    return list(parameters)
 
 
 def _problems_of_value(hint: Any, value: Any, path: str, notes: Sequence[Any]) -> Iterator[str]:
@@ -193,27 +182,9 @@ def _floats(value: Any) -> Iterator[float]:
             yield from _floats(child)
 
 
-def _bare(hint: Any, value: Any) -> tuple[Any, list[Any]]:
-    """A type without what is annotated to it, and without None where there is a value; and the annotations."""
-    notes: list[Any] = []
-    while True:
-        if get_origin(hint) is Annotated:
-            hint, *found = get_args(hint)
-            notes += found
-        elif _is_union(hint) and value is not None and type(None) in get_args(hint):
-            rest = [kind for kind in get_args(hint) if kind is not type(None)]
-            hint = rest[0] if len(rest) == 1 else Union[tuple(rest)]  # noqa: UP007  of a list
-        else:
-            return hint, notes
-
-
-def _is_union(hint: Any) -> bool:
-    return get_origin(hint) in (Union, types.UnionType)
-
-
 def _is_part(hint: Any) -> bool:
     """Whether only a node with a `_target_` can become such a value."""
-    if _is_union(hint):
+    if is_union(hint):
         return all(_is_part(kind) for kind in get_args(hint))
     if get_origin(hint) is not None:
         return get_origin(hint) is not Literal and get_origin(hint).__name__ == "Callable"
@@ -222,7 +193,7 @@ def _is_part(hint: Any) -> bool:
 
 def _kinds(hint: Any) -> tuple[type, ...]:
     """The classes of which a part must be; empty where that cannot be known."""
-    if _is_union(hint):
+    if is_union(hint):
         return tuple(kind for each in get_args(hint) for kind in _kinds(each))
     if get_origin(hint) is not None:
         made = get_args(hint)[-1] if get_origin(hint).__name__ == "Callable" else None
@@ -239,10 +210,3 @@ def _makes(target: Callable[..., Any], kinds: tuple[type, ...]) -> bool:
     except (TypeError, NameError):  # of builtin functions, or of names that only a type checker knows
         return False
     return inspect.isclass(made) and issubclass(made, kinds)
-
-
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    if inspect.isclass(target) and target in PLAIN:
-        known = get_type_hints(target, include_extras=True)
-        return {field.name: known[field.name] for field in fields(target)}
-    return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)

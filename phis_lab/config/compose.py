@@ -19,8 +19,8 @@ from hydra.version import setbase
 from omegaconf import DictConfig
 
 from phis_lab.config.globs import CONF, expand_nested_globs, folder_of, is_choice, placed
+from phis_lab.config.loader import Loader
 from phis_lab.config.refused import refused_by_hydra
-from phis_lab.config.repository import remember
 from phis_lab.config.resolvers import register_resolvers, to_plain
 from phis_lab.config.sound import refuse_unsound
 
@@ -118,8 +118,8 @@ def composer(overrides: Sequence[str], config_dir: str | None = None, name: str 
         path.prepend(provider="own", path=f"file://{folder}", anchor=SearchPathQuery(provider="schema"))
     before = Singleton._instances.pop(GlobalHydra, None)
     try:
-        hydra = Hydra.create_main_hydra2("run", path)
-        remember(hydra.config_loader)
+        hydra = Hydra("run", Loader(path))
+        GlobalHydra.instance().initialize(hydra)
         yield Composer(hydra, expand_nested_globs(placed(given), folders), folders, name or NAME)
     finally:
         Singleton._instances.pop(GlobalHydra, None)

@@ -3,14 +3,14 @@
 import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
-from inspect import signature
+from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
 from phis_lab.config.globs import CONF, groups, options
+from phis_lab.config.loader import options_at
 
 _OF_TASK = ("has no such task", "task", "task=NAME or task=[NAME,...]", "/task")
 OF_EVALUATION = {
@@ -92,10 +92,10 @@ def about_key(path: str, value: str, folders: Sequence[Path], chosen: Chosen) ->
         return f"There is no option '{path}': {_about_lacking_node(path, parent, folders)}."
     if not parent:
         return _about_root(path, word, config, folders)
+    unset = options_at(config, parent)
+    known += [name for name, usual in unset.items() if usual is not Parameter.empty and name not in known]
     guess = nearest(word, known)
     guess = guess or _of_others(parent, word, folders) or _elsewhere(path, config, parent.partition(".")[0])
-    if not guess and _takes(node.get("_target_"), word):
-        return f"{parent}.{word} is no option of the chosen file, but of {node._target_}; add it: +{path}={value}"
     listed = f"Options of {parent}: {', '.join(known)}." if known else f"{parent} is empty."
     return f"There is no option '{path}'.{guess or _elsewhere(path, config)}\n{listed}"
 
@@ -175,12 +175,3 @@ def is_inner(node: object) -> bool:
     if not isinstance(node, DictConfig | ListConfig):
         return False
     return not (node._is_none() or node._is_missing() or node._is_interpolation())
-
-
-def _takes(target: object, word: str) -> bool:
-    """Whether a class that the configuration names has an argument of this name; it is imported to find out."""
-    module, _, name = str(target).rpartition(".")
-    try:
-        return word in signature(getattr(import_module(module), name)).parameters
-    except (ImportError, AttributeError, TypeError, ValueError):
-        return False

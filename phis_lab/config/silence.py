@@ -60,9 +60,9 @@ def refuse_empty_sweep(config: DictConfig, loader: Any) -> None:
 def remarks(config: DictConfig) -> Iterator[str]:
     """Yield a sentence for each override that has no effect beside the other options."""
     overrides = _parsed(config.hydra.overrides.task)
-    last: Mapping[str, Override] = {override.get_key_element(): override for override in overrides}
+    last: Mapping[str, Override] = {_name(override): override for override in overrides}
     for name in last:
-        given = [override.input_line for override in overrides if override.get_key_element() == name]
+        given = [override.input_line for override in overrides if _name(override) == name]
         if len(given) > 1:
             yield f"{name} is given {len(given)} times; the last one counts: {given[-1]}"
     text = OmegaConf.to_yaml(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
@@ -75,6 +75,11 @@ def remarks(config: DictConfig) -> Iterator[str]:
         partner = READ_WITH.get(path)
         if partner and OmegaConf.select(config, partner) is None:
             yield f"{path} has no effect without {partner}"
+
+
+def _name(override: Override) -> str:
+    """What an override concerns; one that takes away and one that sets are two."""
+    return override.get_key_element().lstrip("+")
 
 
 def _parsed(overrides: Sequence[str], loader: Any = None) -> list[Override]:

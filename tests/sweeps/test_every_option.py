@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra import compose
 
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
+from phis_lab.config.compose import composer
 from phis_lab.config.job import create_job
-from phis_lab.config.repository import remember
-from phis_lab.config.resolvers import register_resolvers
 from phis_lab.distill import train_group
 from phis_lab.groups import GROUPS
 from phis_lab.sweeps import group_jobs
@@ -59,9 +57,7 @@ DIVERGES = "optimizer.lr=1e30"
 
 @pytest.fixture(autouse=True, scope="module")
 def hydra() -> Iterator[None]:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        remember(GlobalHydra.instance().config_loader())
+    with composer([]):
         yield
 
 
