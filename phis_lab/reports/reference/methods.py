@@ -6,7 +6,10 @@ from phis_lab.groups import GROUPS
 from phis_lab.reports.reference.tables import TABLES
 from phis_lab.tracking.job import as_mapping
 
-ROWS: dict[tuple[str, str, str], str] = {
+GROUPS_OF_ROW = ("normalizer", "loss", "balancer")
+"""The choices that make a row of PHI-S."""
+
+ROWS: dict[tuple[str, ...], str] = {
     ("identity", "mse", "uniform"): "MSE",
     ("identity", "cosine", "uniform"): "Cosine",
     ("identity", "hybrid_mse", "uniform"): "Hyb MSE",
@@ -20,9 +23,7 @@ ROWS: dict[tuple[str, str, str], str] = {
     ("identity", "mse", "adaloss"): "Ada-MSE",
     ("phis", "mse", "adaloss"): "Ada-PHI-S",
 }
-"""(normalizer, loss, balancer) -> row of tables 1, 4 and 12 of PHI-S."""
-
-_GROUPS = ("normalizer", "loss", "balancer")
+"""Options of these groups -> row of tables 1, 4 and 12 of PHI-S. A test writes `conf/experiment/phis` from it."""
 
 
 def paper_row(choices: Mapping[str, str], overrides: Sequence[str]) -> str | None:
@@ -32,10 +33,10 @@ def paper_row(choices: Mapping[str, str], overrides: Sequence[str]) -> str | Non
         choices: option chosen in each config group.
         overrides: the run's overrides, such as `seed=1` or `loss.cosine_weight=0.5`.
     """
-    if any(key.partition(".")[0] in _GROUPS and "." in key for key in as_mapping(overrides)):
+    if any(key.partition(".")[0] in GROUPS_OF_ROW and "." in key for key in as_mapping(overrides)):
         return None
-    told = {name: GROUPS[name].usual or "" for name in ("loss", "balancer")} | dict(choices)
-    return ROWS.get((told.get("normalizer", ""), told["loss"], told["balancer"]))
+    usual = {group: GROUPS[group].usual or "" for group in GROUPS_OF_ROW if GROUPS[group].titles == "unusual"}
+    return ROWS.get(tuple((usual | dict(choices)).get(group, "") for group in GROUPS_OF_ROW))
 
 
 def rank_table(rows: Collection[str], students: Collection[str]) -> str:
