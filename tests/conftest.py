@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
+from shapes_of_users import unchecked
 
 import phis_lab._torchvision  # noqa: F401  before anything imports torchvision
 
@@ -16,15 +16,17 @@ settings.load_profile("laws")  # a fixed set of cases, none judged by its time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all tests of several processes on one worker, whose server of processes imports the project once."""
+    """Keep a file's tests on one worker, which makes what they share once.
+
+    All tests of several processes are on one worker too, whose server of processes imports the project once.
+    """
     for item in items:
-        if item.get_closest_marker("ddp"):
-            item.add_marker(pytest.mark.xdist_group("processes"))
+        group = "processes" if item.get_closest_marker("ddp") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture
 def unchecked_shapes() -> Iterator[None]:
     """Shapes as users have them: unchecked, so that a function's own refusal is seen."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with unchecked():
+        yield

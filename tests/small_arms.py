@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from shapes_of_users import unchecked
 from torch import Tensor, nn
 
 from phis_lab.data import ONE_STAGE, Augmentation, DataModule, Partition, StagePlan
@@ -21,6 +22,7 @@ from phis_lab.distill import (
     Share,
     Stage,
     TrainerOptions,
+    train_group,
 )
 from phis_lab.evals import KNN, LinearProbe
 from phis_lab.features import Features
@@ -155,6 +157,31 @@ def make_share(
 
 def make_job(folder: Path) -> Job:
     return Job({"seed": 0}, folder, {"normalizer": "phis"}, (), "test", "0" * 64, "python run.py")
+
+
+class WholeRuns:
+    """Runs that nothing interrupts, each trained once for all the tests that compare with it.
+
+    Their shapes are not checked, because those that they are compared with compute the same.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.trained: dict[tuple[object, ...], Path] = {}
+
+    def __call__(self, arms: Mapping[str, Callable[[TeacherPool], Arm]], **options: Any) -> Path:
+        """Returns the folder in which each of the arms has its run."""
+        key = (tuple(arms.items()), repr(sorted(options.items())))
+        if key not in self.trained:
+            folder = self.root / str(len(self.trained))
+            with unchecked():
+                train_group(make_group(folder, dict(arms), **options))
+            self.trained[key] = folder
+        return self.trained[key]
+
+    def solo(self, key: str, make: Callable[[TeacherPool], Arm], **options: Any) -> Path:
+        """Returns the folder of an arm's run without others."""
+        return self({key: make}, **options) / key
 
 
 def compared(name: str, tensor: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_arms import make_arm, make_group, make_stages, patch_pool
+from small_arms import WholeRuns, make_arm, make_group, make_stages, patch_pool
 from test_shared_arms import ARMS, assert_same_run, fail_at_call
 
 from phis_lab.data import Augmentation, DataModule
@@ -28,31 +28,30 @@ def interrupt(folder: Path, arms: Arms, call: int, patch: pytest.MonkeyPatch, **
             train_group(make_group(folder, arms, **options))
 
 
-def assert_each_equals_its_solo_run(folder: Path, arms: Arms) -> None:
+def assert_each_equals_its_solo_run(folder: Path, arms: Arms, whole_runs: WholeRuns) -> None:
     for key, make in arms.items():
-        train_group(make_group(folder / "alone", {key: make}))
-        assert_same_run(folder / "parts" / key, folder / "alone" / key)
+        assert_same_run(folder / "parts" / key, whole_runs.solo(key, make, views=None))
 
 
 @pytest.mark.parametrize("call", [7, 13], ids=["while gathering", "once frozen and evaluated"])
 def test_an_arm_added_later_joins_the_interrupted_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, whole_runs: WholeRuns
 ) -> None:
     begun = {key: ARMS[key] for key in ("phis", "whiten")}
     interrupt(tmp_path / "parts", begun, call, monkeypatch)
     arms = begun | {"identity": ARMS["identity"]}
     train_group(make_group(tmp_path / "parts", arms))
-    assert_each_equals_its_solo_run(tmp_path, arms)
+    assert_each_equals_its_solo_run(tmp_path, arms, whole_runs)
 
 
 def test_the_statistics_of_a_grid_come_with_the_arm_that_gathered_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_runs: WholeRuns
 ) -> None:
     phis = {"phis": ARMS["phis"]}
     interrupt(tmp_path / "parts", FINE, 5, monkeypatch, checkpoint_every=4)
     interrupt(tmp_path / "parts", phis, 4, monkeypatch, checkpoint_every=3)
     train_group(make_group(tmp_path / "parts", FINE | phis))
-    assert_each_equals_its_solo_run(tmp_path, FINE | phis)
+    assert_each_equals_its_solo_run(tmp_path, FINE | phis, whole_runs)
 
 
 def test_one_teacher_pass_serves_the_arms_from_where_each_goes_on() -> None:
@@ -79,11 +78,11 @@ def test_a_failed_arm_is_recorded_at_once_and_not_begun_again(tmp_path: Path, mo
 
 
 def test_an_arm_that_waits_still_runs_when_the_others_have_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_runs: WholeRuns
 ) -> None:
     interrupt(tmp_path / "parts", {"phis": ARMS["phis"]}, 13, monkeypatch)
     train_group(make_group(tmp_path / "parts", WILD | {"phis": ARMS["phis"]}))
-    assert_each_equals_its_solo_run(tmp_path, {"phis": ARMS["phis"]})
+    assert_each_equals_its_solo_run(tmp_path, {"phis": ARMS["phis"]}, whole_runs)
 
 
 def test_a_stopped_arm_frees_the_state_of_its_optimiser(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_arms import make_arm, make_group
+from small_arms import WholeRuns, make_arm, make_group
 
 from phis_lab.distill import ArmFailedError, FeatureProvider, train_group
 from phis_lab.linalg import Moments
@@ -50,18 +50,18 @@ def fail_at_call(patch: pytest.MonkeyPatch, number: int) -> None:
 
 
 @pytest.mark.parametrize("views", [None, 2])
-def test_every_arm_equals_its_solo_run_bit_for_bit(tmp_path: Path, views: int | None) -> None:
+def test_every_arm_equals_its_solo_run_bit_for_bit(tmp_path: Path, views: int | None, whole_runs: WholeRuns) -> None:
     train_group(make_group(tmp_path / "together", ARMS, views=views))
     for key, make in ARMS.items():
-        train_group(make_group(tmp_path / "alone", {key: make}, views=views))
-        assert_same_run(tmp_path / "together" / key, tmp_path / "alone" / key)
+        assert_same_run(tmp_path / "together" / key, whole_runs.solo(key, make, views=views))
 
 
-def test_an_arm_that_diverges_is_recorded_and_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+def test_an_arm_that_diverges_is_recorded_and_leaves_the_others_as_they_were(
+    tmp_path: Path, whole_runs: WholeRuns
+) -> None:
     arms = {"wild": lambda pool: make_arm(pool, Identity, recipe={"lr": 1e30}), "phis": ARMS["phis"]}
     train_group(make_group(tmp_path / "together", arms))
-    train_group(make_group(tmp_path / "alone", {"phis": ARMS["phis"]}))
-    assert_same_run(tmp_path / "together" / "phis", tmp_path / "alone" / "phis")
+    assert_same_run(tmp_path / "together" / "phis", whole_runs.solo("phis", ARMS["phis"], views=None))
     record = read_record(tmp_path / "together" / "wild" / "result.json")
     assert record.status == "failed"
     assert record.failure is not None
@@ -75,18 +75,17 @@ def test_a_group_without_a_living_arm_ends_with_the_reason(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("views", [None, 2])
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, views: int | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, views: int | None, whole_runs: WholeRuns
 ) -> None:
     arms = {key: ARMS[key] for key in ("phis", "whiten")}
-    train_group(make_group(tmp_path / "whole", arms, views=views))
     with monkeypatch.context() as patch:
         fail_at_call(patch, 9)
         with pytest.raises(OSError, match="power"):
             train_group(make_group(tmp_path / "parts", arms, views=views))
     assert not (tmp_path / "parts" / "phis" / "result.json").exists()
     train_group(make_group(tmp_path / "parts", arms, views=views))
-    for key in arms:
-        assert_same_run(tmp_path / "whole" / key, tmp_path / "parts" / key)
+    for key, make in arms.items():
+        assert_same_run(whole_runs.solo(key, make, views=views), tmp_path / "parts" / key)
 
 
 class FailsToFit(PhiS):

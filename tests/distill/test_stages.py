@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_arms import make_arm, make_group, patch_pool
+from small_arms import WholeRuns, make_arm, make_group, patch_pool
 from test_shared_arms import assert_same_run, fail_at_call
 
 from phis_lab.data import Partition, StagePlan
@@ -33,20 +33,19 @@ def run(folder: Path, arms: dict[str, Callable[[TeacherPool], Arm]] = ARMS, **op
 
 @pytest.mark.parametrize("call", [5, 9, 12, 15, 21], ids=lambda call: f"call{call}")
 def test_a_run_resumes_inside_any_stage_as_if_it_had_not_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, whole_runs: WholeRuns
 ) -> None:
-    run(tmp_path / "whole")
     with monkeypatch.context() as broken:
         fail_at_call(broken, call)
         with pytest.raises(OSError, match="power"):
             run(tmp_path / "parts", checkpoint_every=4)
     run(tmp_path / "parts")
     for key in ARMS:
-        assert_same_run(tmp_path / "parts" / key, tmp_path / "whole" / key)
+        assert_same_run(tmp_path / "parts" / key, whole_runs(ARMS, stages=STAGES, max_steps=18) / key)
 
 
 def test_arms_that_stand_in_different_stages_equal_their_solo_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_runs: WholeRuns
 ) -> None:
     with monkeypatch.context() as broken:
         fail_at_call(broken, 15)
@@ -54,8 +53,7 @@ def test_arms_that_stand_in_different_stages_equal_their_solo_runs(
             run(tmp_path / "parts", {"phis": ARMS["phis"]})
     run(tmp_path / "parts")
     for key, make in ARMS.items():
-        run(tmp_path / "alone", {key: make})
-        assert_same_run(tmp_path / "parts" / key, tmp_path / "alone" / key)
+        assert_same_run(tmp_path / "parts" / key, whole_runs.solo(key, make, stages=STAGES, max_steps=18))
 
 
 def test_every_stage_begins_its_statistics_schedule_and_optimiser_anew(
@@ -103,9 +101,8 @@ def test_moments_of_a_stage_are_those_of_its_partitions_together(
     torch.testing.assert_close(weight.diagonal().double(), 1 / expected.std(0), rtol=1e-3, atol=1e-5)
 
 
-def test_the_record_counts_the_images_of_all_stages(tmp_path: Path) -> None:
-    run(tmp_path, {"phis": ARMS["phis"]})
-    record = read_record(tmp_path / "phis" / "result.json")
+def test_the_record_counts_the_images_of_all_stages(whole_runs: WholeRuns) -> None:
+    record = read_record(whole_runs.solo("phis", ARMS["phis"], stages=STAGES, max_steps=18) / "result.json")
     assert (record.steps, record.images) == (18, 9 * 16 + 9 * (16 + 4))
     assert set(record.teacher_metrics) == {"quiet", "loud"}
 
