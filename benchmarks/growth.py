@@ -16,7 +16,7 @@ import torch
 from benchmarks.harness import Measurement, measured
 from benchmarks.parts import FrozenEstimation, PatchTeacher, arm_of
 from benchmarks.pocket import PARTITION
-from phis_lab.distill import FeatureProvider, View
+from phis_lab.engine import FeatureProvider, View
 from phis_lab.students import ViT
 from phis_lab.teachers import TeacherPool
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from phis_lab.distill import Arm, Estimation, OptimizerRecipe
-from phis_lab.distill.estimation import Place, PlacedFeatures, Provenance, refuse_non_finite
+from phis_lab.engine import Arm, Estimation, OptimizerRecipe
+from phis_lab.engine.estimation.base import Place, PlacedFeatures, Provenance, refuse_non_finite
 from phis_lab.features import Features
 from phis_lab.linalg import Moments
 from phis_lab.losses import MSE, Uniform

@@ -16,8 +16,8 @@ from phis_lab.config.assemble import assemble
 from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.data import EvalLoader, Partition
-from phis_lab.distill import Arm, Distiller, FeatureProvider, Group, OnlineEstimation, ProgressLine, Share, Stage
-from phis_lab.distill.estimation import Estimation
+from phis_lab.engine import Arm, Distiller, FeatureProvider, Group, OnlineEstimation, ProgressLine, Share, Stage
+from phis_lab.engine.estimation.base import Estimation
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 BATCH = 64

@@ -12,7 +12,7 @@ from benchmarks import step_lightly_train, step_torchdistill
 from benchmarks.harness import Comparison, Seconds, in_turns
 from benchmarks.limits import matrix_limit
 from benchmarks.pocket import PARTITION, Training, pocket_group, restart, schedule, snapshot, steady
-from phis_lab.distill import Arm, Group
+from phis_lab.engine import Arm, Group
 from phis_lab.features import match_grid
 
 STEPS = 8

@@ -25,7 +25,7 @@ from benchmarks.parts import FrozenEstimation, arm_of
 from benchmarks.pocket import BATCH, Training, steady
 from phis_lab.data import Augmentation, DataModule
 from phis_lab.data.image_folder import ImageFolder
-from phis_lab.distill import FeatureProvider
+from phis_lab.engine import FeatureProvider
 from phis_lab.normalizers import Identity
 from phis_lab.students import ViT
 from phis_lab.teachers import TeacherPool

@@ -12,7 +12,7 @@ from benchmarks.harness import Comparison, Seconds, in_turns, peer_module
 from benchmarks.limits import matrix_limit
 from benchmarks.parts import FrozenEstimation, arm_of
 from benchmarks.pocket import PARTITION, Training, pocket_group, restart, snapshot, steady
-from phis_lab.distill import Arm, FeatureProvider
+from phis_lab.engine import Arm, FeatureProvider
 from phis_lab.features import match_grid
 from phis_lab.normalizers import Identity
 from phis_lab.students import ViT

@@ -14,7 +14,7 @@ from statistics import mean, median
 from benchmarks.harness import PAIRS, Comparison, Seconds, timed
 from benchmarks.memory_use import PeakMemory, release_freed_memory
 from benchmarks.pocket import BATCH, PARTITION, Training, pocket_group, snapshot, steady
-from phis_lab.distill import Arm, FeatureProvider, Group, View
+from phis_lab.engine import Arm, FeatureProvider, Group, View
 
 STEPS, SOLO, COMPARED = 4, 4, 2
 COUNTS = (1, 4, 12)

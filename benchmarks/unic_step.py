@@ -11,7 +11,7 @@ from torch.nn.functional import cosine_similarity, gelu, linear, smooth_l1_loss
 from benchmarks.harness import Comparison, Seconds, in_turns
 from benchmarks.limits import matrix_limit
 from benchmarks.pocket import PARTITION, Training, pocket_group, restart, schedule, snapshot, steady
-from phis_lab.distill import Group
+from phis_lab.engine import Group
 from phis_lab.features import Features, match_grid
 
 STEPS = 4

@@ -16,7 +16,7 @@ from phis_lab.config.resume import check_resumable, say_complete
 from phis_lab.config.silence import remarks
 from phis_lab.config.unlabelled import by_matching_alone
 from phis_lab.data import UnlabelledError
-from phis_lab.distill import train_group
+from phis_lab.engine import train_group
 from phis_lab.refusals import REFUSALS, sentence, told
 from phis_lab.sweeps import launch
 from phis_lab.tracking import RunRecord

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from phis_lab.data import ONE_STAGE, Augmentation, DataModule, Partition, StagePlan
 from phis_lab.data.digits import Digits
 from phis_lab.data.stages import boundaries
-from phis_lab.distill import (
+from phis_lab.engine import (
     Arm,
     Evaluation,
     FeatureProvider,

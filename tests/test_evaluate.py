@@ -11,7 +11,7 @@ from phis_lab.config.evaluate import _changed, evaluate_run
 from phis_lab.config.globs import CONF
 from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import register_resolvers
-from phis_lab.distill import train_group
+from phis_lab.engine import train_group
 from phis_lab.tracking import read_record
 
 SMALL = ["evaluation.train_images=40", "evaluation.test_images=20", "evaluation.matching_images=10"]

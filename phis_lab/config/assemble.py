@@ -13,8 +13,8 @@ from phis_lab.config.store import refuse_unstorable
 from phis_lab.config.teachers import split
 from phis_lab.data import DataModule
 from phis_lab.data.stages import boundaries, check_batches
-from phis_lab.distill import Arm, Group, OptimizerRecipe, TrainerOptions
-from phis_lab.distill.stages import places
+from phis_lab.engine import Arm, Group, OptimizerRecipe, TrainerOptions
+from phis_lab.engine.stages import places
 from phis_lab.losses import Balancer, Loss
 from phis_lab.seeds import RandomStream
 from phis_lab.students import Backbone, HeadFactory, Student

@@ -2,7 +2,7 @@
 
 import torch
 
-from phis_lab.distill import TrainerOptions
+from phis_lab.engine import TrainerOptions
 from phis_lab.strategies import DataParallel, Single
 
 

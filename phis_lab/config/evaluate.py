@@ -12,8 +12,8 @@ import torch
 from phis_lab.config.compose import composed
 from phis_lab.config.globs import CONF, options
 from phis_lab.config.rebuild import finished_job, rebuild, restore
-from phis_lab.distill import Evaluation, Scores
-from phis_lab.distill.outcome import evaluation_data, measured
+from phis_lab.engine import Evaluation, Scores
+from phis_lab.engine.record import evaluation_data, measured
 from phis_lab.groups import GROUPS
 from phis_lab.tracking import Data, RunRecord, read_record, write_record
 from phis_lab.tracking.lock import run_lock

@@ -11,7 +11,7 @@ from phis_lab.config.check import check
 from phis_lab.config.exported import build_student
 from phis_lab.config.plan import read_stages
 from phis_lab.config.rebuild import finished_job
-from phis_lab.distill import load_checkpoint
+from phis_lab.engine import load_checkpoint
 from phis_lab.normalizers import TeacherSpace
 from phis_lab.students import Student
 from phis_lab.students.export import Channels, Description, Origin, check_folder, write_student

@@ -8,7 +8,7 @@ from phis_lab.bounds import NonNegative, Positive, Seed, Supplied
 from phis_lab.config.teachers import TeacherOptions
 from phis_lab.data import Augmentation, DataSource, Partition, StagePlan
 from phis_lab.data.masks import MaskedData
-from phis_lab.distill import Estimation, Evaluation, OptimizerRecipe, TrainerOptions
+from phis_lab.engine import Estimation, Evaluation, OptimizerRecipe, TrainerOptions
 from phis_lab.losses import Balancer, Loss
 from phis_lab.normalizers import FeatureMap
 from phis_lab.strategies import DataParallel, Single

@@ -9,7 +9,7 @@ import yaml
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
 from phis_lab.config.resume import CONFIG
-from phis_lab.distill import Group, load_checkpoint
+from phis_lab.engine import Group, load_checkpoint
 from phis_lab.tracking import read_record
 from phis_lab.tracking.job import Job
 from phis_lab.tracking.record import FILE_NAME

@@ -22,7 +22,7 @@ def check_resumable(job: Job) -> None:
     Raises:
         ValueError: naming what differs and what to do.
     """
-    from phis_lab.distill import load_checkpoint  # noqa: PLC0415  torch
+    from phis_lab.engine import load_checkpoint  # noqa: PLC0415  torch
 
     now = {name: source.sha256 for name, source in sources_of(job.config).items()}
     if load_checkpoint(job.folder, job.sha256, job.seed, now) is None:

@@ -13,7 +13,7 @@ from phis_lab.tracking.record import Source
 
 if TYPE_CHECKING:
     from phis_lab.data import DataSource
-    from phis_lab.distill import Stage
+    from phis_lab.engine import Stage
 
 TRAINING, TEST = "the training images", "the test images"
 EVALUATION_TRAINING, EVALUATION_TEST = "evaluation.data.train", "evaluation.data.test"

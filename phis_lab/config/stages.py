@@ -9,7 +9,7 @@ from phis_lab.config.store import open_stores
 from phis_lab.config.teachers import TeacherOptions
 from phis_lab.data import DataModule, Partition
 from phis_lab.data.stages import boundaries
-from phis_lab.distill import Evaluation, FeatureProvider, Share, Stage, TrainerOptions
+from phis_lab.engine import Evaluation, FeatureProvider, Share, Stage, TrainerOptions
 from phis_lab.students import Backbone
 
 

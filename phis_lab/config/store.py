@@ -14,7 +14,7 @@ from phis_lab.config.pool import Catalogue
 from phis_lab.config.teachers import TeacherOptions, split
 from phis_lab.data import Augmentation, DataModule, Partition
 from phis_lab.data.stages import WHOLE
-from phis_lab.distill import Evaluation
+from phis_lab.engine import Evaluation
 from phis_lab.features import Grid
 from phis_lab.students import Backbone
 from phis_lab.teachers import TeacherPool, check_available

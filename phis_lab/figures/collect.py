@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from phis_lab.data import Batch
-from phis_lab.distill import FeatureProvider, Group
+from phis_lab.engine import FeatureProvider, Group
 from phis_lab.features import Features, GridFeatures
 from phis_lab.figures.activations import Activations
 from phis_lab.linalg import Moments

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from phis_lab.config.rebuild import finished_job, rebuild, restore
-from phis_lab.distill import Group
+from phis_lab.engine import Group
 from phis_lab.figures.activations import activation_histograms
 from phis_lab.figures.collect import TeacherSurvey, TestFeatures, channel_losses, count_activations
 from phis_lab.figures.losses import loss_distributions

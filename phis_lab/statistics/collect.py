@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from phis_lab.data import Batch
-from phis_lab.distill import FeatureProvider
-from phis_lab.distill.provider import Match
+from phis_lab.engine import FeatureProvider
+from phis_lab.engine.provider import Match
 from phis_lab.features import Features, Grid
 from phis_lab.linalg import Moments
 from phis_lab.shapes import Float

@@ -16,8 +16,8 @@ from phis_lab.config.plan import read_stages
 from phis_lab.config.pool import Catalogue
 from phis_lab.config.teachers import split
 from phis_lab.data import Augmentation, DataSource, Partition
-from phis_lab.distill import TrainerOptions
-from phis_lab.distill.provenance import moments_file, provenance_of
+from phis_lab.engine import TrainerOptions
+from phis_lab.engine.estimation.saved_moments import moments_file, provenance_of
 from phis_lab.linalg import Moments
 from phis_lab.reports.sheets import Sheet
 from phis_lab.statistics.collect import FeatureSource, collect

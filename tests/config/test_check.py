@@ -10,7 +10,7 @@ from phis_lab.config.check import check
 from phis_lab.config.resolvers import to_plain
 
 OPTIMIZER = {
-    "_target_": "phis_lab.distill.OptimizerRecipe",
+    "_target_": "phis_lab.engine.OptimizerRecipe",
     "optimizer": {"_target_": "torch.optim.AdamW", "_partial_": True},
 }
 
@@ -31,14 +31,14 @@ def test_a_wrong_type_or_value_is_named(option: str, value: object) -> None:
 
 
 def test_a_value_outside_its_choices_is_named_with_the_choices() -> None:
-    node = {"_target_": "phis_lab.distill.TrainerOptions", "max_steps": 3, "precision": "half"}
+    node = {"_target_": "phis_lab.engine.TrainerOptions", "max_steps": 3, "precision": "half"}
     with pytest.raises(ValueError, match=r"trainer\.precision='half': Input should be 'auto', 'float32' or 'bfloat16'"):
         check({"trainer": node})
 
 
 def test_options_inside_collections_are_checked_too() -> None:
     node = {
-        "_target_": "phis_lab.distill.Evaluation",
+        "_target_": "phis_lab.engine.Evaluation",
         "probes": {"knn": {"_target_": "phis_lab.evals.KNN", "k": 0}},
     }
     with pytest.raises(ValueError, match=r"evaluation\.probes\.knn\.k=0"):
@@ -53,7 +53,7 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_a_constructor_that_refuses_is_named() -> None:
     node = {
-        "_target_": "phis_lab.distill.OnlineEstimation",
+        "_target_": "phis_lab.engine.OnlineEstimation",
         "steps": 2,
         "refresh_every": 1,
         "warmup_steps": 4,

@@ -20,8 +20,8 @@ from phis_lab.config.sources import EVALUATION_TEST, EVALUATION_TRAINING, built_
 from phis_lab.data import Augmentation, DataModule, DataSource, ImageSource, TensorImages
 from phis_lab.data.digits import Digits
 from phis_lab.data.image_folder import ImageFolder
-from phis_lab.distill import Evaluation
-from phis_lab.distill.outcome import evaluation_data
+from phis_lab.engine import Evaluation
+from phis_lab.engine.record import evaluation_data
 from phis_lab.evals import KNN
 from phis_lab.sweeps.grouping import shared_part
 from phis_lab.tracking.job import Job
@@ -121,7 +121,7 @@ def test_data_that_cannot_serve_are_refused_by_the_name_of_their_option(tmp_path
         with pytest.raises(ValueError, match=says):
             Evaluation({"knn": KNN(k=2)}, data=data).check(loader, [])
     digits = {"_target_": "phis_lab.data.digits.Digits"}
-    node = {"_target_": "phis_lab.distill.Evaluation", "probes": {}, "data": digits}
+    node = {"_target_": "phis_lab.engine.Evaluation", "probes": {}, "data": digits}
     with pytest.raises(ValueError, match=r"has none; leave evaluation\.data out, or choose evaluation=probes"):
         build(node, "evaluation")
 

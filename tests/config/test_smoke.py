@@ -15,7 +15,7 @@ from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
 from phis_lab.config.job import create_job
 from phis_lab.config.silence import remarks
-from phis_lab.distill import Group, train_group
+from phis_lab.engine import Group, train_group
 from phis_lab.sweeps import group_jobs
 from phis_lab.tracking import read_record
 from phis_lab.tracking.job import Job

@@ -7,7 +7,7 @@ from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
 from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import to_plain
-from phis_lab.distill import Arm
+from phis_lab.engine import Arm
 
 ROWS = {  # standardised, dedicated projectors, ladder, dropping
     "base": (False, False, False, 0.0),

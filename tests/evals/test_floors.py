@@ -11,9 +11,9 @@ from sklearn.dummy import DummyClassifier
 from torch import Tensor
 
 from phis_lab.data.masks import IGNORED
-from phis_lab.distill.evaluation import Scores
-from phis_lab.distill.keeper import ArmRun
-from phis_lab.distill.outcome import measured
+from phis_lab.engine.callbacks.keeper import ArmRun
+from phis_lab.engine.evaluation import Scores
+from phis_lab.engine.record import measured
 from phis_lab.evals import KNN, DinoProbe, Embeddings, LinearProbe, Probe
 from phis_lab.evals.score import Score, constant_answer, mean_score
 from phis_lab.evals.subject import Subject

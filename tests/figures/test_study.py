@@ -14,7 +14,7 @@ from phis_lab.config.assemble import assemble
 from phis_lab.config.job import create_job
 from phis_lab.config.rebuild import finished_job, rebuild, restore
 from phis_lab.config.resolvers import register_resolvers
-from phis_lab.distill import train_group
+from phis_lab.engine import train_group
 from phis_lab.figures import draw
 from phis_lab.figures.collect import TestFeatures, channel_losses
 from phis_lab.tracking import read_record

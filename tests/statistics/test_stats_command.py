@@ -17,7 +17,7 @@ from phis_lab.config.build import build
 from phis_lab.config.compose import composed
 from phis_lab.data import Augmentation
 from phis_lab.data.digits import Digits
-from phis_lab.distill.provenance import moments_file, provenance_of, refuse_foreign
+from phis_lab.engine.estimation.saved_moments import moments_file, provenance_of, refuse_foreign
 from phis_lab.features import match_grid
 from phis_lab.linalg import Moments
 from phis_lab.statistics import files, read_statistics

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
-from phis_lab.distill import OptimizerRecipe
+from phis_lab.engine import OptimizerRecipe
 from phis_lab.students import TimmViT, ViT
 
 

@@ -17,7 +17,7 @@ from phis_lab import normalizers as methods
 from phis_lab.cli import app
 from phis_lab.config.export import export_run
 from phis_lab.config.exported import checked, load_exported
-from phis_lab.distill.checkpoint import save_checkpoint
+from phis_lab.engine.checkpoint import save_checkpoint
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import NotFittedError, PhiS, Standardize, TeacherSpace
 from phis_lab.students import IdentityHead, MLPHead, Student, TimmViT, ViT

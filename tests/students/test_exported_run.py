@@ -11,7 +11,7 @@ from phis_lab.config.globs import CONF
 from phis_lab.config.job import create_job
 from phis_lab.config.rebuild import finished_job, rebuild, restore
 from phis_lab.config.resolvers import register_resolvers
-from phis_lab.distill import train_group
+from phis_lab.engine import train_group
 
 SMALL = [
     "debug=smoke", "logger=csv", "augmentation.image_size=32", "student.image_size=32", "student.spectral=true",

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
-from phis_lab.distill import OptimizerRecipe
+from phis_lab.engine import OptimizerRecipe
 from phis_lab.students import MLPHead
 from phis_lab.students.spectral import SpectralReparametrization, remove, reparametrize
 

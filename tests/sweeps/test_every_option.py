@@ -11,7 +11,7 @@ from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
 from phis_lab.config.compose import composer
 from phis_lab.config.job import create_job
-from phis_lab.distill import train_group
+from phis_lab.engine import train_group
 from phis_lab.groups import GROUPS
 from phis_lab.sweeps import group_jobs
 from phis_lab.tracking import RunRecord, read_record

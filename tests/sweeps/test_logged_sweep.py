@@ -11,7 +11,7 @@ from logged_files import WandbRun, compare, from_wandb
 from small_arms import make_arm, make_group
 from torch import Tensor
 
-from phis_lab.distill import Arm, Group, train_group
+from phis_lab.engine import Arm, Group, train_group
 from phis_lab.losses import MSE
 from phis_lab.normalizers import Identity
 from phis_lab.teachers import TeacherPool

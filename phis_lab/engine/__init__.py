@@ -1,0 +1,48 @@
+"""The engine: arms, their shared teacher pass, statistics, evaluations and checkpoints."""
+
+import phis_lab._torchvision  # noqa: F401  before lightning
+from phis_lab.engine.arm import Arm, ArmFailedError, StepResult
+from phis_lab.engine.callbacks.interrupt import StopRequest
+from phis_lab.engine.callbacks.keeper import ArmRun, Keeper
+from phis_lab.engine.callbacks.progress import ProgressLine
+from phis_lab.engine.checkpoint import load_checkpoint, save_checkpoint
+from phis_lab.engine.distiller import Distiller, Start
+from phis_lab.engine.estimation.base import Estimation
+from phis_lab.engine.estimation.offline import OfflineEstimation
+from phis_lab.engine.estimation.online import OnlineEstimation
+from phis_lab.engine.estimation.running import RunningEstimation
+from phis_lab.engine.evaluation import Evaluation, Scores
+from phis_lab.engine.optimizer import OptimizerRecipe
+from phis_lab.engine.options import TrainerOptions
+from phis_lab.engine.provider import FeatureProvider
+from phis_lab.engine.session import Group, train_group
+from phis_lab.engine.stages import Share, Stage
+from phis_lab.engine.views import View
+
+__all__ = [
+    "Arm",
+    "ArmFailedError",
+    "ArmRun",
+    "Distiller",
+    "Estimation",
+    "Evaluation",
+    "FeatureProvider",
+    "Group",
+    "Keeper",
+    "OfflineEstimation",
+    "OnlineEstimation",
+    "OptimizerRecipe",
+    "ProgressLine",
+    "RunningEstimation",
+    "Scores",
+    "Share",
+    "Stage",
+    "Start",
+    "StepResult",
+    "StopRequest",
+    "TrainerOptions",
+    "View",
+    "load_checkpoint",
+    "save_checkpoint",
+    "train_group",
+]

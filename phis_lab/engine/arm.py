@@ -1,0 +1,290 @@
+"""One arm: a student with its heads, normalisers, loss, balancer, optimiser and random streams."""
+
+import copy
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from phis_lab import processes
+from phis_lab.engine.compiled import Forward, compile_forward
+from phis_lab.engine.gradients import average_gradients
+from phis_lab.engine.optimizer import OptimizerRecipe
+from phis_lab.engine.views import Pair, View, common, joined, split_like
+from phis_lab.features import Features, Grid
+from phis_lab.linalg import Moments
+from phis_lab.losses import Balancer, Loss
+from phis_lab.normalizers import TeacherSpace
+from phis_lab.parts import PartError, check_tensor, working
+from phis_lab.processes import average
+from phis_lab.seeds import RandomStream
+from phis_lab.shapes import Float
+from phis_lab.students import Student
+
+
+class StepResult(NamedTuple):
+    """What one optimisation step of one arm gave; logging is the caller's business."""
+
+    loss: float
+    rows: dict[str, float]  # "<teacher>/<term>" -> mean over images, in the normalised space
+    lr: float
+    pairs: list[Pair]  # predictions in the normalised space and targets, from which the loss was computed
+
+
+class ArmFailedError(ValueError):
+    """One arm cannot go on; the others can."""
+
+
+class Arm(nn.Module):
+    """Everything that a method chooses, trained on features that all arms share.
+
+    Args:
+        student: backbone with one head per teacher and kind of token.
+        spaces: how each teacher is matched.
+        loss: gives one row per teacher and kind; every teacher has its own copy, and a fresh one in every stage.
+        balancer: weighs the rows of a partition, likewise.
+        recipe: optimiser and schedule.
+        stream: random numbers of this arm alone.
+        low_precision: dtype of the student's matrix products; None for float32.
+        compiled: steps, not evaluations, run the student through torch.compile.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        spaces: Mapping[str, TeacherSpace],
+        loss: Loss,
+        balancer: Balancer,
+        recipe: OptimizerRecipe,
+        stream: RandomStream,
+        low_precision: torch.dtype | None = None,
+        compiled: bool = False,
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.spaces = nn.ModuleDict(spaces)
+        self._trained = (nn.ModuleDict({"student": student, "spaces": self.spaces}),)  # no submodule
+        self.recipe, self.stream, self.low_precision = recipe, stream, low_precision
+        self._fresh = (loss, balancer)
+        self.enter("all", ["all"])
+        self._forward: Forward = compile_forward(student) if compiled else student.__call__
+
+    def enter(self, stage: str, partitions: Collection[str]) -> None:
+        """Begin a stage: the student goes on; loss, balancer and optimiser begin anew.
+
+        Args:
+            stage: its name.
+            partitions: whose losses are balanced each for itself.
+        """
+        loss, balancer = self._fresh
+        self.stage = stage
+        self.losses = nn.ModuleDict({teacher: copy.deepcopy(loss) for teacher in self.student.teachers})
+        self.balancers = nn.ModuleDict({name: copy.deepcopy(balancer) for name in partitions})
+        for name, of_partition in self.balancers.items():
+            of_partition.reseed(f"{stage}/{name}")  # type: ignore[operator]
+        for module in (self.losses, self.balancers):
+            module.to(next(self.student.parameters()).device)
+        self.student.backbone.requires_grad_(True)
+        self.optimizer = self.recipe.build(self._trained[0])
+
+    def space(self, teacher: str) -> TeacherSpace:
+        """How a teacher is matched."""
+        return cast(TeacherSpace, self.spaces[teacher])
+
+    @property
+    def patch_size(self) -> int:
+        """Side of the student's patches in pixels."""
+        return self.student.backbone.patch_size
+
+    def grid_at(self, size: float = 1.0) -> Grid:
+        """Rows and columns of the student's tokens on images `size` times as large as its own."""
+        return self.student.backbone.grid_at(size)
+
+    def predict(
+        self, images: Float[Tensor, "b 3 h w"], size: float = 1.0, teachers: Collection[str] | None = None
+    ) -> tuple[Features, dict[str, Features]]:
+        """Student tokens, and per teacher what the heads say in the normalised space, in float32.
+
+        Args:
+            images: in [0, 1].
+            size: at which the student sees them, over its own image size.
+            teachers: of whom predictions are wanted; None for all.
+        """
+        return self._predict(self.student, images, size, teachers)
+
+    def _predict(
+        self, forward: Forward, images: Tensor, size: float, teachers: Collection[str] | None
+    ) -> tuple[Features, dict[str, Features]]:
+        side = self.student.backbone.image_size_at(size)
+        low = torch.autocast(images.device.type, self.low_precision, enabled=self.low_precision is not None)
+        with low, working("the student, or one of its heads,", self.student):
+            tokens, predictions = forward(images, side, teachers)
+        for name, prediction in predictions.items():
+            self._check_prediction(name, prediction, tokens)
+        return tokens.float(), {name: prediction.float() for name, prediction in predictions.items()}
+
+    def _check_prediction(self, teacher: str, prediction: Features, tokens: Features) -> None:
+        heads = self.student.summary_heads, self.student.spatial_heads
+        for of_kind, given, seen, dim in zip(heads, prediction, tokens, self.student.dims[teacher], strict=True):
+            if teacher in of_kind and seen is not None:
+                what = f"the head of teacher '{teacher}'"
+                check_tensor(what, of_kind[teacher], given, (*seen.shape[:-1], dim))
+
+    def step(self, views: Mapping[str, View], step: int, max_steps: int) -> StepResult:
+        """One optimisation step on the mean of the partitions' losses.
+
+        Args:
+            views: what the arm sees of each partition.
+            step: of the stage, counted from the first in which students learn.
+            max_steps: of the stage.
+
+        Raises:
+            ArmFailedError: the loss is not finite; the student is left as it was.
+            PartError: a part raised an error, or gave something of another kind or shape.
+        """
+        self.student.backbone.requires_grad_(step >= self.recipe.frozen_body_steps or not self.student.has_heads)
+        losses: list[Tensor] = []
+        rows: dict[str, Tensor] = {}
+        for teacher in self.spaces:
+            self.space(teacher).schedule(step / max_steps)
+        with self.stream.at(self.stage, step):
+            pairs = [self._pair(view) for view in views.values()]
+            for name, pair, goals in zip(views, pairs, self._goals(pairs), strict=True):
+                of_view = self._rows(pair, goals)
+                own = self._training_rows(pair)
+                losses.append(self._balanced(name, torch.stack(list(of_view.values()))) + sum(own.values()))
+                of_view |= own
+                rows |= of_view if len(views) == 1 else {f"{row}/{name}": value for row, value in of_view.items()}
+        loss = torch.stack(losses).mean()
+        means = average(torch.stack([loss.detach(), *(row.detach().mean() for row in rows.values())])).tolist()
+        if not all(map(math.isfinite, means)):
+            named = {name: round(value, 4) for name, value in zip(rows, means[1:], strict=True)}
+            raise ArmFailedError(f"the loss is not finite after {step} of its steps: {named}")
+        loss.backward()
+        average_gradients(self._trained[0].parameters())
+        for parameters in self._clipped():
+            nn.utils.clip_grad_norm_(parameters, self.recipe.clip)  # type: ignore[arg-type]
+        lr = self.recipe.set_rate(self.optimizer, step, max_steps)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)  # so that the gradients of one arm at a time take memory
+        return StepResult(means[0], dict(zip(rows, means[1:], strict=True)), lr, pairs)
+
+    def _clipped(self) -> list[list[nn.Parameter]]:
+        """Parameters whose gradients are clipped together: the student's, and those of maps that train themselves."""
+        if self.recipe.clip is None:
+            return []
+        kinds = [list(module.parameters()) for module in (self.student, self.spaces)]
+        return [parameters for parameters in kinds if parameters]
+
+    def _pair(self, view: View) -> Pair:
+        return common(self._predict(self._forward, view.images, view.size, tuple(view.features))[1], view)
+
+    def _goals(self, pairs: Sequence[Pair]) -> list[dict[str, Features]]:
+        """Normalised targets of every partition.
+
+        A teacher that several show is normalised once, with all its tokens: running statistics are of all of them.
+        """
+        goals: list[dict[str, Features]] = [{} for _ in pairs]
+        for teacher in dict.fromkeys(name for pair in pairs for name in pair.targets):
+            places = [number for number, pair in enumerate(pairs) if teacher in pair.targets]
+            targets = [pairs[number].targets[teacher] for number in places]
+            normalized = self.space(teacher).targets(joined(targets) if len(targets) > 1 else targets[0])
+            parts = split_like(normalized, targets) if len(targets) > 1 else [normalized]
+            for number, part in zip(places, parts, strict=True):
+                goals[number][teacher] = part
+        return goals
+
+    def _rows(self, pair: Pair, goals: Mapping[str, Features]) -> dict[str, Tensor]:
+        rows: dict[str, Tensor] = {}
+        for teacher, goal in goals.items():
+            loss = self.losses[teacher]
+            with working("the loss", loss):
+                terms = loss(pair.predictions[teacher], goal)
+            if not isinstance(terms, Mapping):
+                given = type(terms).__name__
+                raise PartError(f"the loss ({type(loss).__name__}) gives a {given}, and a dict of rows is wanted")
+            for kind, term in terms.items():
+                images = next(len(tensor) for tensor in goal if tensor is not None)
+                check_tensor(f"the loss, row '{kind}' of teacher '{teacher}',", loss, term, (images,))
+            rows |= {f"{teacher}/{kind}": term for kind, term in terms.items()}
+        return rows
+
+    def _balanced(self, partition: str, rows: Float[Tensor, "rows batch"]) -> Float[Tensor, ""]:
+        balancer = self.balancers[partition]
+        with working("the balancer", balancer):
+            loss: Tensor = balancer(rows)
+        check_tensor("the balancer", balancer, loss, ())
+        return loss
+
+    def _training_rows(self, pair: Pair) -> dict[str, Tensor]:
+        """What trains normalisers that are learned."""
+        return {
+            f"{teacher}/{row}": value
+            for teacher, target in pair.targets.items()
+            for row, value in self.space(teacher).training_loss(target).items()
+        }
+
+    def fit(self, moments: Mapping[str, Moments], step: int) -> None:
+        """Fit every normaliser; in the first process, whose maps all others take over bit for bit.
+
+        Eigenvectors that two processes solve for may differ, by their signs or by more where eigenvalues are close.
+
+        Raises:
+            ArmFailedError: statistics that the method cannot use, with the teacher and the step.
+        """
+        reason = self._fit(moments, step) if processes.rank() == 0 else None
+        if (reason := processes.of_first(reason)) is not None:
+            raise ArmFailedError(reason)
+        if processes.world_size() > 1:
+            for teacher in moments:
+                statistics = dict(self.spaces[teacher].named_buffers())
+                processes.broadcast(statistics.values())
+                self.spaces[teacher].load_state_dict(statistics, strict=False)  # forgets what it had derived
+
+    def _fit(self, moments: Mapping[str, Moments], step: int) -> str | None:
+        """Returns why it failed."""
+        for teacher, of_teacher in moments.items():
+            try:
+                self.space(teacher).fit(of_teacher)
+            except PartError as error:
+                reason = error.__cause__ if isinstance(error.__cause__, ValueError) else error
+                return f"teacher '{teacher}', spatial features, step {step}: {reason}"
+        return None
+
+    def release(self) -> None:
+        """Free the memory that only training needs."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.state.clear()
+
+    @torch.no_grad()
+    def is_finite(self, images: Float[Tensor, "b 3 h w"], size: float = 1.0) -> bool:
+        """Whether all that the student says of some images is finite; a last step may have broken it."""
+        tokens, predictions = self.predict(images, size)
+        said = [tensor for features in (tokens, *predictions.values()) for tensor in features.kinds().values()]
+        return all(bool(tensor.isfinite().all()) for tensor in said)
+
+    @torch.no_grad()
+    def teacher_errors(self, pairs: Iterable[Pair]) -> dict[str, float]:
+        """Mean squared error of spatial predictions, where methods compare; of several partitions their mean."""
+        errors: dict[str, list[Tensor]] = {}
+        for pair in pairs:
+            for teacher, target in pair.targets.items():
+                (_, spatial), (_, wanted) = self.space(teacher).comparable(pair.predictions[teacher], target)
+                if spatial is not None and wanted is not None:
+                    errors.setdefault(teacher, []).append((spatial - wanted).square().mean())
+        means = [torch.stack(values).mean() for values in errors.values()]
+        return dict(zip(errors, average(torch.stack(means)).tolist(), strict=True)) if errors else {}
+
+    def training_state(self) -> dict[str, Any]:
+        """All that a resumed arm needs to go on as if it had never stopped."""
+        return {
+            "modules": self.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_training_state(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `training_state`."""
+        self.load_state_dict(state["modules"])
+        self.optimizer.load_state_dict(state["optimizer"])

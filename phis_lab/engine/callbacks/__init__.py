@@ -1,0 +1,1 @@
+"""What happens between the steps: evaluations and checkpoints, and how a run tells where it is."""

@@ -1,0 +1,133 @@
+"""The progress view: steps, images per second, time left, and how every arm is doing."""
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+import lightning as L
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from phis_lab.engine.callbacks.keeper import ArmRun
+from phis_lab.engine.distiller import Distiller
+from phis_lab.engine.stages import images_of
+from phis_lab.tracking.spoken import spoken
+
+log = logging.getLogger(__name__)
+SECONDS_BETWEEN_LINES = 30.0
+
+
+class ProgressLine(L.Callback):
+    """A bar over a line per arm on a terminal; elsewhere a log line every half a minute.
+
+    Args:
+        console: where to draw.
+        runs: the arms, with their titles and evaluations; arms that are not named are drawn by their labels.
+    """
+
+    def __init__(self, console: Console, runs: Sequence[ArmRun] = ()) -> None:
+        self.console = console
+        self.runs = {run.label: run for run in runs}
+        self._live: Live | None = None
+        self._bar, self._task = _bar()
+        self._started = self._spoke = 0.0
+        self._images = 0
+        self._moved: list[tuple[logging.StreamHandler[TextIO], TextIO]] = []
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Open the view where the run goes on."""
+        assert isinstance(pl_module, Distiller)
+        module = pl_module
+        self._started = self._spoke = time.perf_counter()
+        if self.console.is_terminal and trainer.is_global_zero:
+            count = len(module.arms)
+            name = self._title(next(iter(module.arms))) if count == 1 else f"{count} arms, one teacher pass"
+            self._bar.update(self._task, description=name, total=module.max_steps, completed=module.steps_done, rate="")
+            self._live = Live(get_renderable=lambda: self._view(module), console=self.console, refresh_per_second=2)
+            self._open(self._live)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the bar, or speak."""
+        assert isinstance(pl_module, Distiller)
+        now = time.perf_counter()
+        self._images += images_of(batch)
+        rate = self._images * trainer.world_size / (now - self._started)
+        if self._live is not None:
+            self._bar.update(self._task, completed=pl_module.steps_done, rate=f"{rate:,.0f} images/s")
+        elif trainer.is_global_zero and now - self._spoke > SECONDS_BETWEEN_LINES:
+            self._spoke = now
+            left = (pl_module.max_steps - pl_module.steps_done) * (now - self._started) / (batch_idx + 1)
+            text = "step %d of %d, %.0f images/s, about %.0f s left; loss of %s"
+            losses = ", ".join(f"{self._title(label)}: {self._state(pl_module, label)}" for label in pl_module.arms)
+            log.info(text, pl_module.steps_done, pl_module.max_steps, rate, left, losses)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Close the view."""
+        self._close()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Close the view before the message."""
+        self._close()
+
+    def _open(self, live: Live) -> None:
+        """Start drawing; what is logged meanwhile goes above the view, through the stream that it puts for stdout."""
+        outside = sys.stdout
+        live.start()
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is outside:
+                handler.setStream(sys.stdout)
+                self._moved.append((handler, outside))
+
+    def _close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        while self._moved:
+            handler, outside = self._moved.pop()
+            handler.setStream(outside)
+
+    def _view(self, module: Distiller) -> RenderableType:
+        table = Table("arm", "loss", "newest evaluation", box=None, header_style="dim", pad_edge=False)
+        for label in module.arms:
+            table.add_row(self._title(label), self._state(module, label), self._newest(label))
+        return Group(self._bar, table)
+
+    def _title(self, label: str) -> str:
+        return self.runs[label].title if label in self.runs else label
+
+    def _newest(self, label: str) -> str:
+        run = self.runs.get(label)
+        if run is None or not run.history:
+            return ""
+        newest, units = run.history[-1], run.units
+        values = ", ".join(f"{name} {spoken(value, units.get(name, ''))}" for name, value in newest["metrics"].items())
+        return f"{values or 'teacher matching'} (step {newest['step']})"
+
+    @staticmethod
+    def _state(module: Distiller, label: str) -> str:
+        """The loss of an arm, or why it has none."""
+        if label in module.failures:
+            return f"stopped after step {module.failures[label].step}"
+        if not module.has_joined(label):
+            return f"joins at step {module.starts[label].step}"
+        return spoken(module.losses[label]) if label in module.losses else "gathering statistics"
+
+
+def _bar() -> tuple[Progress, TaskID]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    bar = Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    return bar, bar.add_task("", total=None, rate="")

@@ -1,0 +1,119 @@
+"""Statistics of the training stream itself."""
+
+import copy
+import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from phis_lab.bounds import NonNegative, Positive
+from phis_lab.engine.estimation.base import (
+    Estimation,
+    Place,
+    PlacedFeatures,
+    Provenance,
+    batch_moments,
+    packed,
+    refuse_non_finite,
+    unpacked,
+)
+from phis_lab.engine.estimation.saved_moments import moments_file, provenance_of
+from phis_lab.linalg import Moments
+from phis_lab.processes import rank
+
+log = logging.getLogger(__name__)
+
+
+class OnlineEstimation(Estimation):
+    """Moments of the training stream itself (PHI-S, table 10: 3,000 steps, refreshed every 100, then frozen).
+
+    Args:
+        steps: steps that count; afterwards every normaliser stays as it is.
+        refresh_every: steps between fits while gathering.
+        warmup_steps: first steps that only gather. Whitening fitted on fewer tokens than channels blows up the unseen
+            directions, and an adaptive optimiser remembers that for thousands of steps.
+        save: folder for the frozen moments, one file per teacher, for `estimation=offline`; None keeps none.
+    """
+
+    def __init__(
+        self,
+        steps: Positive,
+        refresh_every: Positive,
+        warmup_steps: NonNegative = 0,
+        save: str | None = None,
+    ) -> None:
+        if warmup_steps >= steps:
+            raise ValueError(f"warmup_steps ({warmup_steps}) must be below steps ({steps})")
+        self.steps, self.refresh_every, self.first_step, self.save = steps, refresh_every, warmup_steps, save
+        self.moments = {}
+        self._provenance: Provenance = {}
+        self._counted: set[Place] = set()
+        self._frozen = False
+
+    def start(self, provenance: Provenance, places: set[Place], steps: int) -> None:  # noqa: D102
+        self._provenance = provenance
+        self.moments = {place: {} for place in sorted(places)}
+        self._counted, self._frozen = set(places), False
+
+    def resume_at(self, step: int) -> None:  # noqa: D102
+        if step > 0:
+            self._counted = set()
+
+    def check(self, steps: int) -> None:  # noqa: D102
+        super().check(steps)
+        if self.save is not None and steps < self.steps:
+            raise ValueError(f"nothing would be saved: the moments are complete after {self.steps} of {steps} steps")
+
+    def observe(self, features: PlacedFeatures, step: int) -> bool:  # noqa: D102
+        refuse_non_finite(features, step)
+        if step >= self.steps:
+            return False
+        for partition, grid in sorted(self._counted):
+            for teacher, feature in features[partition][grid].items():
+                if feature.spatial is not None:
+                    self._add((partition, grid), teacher, feature.spatial)
+        last = step == self.steps - 1
+        if last:
+            self._freeze()
+        since = step - self.first_step
+        return last or (since >= 0 and since % self.refresh_every == 0)
+
+    def _add(self, place: Place, teacher: str, spatial: Tensor) -> None:
+        batch = batch_moments(spatial, self._facts(place, teacher))
+        if teacher in self.moments[place]:
+            self.moments[place][teacher].merge(batch)
+        else:
+            self.moments[place][teacher] = batch
+
+    def _facts(self, place: Place, teacher: str) -> dict[str, str]:
+        partition, grid = place
+        return provenance_of(self._provenance[partition][teacher], grid)
+
+    def _freeze(self) -> None:
+        self._frozen = True
+        log.info("Teacher statistics are frozen after %d steps.", self.steps)
+        if self.save is None or rank() > 0:
+            return
+        found: dict[Path, Moments] = {}
+        for place in sorted(self._counted):
+            for moments in self.moments[place].values():
+                path = moments_file(Path(self.save), moments.provenance, place[1])
+                found[path] = copy.deepcopy(found[path]).merge(moments) if path in found else moments
+        for path, moments in found.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            moments.save(path.with_suffix(".part"))
+            path.with_suffix(".part").replace(path)
+            log.info("Wrote moments to %s.", path)
+
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+        if self._frozen:
+            return {}
+        return packed({place: self.moments[place] for place in self._counted})
+
+    def load_state_dict(self, state: Mapping[str, Any], places: Collection[Place]) -> None:  # noqa: D102
+        for place, teacher, moments in unpacked(state, places):
+            moments.provenance = self._facts(place, teacher)
+            self.moments[place][teacher] = moments
+            self._counted.add(place)

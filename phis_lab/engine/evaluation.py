@@ -1,0 +1,192 @@
+"""What every arm is measured by, during training and at its end."""
+
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from phis_lab.bounds import Positive
+from phis_lab.data import DataSource, UnlabelledError
+from phis_lab.data.loading import refuse_absent_classes
+from phis_lab.data.options import read_at
+from phis_lab.engine.arm import Arm
+from phis_lab.engine.matching.arm import MatchingScores
+from phis_lab.engine.matching.group import GroupMatching
+from phis_lab.engine.stages import Loader, Share, Stage
+from phis_lab.engine.subjects import subject_of
+from phis_lab.evals import Embeddings, Probe
+from phis_lab.evals.score import Score
+from phis_lab.evals.subject import Task
+from phis_lab.features import Tokens
+from phis_lab.parts import PartError
+from phis_lab.tracking import TeacherMetrics
+
+
+class Scores(NamedTuple):
+    """One arm's results: probes as `<name>/<metric>`, matching per teacher and kind of feature, effective ranks."""
+
+    probes: dict[str, Score]
+    matching: TeacherMetrics
+    student: dict[str, Score]
+
+
+class Evaluation:
+    """Teacher matching in each teacher's own space on test images, and probes on frozen student features.
+
+    Teachers are matched on the images of `data`, always; what needs labels sees those of the evaluation's own data set,
+    where one is chosen.
+
+    Args:
+        probes: by name, such as `knn` and `linear_probe`.
+        every: steps between evaluations while training; None evaluates at the end alone.
+        train_images: labelled training images that the probes may use, without augmentation; None takes all.
+        test_images: test images for the probes; None takes all.
+        matching_images: test images for teacher matching.
+        tokens: student features that the probes see: its summary token, the mean of its spatial tokens, or both joined.
+        tasks: evaluations with data of their own, by name; at the end alone.
+        data: the data set whose labelled images probes and tasks see; None is the one that students train on.
+
+    Raises:
+        ValueError: data are given, and nothing would look at their labels.
+    """
+
+    def __init__(
+        self,
+        probes: Mapping[str, Probe],
+        every: Positive | None = None,
+        train_images: Positive | None = 5000,
+        test_images: Positive | None = 2000,
+        matching_images: Positive = 1000,
+        tokens: Tokens = "summary",
+        tasks: Mapping[str, Task] | None = None,
+        data: DataSource | None = None,
+    ) -> None:
+        self.probes, self.every = dict(probes), every
+        self.train_images, self.test_images, self.matching_images = train_images, test_images, matching_images
+        self.tokens: Tokens = tokens
+        self.tasks, self.data = dict(tasks or {}), data
+        if data is not None and not self.needing_labels():
+            raise ValueError(
+                "data are read by probes and tasks that need labels, and this evaluation has none; leave "
+                "evaluation.data out, or choose evaluation=probes"
+            )
+
+    def check(self, loader: Loader, teachers: Collection[str]) -> None:
+        """Refuse what would only fail at the end.
+
+        That are images without labels, test images of classes that the training images lack, fewer images than a probe
+        needs, and missing teachers.
+
+        Raises:
+            ValueError: naming the probe, the task or the images.
+        """
+        for task in self.tasks.values():
+            task.check(teachers)
+        for name, probe in self.probes.items():
+            if self.train_images is not None and self.train_images < probe.minimum_images:
+                raise ValueError(f"{name} needs {probe.minimum_images} images; train_images is {self.train_images}")
+        needing = self.needing_labels()
+        loader("test", self.matching_images, False)
+        if not needing:
+            return
+        try:
+            with nullcontext() if self.data is None else read_at("evaluation.data"):
+                train, test = loader("train", self.train_images, True), loader("test", self.test_images, True)
+                if self.probes:
+                    refuse_absent_classes(train, test)
+        except UnlabelledError as error:
+            who = ", ".join(needing)
+            if self.data is None:
+                raise UnlabelledError(error.why, f"evaluation by {who}") from error
+            raise ValueError(
+                f"evaluation.data: {error.why}, and {who} need labels and test images; choose a data set that has both"
+            ) from error
+
+    def needing_labels(self) -> list[str]:
+        """Names of the probes, and of the tasks that see labelled images."""
+        return [*self.probes, *(name for name, task in self.tasks.items() if task.needs_labels)]
+
+    def due(self, step: int) -> bool:
+        """Whether to evaluate after this many steps."""
+        return self.every is not None and step > 0 and step % self.every == 0
+
+    @torch.no_grad()
+    def __call__(self, arms: Mapping[str, Arm], stage: Stage, device: torch.device, final: bool) -> dict[str, Scores]:
+        """Scores of every arm at a stage's image sizes; one pass over the images and the teachers serves all of them.
+
+        A teacher is matched on the first partition that it sees; the probes see the images of the first one.
+        """
+        was_training = {label: arm.training for label, arm in arms.items()}
+        for arm in arms.values():
+            arm.eval()
+        try:
+            matching = self._match(arms, stage, device, final)
+            probes = {name: probe for name, probe in self.probes.items() if final or probe.when == "always"}
+            scores = self._probe(arms, probes, stage.main, device) if probes else {label: {} for label in arms}
+            for label, arm in arms.items() if final else ():
+                for name, task in self.tasks.items():
+                    subject = subject_of(arm, stage.main, device, task.needs_labels)
+                    scores[label] |= named_scores(name, task, task(subject))
+        finally:
+            for label, arm in arms.items():
+                arm.train(was_training[label])
+        return {label: Scores(scores[label], matching[label].teachers, matching[label].student) for label in arms}
+
+    def _match(
+        self, arms: Mapping[str, Arm], stage: Stage, device: torch.device, full: bool
+    ) -> dict[str, MatchingScores]:
+        found = {label: MatchingScores({}, {}) for label in arms}
+        for name, teachers in stage.matched().items():
+            if not teachers:
+                continue
+            share = stage.shares[name]
+            matching = GroupMatching(arms, teachers, share.plan.size, full, share.test.pool.resize)
+            for batch in share.loader("test", self.matching_images, False).batches:
+                images = batch.images.to(device)
+                matching.update(images, share.test(images, batch.keys))
+            found = {label: found[label].joined(scores) for label, scores in matching.compute().items()}
+        return found
+
+    def _probe(
+        self, arms: Mapping[str, Arm], probes: Mapping[str, Probe], share: Share, device: torch.device
+    ) -> dict[str, dict[str, Score]]:
+        train = self._embed(arms, share, share.loader("train", self.train_images, True), device)
+        test = self._embed(arms, share, share.loader("test", self.test_images, True), device)
+        return {
+            label: {
+                number: score
+                for name, probe in probes.items()
+                for number, score in named_scores(name, probe, probe(train[label], test[label])).items()
+            }
+            for label in arms
+        }
+
+    def _embed(
+        self, arms: Mapping[str, Arm], share: Share, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+    ) -> dict[str, Embeddings]:
+        features: dict[str, list[Tensor]] = {label: [] for label in arms}
+        labels: list[Tensor] = []
+        for images, targets in batches:
+            labels.append(targets)
+            on_device = images.to(device)
+            for label, arm in arms.items():
+                tokens = arm.predict(on_device, share.plan.size, teachers=())[0]
+                features[label].append(tokens.pooled(self.tokens))
+        truth = torch.cat(labels).to(device)
+        return {label: Embeddings(torch.cat(parts), truth) for label, parts in features.items()}
+
+
+def named_scores(name: str, part: Probe | Task, given: object) -> dict[str, Score]:
+    """What a probe or a task gave, by `<name>/<number>`; see `Score.of` for plain numbers.
+
+    Raises:
+        PartError: it gave something else than numbers by name.
+    """
+    try:
+        return {f"{name}/{number}": Score.of(value) for number, value in dict(given).items()}  # type: ignore[call-overload]
+    except (TypeError, ValueError, RuntimeError) as error:  # no dict; no number; text; a tensor of several
+        raise PartError(
+            f"evaluation {name!r} ({type(part).__name__}) gives {given!r:.100}, and a dict of numbers by name is wanted"
+        ) from error

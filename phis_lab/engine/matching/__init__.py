@@ -1,0 +1,1 @@
+"""Arms beside their teachers: how well they match them."""

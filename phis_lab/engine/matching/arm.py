@@ -1,0 +1,173 @@
+"""One arm beside all teachers: how well it matches them, how alike its tokens are, and how many directions they use."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+from phis_lab.engine.arm import Arm
+from phis_lab.engine.matching.maps import KeptByMaps
+from phis_lab.evals.score import Score
+from phis_lab.features import Features, Kind, match_grid
+from phis_lab.linalg import Moments
+from phis_lab.metrics import CrossMoments, TeacherMatching, rank_of, spectrum_along
+from phis_lab.metrics.cka import LEAST_ROWS
+from phis_lab.tracking import TeacherMetrics
+
+Key = tuple[str, Kind]
+Place = tuple[Kind, tuple[int, ...]]
+"""Kind of the student's tokens, and their grid; summaries have none."""
+
+
+class MatchingScores(NamedTuple):
+    """What one arm's comparison with all teachers came to."""
+
+    teachers: TeacherMetrics
+    student: dict[str, Score]
+    """`effective_rank/spatial` and `effective_rank/summary` of the student's tokens: 1 to their channels; and of an arm
+    that compresses its teachers `map/<teacher>/<name>`, see `orthogonality` and `cosine_preservation`."""
+
+    def joined(self, other: "MatchingScores") -> "MatchingScores":
+        """With other teachers, matched on other images; the student's own numbers stay, where there are any."""
+        return MatchingScores(self.teachers | other.teachers, self.student or other.student)
+
+
+class TargetMoments:
+    """Mean and covariance of all teachers' features on one grid, kept once for all arms that are compared with them."""
+
+    def __init__(self) -> None:
+        self._moments: dict[Key, Moments] = {}
+
+    def update(self, targets: Mapping[str, Features]) -> None:
+        """Adds a batch."""
+        for teacher, features in targets.items():
+            for kind, target in features.kinds().items():
+                self._moments.setdefault((teacher, kind), Moments(target.shape[-1])).update(target)
+
+    def __getitem__(self, key: Key) -> Moments:
+        """Moments of a teacher's features of one kind."""
+        return self._moments[key]
+
+
+class ArmMatching:
+    """Streaming comparison of one arm with all teachers, each in its own space.
+
+    Per teacher and kind of feature it gives what `TeacherMatching` describes, and with `shared` also
+
+    - `cka`, `cka_unbiased`: `linear_cka` of the backbone's tokens with the teacher's features: patch tokens (on the
+      grid of the features) with spatial ones, class tokens with summaries. No head and no normaliser come between.
+    - `unexplained_first_half`, `unexplained_last_tenth`, of spatial features: the error's variance over the teacher's,
+      along the leading principal components that hold half of the teacher's variance, and along the trailing ones that
+      hold the last tenth. 0 is perfect, 1 what predicting the mean scores. See `ErrorSpectrum.unexplained_between`.
+
+    An arm that compresses its teachers is compared with them in its own space: what `TeacherMatching` gives is then
+    called `mse_mapped` and so on, for it is no match for the others'.
+
+    These, and the student's effective ranks, are left out for fewer than four rows. All processes are expected to see
+    the same images; so every one of them has the numbers of all images.
+
+    Args:
+        arm: of whom the predictions are, in evaluation mode.
+        shared: moments of the very targets that `update` is given; None for `TeacherMatching` alone, which takes no
+            products of all channels.
+    """
+
+    def __init__(self, arm: Arm, shared: TargetMoments | None = None) -> None:
+        self.arm, self.shared = arm, shared
+        self._matching: dict[Key, TeacherMatching] = {}
+        self._errors: dict[str, Moments] = {}
+        self._tokens: dict[Place, Moments] = {}
+        self._cross: dict[Key, tuple[Place, CrossMoments]] = {}
+        self._maps = KeptByMaps(arm)
+
+    def update(self, tokens: Features, predictions: Mapping[str, Features], targets: Mapping[str, Features]) -> None:
+        """Adds a batch.
+
+        Args:
+            tokens: of the student's backbone.
+            predictions: in the normalised space, on the grids of the targets.
+            targets: of every teacher; a kind that the student does not predict is not compared.
+
+        Raises:
+            ValueError: grid or channels of a prediction and its target differ, or features hold NaN or inf.
+        """
+        placed: dict[Place, Tensor] = {(kind, tuple(rows.shape[1:-1])): rows for kind, rows in tokens.kinds().items()}
+        for teacher, target in targets.items():
+            answer, goal = self.arm.space(teacher).comparable(predictions[teacher], target)
+            answers, raw = answer.kinds(), target.kinds()
+            for kind, wanted in goal.kinds().items():
+                if kind in answers:
+                    normalized = predictions[teacher].spatial if goal is target else None
+                    self._match((teacher, kind), answers[kind], wanted, normalized)
+                    if self.shared is not None:
+                        self._compare((teacher, kind), answers[kind], raw[kind], placed)
+        if self.shared is not None:
+            self._maps.update(targets)
+            for place, rows in placed.items():
+                self._tokens.setdefault(place, Moments(rows.shape[-1])).update(rows)
+
+    def _match(self, key: Key, answer: Tensor, target: Tensor, normalized: Tensor | None) -> None:
+        teacher, kind = key
+        metric = self._matching.setdefault(key, TeacherMatching(target.shape[-1]).to(target.device))
+        if kind == "spatial" and normalized is not None:
+            metric.update(answer, target, normalized, self.arm.space(teacher).targets(Features(None, target)).spatial)
+        else:
+            metric.update(answer, target)
+
+    def _compare(self, key: Key, answer: Tensor, target: Tensor, placed: dict[Place, Tensor]) -> None:
+        teacher, kind = key
+        if kind == "spatial" and self.arm.space(teacher).is_invertible:
+            self._errors.setdefault(teacher, Moments(target.shape[-1])).update(answer - target)
+        place = kind, tuple(target.shape[1:-1])
+        if place not in placed:
+            tokens = next((rows for (other, _), rows in placed.items() if other == kind), None)
+            if tokens is None:
+                return
+            placed[place] = match_grid(tokens, (target.shape[1], target.shape[2]))
+        rows = placed[place]
+        if key not in self._cross:
+            self._cross[key] = place, CrossMoments(rows.shape[-1], target.shape[-1], target.device)
+        self._cross[key][1].update(rows, target)
+
+    def compute(self) -> MatchingScores:
+        """Returns the numbers over everything seen.
+
+        Raises:
+            ValueError: the shared moments are of other targets.
+        """
+        teachers: TeacherMetrics = {}
+        for key, metric in self._matching.items():
+            matched = metric.compute()
+            if not self.arm.space(key[0]).is_invertible:
+                matched = {f"{name}_mapped": value for name, value in matched.items()}
+            values = matched | self._alignment(key) | self._spectrum(key)
+            teachers.setdefault(key[0], {})[key[1]] = {name: float(value) for name, value in values.items()}
+        return MatchingScores(teachers, self._ranks() | self._maps.compute())
+
+    def _alignment(self, key: Key) -> dict[str, Tensor]:
+        if self.shared is None or key not in self._cross:
+            return {}
+        place, cross = self._cross[key]
+        tokens = self._tokens[place]
+        return cross.cka(tokens, self.shared[key]) if tokens.count >= LEAST_ROWS else {}
+
+    def _spectrum(self, key: Key) -> dict[str, Tensor]:
+        teacher, kind = key
+        if self.shared is None or kind == "summary" or teacher not in self._errors:
+            return {}
+        if self._errors[teacher].count < LEAST_ROWS:
+            return {}
+        spectrum = spectrum_along(*self.shared[key].eigh(), self._errors[teacher].covariance)
+        bounds = {"unexplained_first_half": (0.0, 0.5), "unexplained_last_tenth": (0.9, 1.0)}
+        return {name: spectrum.unexplained_between(*shares) for name, shares in bounds.items()}
+
+    def _ranks(self) -> dict[str, Score]:
+        """Of the tokens as the backbone gives them: a kind's first place; the others are resampled."""
+        native: dict[Kind, Moments] = {}
+        for (kind, _), moments in self._tokens.items():
+            native.setdefault(kind, moments)
+        return {
+            f"effective_rank/{kind}": Score(float(rank_of(moments)), unit="rank", higher_is_better=None)
+            for kind, moments in native.items()
+            if moments.count >= LEAST_ROWS
+        }

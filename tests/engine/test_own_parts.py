@@ -1,0 +1,133 @@
+"""What a user's own part gets wrong is told in a sentence that names it, and stops no other arm."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from small_arms import PatchTeacher, make_arm, make_group
+from torch import nn
+
+from phis_lab.engine import train_group
+from phis_lab.features import Features
+from phis_lab.losses import MSE, Uniform
+from phis_lab.normalizers import PhiS, Standardize
+from phis_lab.parts import PartError
+from phis_lab.tracking import read_record
+
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
+
+class Narrow(Standardize):
+    def forward(self, x):
+        return super().forward(x)[..., :-1]
+
+
+class Whole(Standardize):
+    def forward(self, x):
+        return x.long()
+
+
+class Unwilling(Standardize):
+    def fit(self, moments):
+        raise KeyError("mean")
+
+
+class NoRows(MSE):
+    def forward(self, *tensors):
+        return None
+
+
+class OneNumber(MSE):
+    def forward(self, *tensors):
+        return {kind: row.mean() for kind, row in super().forward(*tensors).items()}
+
+
+class Rows(Uniform):
+    def forward(self, rows):
+        return rows
+
+
+class Broken(Uniform):
+    def forward(self, rows):
+        return rows @ rows
+
+
+def head_of(width):
+    def arm(pool):
+        made = make_arm(pool)
+        made.student.spatial_heads["loud"] = nn.Linear(16, width)
+        return made
+
+    return arm
+
+
+def wrong_input(pool):
+    made = make_arm(pool)
+    made.student.spatial_heads["loud"] = nn.Linear(5, 20)
+    return made
+
+
+WRONG = {
+    "narrow": (lambda pool: make_arm(pool, Narrow), r"the normaliser of teacher 'quiet' \(Narrow\) gives float32"),
+    "whole": (lambda pool: make_arm(pool, Whole), r"\(Whole\) gives int64 .* a floating-point tensor \[.*12\] is want"),
+    "unwilling": (lambda pool: make_arm(pool, Unwilling), r"the normaliser \(Unwilling\) raised KeyError: 'mean'"),
+    "no rows": (
+        lambda pool: make_arm(pool, loss=NoRows()),
+        r"the loss \(NoRows\) gives a NoneType, and a dict of rows is wanted",
+    ),
+    "one number": (lambda pool: make_arm(pool, loss=OneNumber()), r"row 'spatial' of teacher 'quiet', \(OneNumber\)"),
+    "rows": (
+        lambda pool: make_arm(pool, balancer=Rows()),
+        r"the balancer \(Rows\) gives float32 \[4, 16\], and .* \[\]",
+    ),
+    "broken": (lambda pool: make_arm(pool, balancer=Broken()), r"the balancer \(Broken\) raised RuntimeError"),
+    "head": (
+        head_of(7),
+        r"the head of teacher 'loud' \(Linear\) gives float32 \[16, 2, 2, 7\], and .* \[16, 2, 2, 20\]",
+    ),
+    "other head": (
+        wrong_input,
+        r"the student, or one of its heads, \(Student\) raised RuntimeError",
+    ),
+}
+
+
+def test_every_wrong_part_is_named_in_its_record_and_the_sound_arm_trains_on(tmp_path: Path) -> None:
+    arms = {"sound": lambda pool: make_arm(pool, PhiS)} | {name: make for name, (make, _) in WRONG.items()}
+    train_group(make_group(tmp_path, arms))
+    assert read_record(tmp_path / "sound" / "result.json").status == "complete"
+    for name, (_, sentence) in WRONG.items():
+        failure = read_record(tmp_path / name / "result.json").failure
+        assert failure is not None
+        assert re.search(sentence, failure), failure
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (None, "gives a NoneType, and Features"),
+        (Features(torch.zeros(2, 12), None), r"spatial features, \(Odd\) gives None"),
+        (
+            Features(torch.zeros(2, 12), torch.zeros(2, 12, 4, 4)),
+            r"float32 \[2, 12, 4, 4\], and .* \[2, any, any, 12\]",
+        ),
+        (Features(torch.zeros(2, 5), torch.zeros(2, 4, 4, 12)), r"summary, \(Odd\) gives float32 \[2, 5\]"),
+    ],
+)
+def test_a_teacher_that_gives_something_else_than_it_announced_is_named(given: object, sentence: str) -> None:
+    class Odd(PatchTeacher):
+        def features(self, x: torch.Tensor) -> Features:
+            return given
+
+    with pytest.raises(PartError, match=f"teacher 'odd'.*{sentence}"):
+        Odd("odd", 12, 1.0, 0)(torch.rand(2, 3, 32, 32))
+
+
+def test_a_teacher_that_raises_an_error_is_named() -> None:
+    class Odd(PatchTeacher):
+        def features(self, x: torch.Tensor) -> Features:
+            raise RuntimeError("no such layer")
+
+    with pytest.raises(PartError, match=r"teacher 'odd' \(Odd\) raised RuntimeError: no such layer"):
+        Odd("odd", 12, 1.0, 0)(torch.rand(2, 3, 32, 32))

@@ -1,0 +1,106 @@
+"""What a finished run leaves behind."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_arms import make_arm, make_group
+from test_shared_arms import fail_at_call
+
+from phis_lab.engine import Group, load_checkpoint, train_group
+from phis_lab.normalizers import PhiS
+from phis_lab.tracking import RunRecord, Source, read_record
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    group = make_group(folder, {"phis": make_arm})
+    logged: list[tuple[int, dict[str, float]]] = []
+    group.loggers["phis"].log = lambda values, step: logged.append((step, dict(values)))
+    train_group(group)
+    torch.save(logged, folder / "logged.pt")
+    return folder
+
+
+@pytest.fixture
+def record(folder: Path) -> RunRecord:
+    return read_record(folder / "phis" / "result.json")
+
+
+def test_the_record_holds_the_probes_and_the_match_with_every_teacher(record: RunRecord) -> None:
+    ranks = {"effective_rank/spatial", "effective_rank/summary"}
+    assert set(record.metrics) == {"knn/accuracy", "linear_probe/accuracy"} | ranks
+    assert set(record.teacher_metrics) == {"quiet", "loud"}
+    spatial = record.teacher_metrics["loud"]["spatial"]
+    names = {"mse", "fidelity", "fidelity_global", "cosine", "error_variance_range", "error_variance_range_normalized"}
+    names |= {"cka", "cka_unbiased", "unexplained_first_half", "unexplained_last_tenth"}
+    assert set(spatial) == names
+    assert record.steps == 12
+    assert record.images == 12 * 16
+    assert record.normalizers["loud"]["class"] == PhiS.__name__
+    assert record.data.train_images == 64
+
+
+def test_evaluations_during_training_skip_what_waits_for_the_end(record: RunRecord) -> None:
+    assert [point.step for point in record.history] == [8, 12]
+    assert set(record.history[0].metrics) == {"knn/accuracy"}
+    assert set(record.history[1].metrics) == {"knn/accuracy", "linear_probe/accuracy"}
+
+
+def test_steps_are_logged_per_teacher_and_term(folder: Path) -> None:
+    logged = dict(torch.load(folder / "logged.pt", weights_only=True))
+    assert {"train/loss", "train/lr", "train/loud/spatial", "train/quiet/summary"} <= set(logged[4])
+    assert "train/loud/teacher_mse" in logged[4]
+    assert "test/loud/spatial/fidelity" in logged[12]
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="of another configuration"):
+        load_checkpoint(folder / "phis", "f" * 64)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK but not a checkpoint")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt cannot be read .* delete it"):
+        load_checkpoint(tmp_path, "0" * 64)
+
+
+def test_a_run_that_finished_training_only_evaluates_again(folder: Path, record: RunRecord) -> None:
+    (folder / "phis" / "result.json").unlink()
+    train_group(make_group(folder, {"phis": make_arm}))
+    again = read_record(folder / "phis" / "result.json")
+    assert again.metrics == record.metrics
+    assert again.teacher_metrics == record.teacher_metrics
+
+
+def run_of(folder: Path, fingerprint: str, **changes: Any) -> Group:
+    group = make_group(folder, {"phis": make_arm}, max_steps=5, **changes)
+    group.sources = {"phis": {"the training images": Source(sha256=fingerprint)}}
+    return group
+
+
+def test_a_run_does_not_go_on_with_other_images_and_tells_what_it_is_made_of(tmp_path: Path) -> None:
+    train_group(run_of(tmp_path, "before"))
+    record = read_record(tmp_path / "phis" / "result.json")
+    assert record.sources == {"the training images": Source(sha256="before")}
+    assert record.trained_on == {"1 process on cpu": 5}
+    (tmp_path / "phis" / "result.json").unlink()
+    with pytest.raises(ValueError, match=r"the training images changed since .*checkpoint\.pt was written"):
+        train_group(run_of(tmp_path, "after"))
+
+
+def test_a_run_that_is_refused_in_its_first_step_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_at_call(monkeypatch, 1)
+    with pytest.raises(OSError, match="power"):
+        train_group(run_of(tmp_path, "x"))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "phis").mkdir()
+    (tmp_path / "phis" / "notes.txt").touch()
+    fail_at_call(monkeypatch, 1)
+    with pytest.raises(OSError, match="power"):
+        train_group(run_of(tmp_path, "x"))
+    assert (tmp_path / "phis" / "notes.txt").exists()
