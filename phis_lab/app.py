@@ -10,12 +10,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from phis_lab.config.assemble import assemble
+from phis_lab.config.build import build
 from phis_lab.config.check import check
 from phis_lab.config.job import create_job
 from phis_lab.config.resume import check_resumable, say_complete
 from phis_lab.config.silence import remarks
 from phis_lab.config.unlabelled import by_matching_alone
-from phis_lab.data import UnlabelledError
+from phis_lab.data import DataSource, UnlabelledError
 from phis_lab.engine import train_group
 from phis_lab.refusals import REFUSALS, sentence, told
 from phis_lab.sweeps import launch
@@ -72,8 +73,13 @@ def _say_failed(jobs: Sequence[Job]) -> None:
         sys.exit(f"\n{len(failed)} of {len(jobs)} runs failed: {'; '.join(failed)}. Their records say why.")
 
 
-def train(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:
+def train(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource | None = None) -> None:
     """Train jobs that see the same batches as arms of one process.
+
+    Args:
+        jobs: that agree in everything shared.
+        labels: method of each job, by folder.
+        source: their data where these were read already.
 
     Raises:
         ValueError: a bad option, before anything was loaded; or every arm diverged.
@@ -82,16 +88,17 @@ def train(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:
         check(job.config)
     for job in jobs:
         check_resumable(job)
+    source = build(jobs[0].config["data"], "data") if source is None else source
     try:
-        group = assemble(jobs, labels)
+        group = assemble(jobs, labels, source)
     except UnlabelledError as refused:
-        _train_matched(*by_matching_alone(jobs, labels, refused))
+        _train_matched(*by_matching_alone(jobs, labels, refused), source)
     else:
         train_group(group)
 
 
-def _train_matched(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:
-    """Train what `evaluation=matching` makes of jobs, in the folders that have its name."""
+def _train_matched(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource) -> None:
+    """Train what `evaluation=matching` makes of jobs on the same data, in the folders that have its name."""
     with ExitStack() as locks:
         for job in jobs:
             locks.enter_context(run_lock(job.folder))
@@ -100,7 +107,7 @@ def _train_matched(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:
             if (record := results[job.folder]) is not None:
                 say_complete(job, record)
         if pending := [job for job in jobs if results[job.folder] is None]:
-            train(pending, labels)
+            train(pending, labels, source)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from phis_lab.config.globs import CONF
 from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.engine import train_group
-from phis_lab.tracking import read_record
+from phis_lab.tracking import read_record, write_record
 
 SMALL = ["evaluation.train_images=40", "evaluation.test_images=20", "evaluation.matching_images=10"]
 CENTRED = "evaluation.probes.knn.k=3"
@@ -66,6 +66,53 @@ def test_the_evaluation_is_the_runs_own_but_for_what_is_changed() -> None:
         "probes": {"knn": {"k": 3}},
         "tasks": {"a": 1, "b": 2},
     }
+
+
+def test_a_record_without_floors_gets_those_of_numbers_that_are_measured_again(run: Path) -> None:
+    before = read_record(run / "result.json")
+    bare = {name: metric.model_copy(update={"floor": None}) for name, metric in before.metrics.items()}
+    bare["knn/accuracy"] = bare["knn/accuracy"].model_copy(update={"value": 2.0})
+    write_record(run, before.model_copy(update={"metrics": bare}))
+    after = evaluate_run(run, SMALL)
+    write_record(run, before)
+    assert after.metrics["linear_probe/accuracy"] == before.metrics["linear_probe/accuracy"]
+    assert after.metrics["linear_probe/accuracy"].floor is not None
+    assert (after.metrics["knn/accuracy"].value, after.metrics["knn/accuracy"].floor) == (2.0, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("phis_lab.evals.KNN", "phis_lab.evals.knn.KNN", r"refuses evaluation.probes.knn._target_='phis_lab.evals.knn"),
+        ("max_iterations:", "most_iterations:", r"refuses evaluation.probes.linear_probe.most_iterations: no such opt"),
+        ("phis_lab.students.", "phis_lab.pupils.", r"refuses student._target_='phis_lab.pupils"),
+    ],
+)
+def test_a_run_of_another_version_is_named_in_one_sentence(run: Path, old: str, new: str, says: str) -> None:
+    config = run / "config.yaml"
+    written = config.read_text()
+    config.write_text(written.replace(old, new))
+    try:
+        with pytest.raises(ValueError, match=says) as refused:
+            evaluate_run(run, ["task=moments"])
+    finally:
+        config.write_text(written)
+    assert "\n" not in str(refused.value)
+    assert "was written by another version of phis_lab" in str(refused.value)
+    assert "train the run again with this one" in str(refused.value)
+
+
+def test_code_of_ones_own_that_is_missing_and_options_that_are_typed_wrong_are_no_other_version(run: Path) -> None:
+    with pytest.raises(ValueError, match=r"^The configuration was refused:\n  evaluation.train_images=-3"):
+        evaluate_run(run, ["evaluation.train_images=-3"])
+    config = run / "config.yaml"
+    written = config.read_text()
+    config.write_text(written.replace("phis_lab.evals.KNN", "own_code.KNN"))
+    try:
+        with pytest.raises(ValueError, match="there is no package own_code here"):
+            evaluate_run(run, SMALL)
+    finally:
+        config.write_text(written)
 
 
 def test_a_broken_evaluation_leaves_the_record_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

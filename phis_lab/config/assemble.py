@@ -11,7 +11,7 @@ from phis_lab.config.sources import built_sources
 from phis_lab.config.stages import build_stages
 from phis_lab.config.store import refuse_unstorable
 from phis_lab.config.teachers import split
-from phis_lab.data import DataModule
+from phis_lab.data import DataModule, DataSource
 from phis_lab.data.stages import boundaries, check_batches
 from phis_lab.engine import Arm, Group, OptimizerRecipe, TrainerOptions
 from phis_lab.engine.stages import places
@@ -25,12 +25,13 @@ from phis_lab.tracking.job import Job
 TRIAL_DIM = 4
 
 
-def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
+def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource | None = None) -> Group:
     """Build what a group needs.
 
     Args:
         jobs: jobs that agree in everything shared.
         labels: method of each job, by folder.
+        source: their data, which may be read already; None builds them anew.
 
     Raises:
         ValueError: an option that a constructor refuses, or weights that cannot be reached, with its name.
@@ -47,7 +48,7 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str]) -> Group:
     evaluation = build(shared["evaluation"], "evaluation")
     augmentation = build(shared["augmentation"], "augmentation")
     refuse_unstorable(chosen, augmentation)
-    source = build(shared["data"], "data")
+    source = build(shared["data"], "data") if source is None else source
     plans = read_stages(shared.get("stages"), members)
     data = DataModule(source, augmentation, options.max_steps, plans, evaluation.data)
     check_batches(plans, source.batch_size, len(source.train), strategy.processes)

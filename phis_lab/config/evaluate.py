@@ -2,20 +2,22 @@
 
 import dataclasses
 import logging
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from phis_lab.config.check import problems_of_part
 from phis_lab.config.compose import composed
 from phis_lab.config.globs import CONF, options
 from phis_lab.config.rebuild import finished_job, rebuild, restore
 from phis_lab.engine import Evaluation, Scores
 from phis_lab.engine.record import evaluation_data, measured
 from phis_lab.groups import GROUPS
-from phis_lab.tracking import Data, RunRecord, read_record, write_record
+from phis_lab.tracking import Data, Metric, RunRecord, read_record, write_record
 from phis_lab.tracking.lock import run_lock
 from phis_lab.tracking.record import FILE_NAME
 from phis_lab.tracking.spoken import spoken
@@ -65,6 +67,8 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
     chosen = {text.lstrip("+~").partition("=")[0] for text in overrides}
     kept = [] if "evaluation" in chosen else [text for text in usually if text.partition("=")[0] not in chosen]
     usual, wanted = (composed(given, config_dir)["evaluation"] for given in (usually, [*kept, *overrides]))
+    if problems := problems_of_part(wanted, "evaluation"):
+        raise ValueError("The configuration was refused:\n  " + "\n  ".join(problems))
     changed = job.config | {"evaluation": _changed(job.config["evaluation"], usual, wanted)}
     group = rebuild([dataclasses.replace(job, config=changed)])
     (key,) = group.arms
@@ -78,16 +82,24 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
         share.test.prepare(device)
     scores: Scores = group.evaluation({key: arm}, stage, device, final=True)[key]
     found = measured(scores)
-    for name in found.keys() & record.metrics.keys():
-        if found[name].value != record.metrics[name].value:
-            log.warning(
-                "%s stays %s; now it was %s.", name, *(spoken(of[name].value) for of in (record.metrics, found))
-            )
     own = {name: source for name, source in group.sources[key].items() if name.startswith("evaluation.data.")}
-    changes = {"metrics": found | record.metrics, "evaluation_data": measured_on, "sources": record.sources | own}
+    metrics = _joined(found, record.metrics)
+    changes = {"metrics": metrics, "evaluation_data": measured_on, "sources": record.sources | own}
     new = record.model_copy(update=changes)
     write_record(folder, new)
     return new
+
+
+def _joined(found: Mapping[str, Metric], before: Mapping[str, Metric]) -> dict[str, Metric]:
+    """All numbers: those that the run has stay, and get the floor that they lack where they were measured again."""
+    joined = {**found, **before}
+    for name in before.keys() & found.keys():
+        old, new = before[name], found[name]
+        if old.value == new.value or (math.isnan(old.value) and math.isnan(new.value)):
+            joined[name] = old if old.floor is not None else old.model_copy(update={"floor": new.floor})
+        else:
+            log.warning("%s stays %s; now it was %s.", name, spoken(old.value), spoken(new.value))
+    return joined
 
 
 def _own_choices(record: RunRecord, config_dir: Path | None) -> list[str]:

@@ -7,10 +7,9 @@ from typing import Any
 from torch import nn
 
 from phis_lab.config.build import Dims, build_spaces
-from phis_lab.config.check import check
 from phis_lab.config.exported import build_student
 from phis_lab.config.plan import read_stages
-from phis_lab.config.rebuild import finished_job
+from phis_lab.config.rebuild import check_recorded, finished_job, misfit
 from phis_lab.engine import load_checkpoint
 from phis_lab.normalizers import TeacherSpace
 from phis_lab.students import Student
@@ -89,7 +88,7 @@ def _dims(record: RunRecord) -> Dims:
 def _restored(job: Job, dims: Dims) -> tuple[Student, dict[str, TeacherSpace]]:
     """The trained student, and how it matches each teacher."""
     config = {key: job.config[key] for key in ("student", "head", "normalizer")}
-    check(config)
+    check_recorded(job.folder, config)
     state = load_checkpoint(job.folder, job.sha256)
     if state is None:
         raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
@@ -99,8 +98,8 @@ def _restored(job: Job, dims: Dims) -> tuple[Student, dict[str, TeacherSpace]]:
     wanted = tuple(f"{name}." for name in parts)
     try:
         parts.load_state_dict({key: v for key, v in state["arm"]["modules"].items() if key.startswith(wanted)})
-    except RuntimeError as error:
-        raise ValueError(f"the checkpoint in {job.folder} does not fit this version's student: {error}") from error
+    except (KeyError, RuntimeError) as error:
+        raise misfit(job.folder, "student") from error
     return student, spaces
 
 

@@ -1,6 +1,7 @@
 """Finished runs as objects again: their teachers, their data and their trained arms."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
 from phis_lab.config.resume import CONFIG
+from phis_lab.config.targets import is_own_code_missing
 from phis_lab.engine import Group, load_checkpoint
 from phis_lab.tracking import read_record
 from phis_lab.tracking.job import Job
@@ -36,10 +38,10 @@ def rebuild(jobs: Sequence[Job]) -> Group:
     """Teachers, data and arms of finished jobs that share the former two (`sweeps.group_jobs`), not trained yet.
 
     Raises:
-        ValueError: this version refuses an option, or the data or a teacher's weights cannot be reached.
+        ValueError: the configuration is of another version, or the data or a teacher's weights cannot be reached.
     """
     for job in jobs:
-        check(job.config)
+        check_recorded(job.folder, job.config)
     return assemble(jobs, {job.folder: read_record(job.folder / FILE_NAME).method for job in jobs})
 
 
@@ -60,6 +62,43 @@ def restore(group: Group, key: str) -> None:
     arm.enter(last.name, last.shares)
     try:
         arm.load_state_dict(state["arm"]["modules"])
-    except RuntimeError as error:
-        raise ValueError(f"the checkpoint in {job.folder} does not fit this version's arm: {error}") from error
+    except (KeyError, RuntimeError) as error:
+        raise misfit(job.folder, "arm") from error
     arm.eval()
+
+
+def check_recorded(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a finished run whose configuration, or the part that is given, this version does not read.
+
+    Raises:
+        ValueError: naming the version that wrote it; or the class of the user's own that is not here.
+    """
+    try:
+        check(config)
+    except ValueError as refused:
+        if is_own_code_missing(config):
+            raise
+        _, first, *others = str(refused).split("\n  ")
+        problem = re.split(" cannot be imported|;", first)[0]
+        more = f", and {len(others)} more" if others else ""
+        raise ValueError(
+            f"{folder} was written by another version of phis_lab ({_writer(folder)}), or its {CONFIG} was changed: "
+            f"this version refuses {problem}{more}; {_REMEDY}"
+        ) from refused
+
+
+def misfit(folder: Path, part: str) -> ValueError:
+    """What to say of a checkpoint that holds other tensors than a part of today has."""
+    return ValueError(
+        f"the checkpoint in {folder} does not fit this version's {part}: it was written by another version of phis_lab "
+        f"({_writer(folder)}), or from another configuration; {_REMEDY}"
+    )
+
+
+_REMEDY = "use that version, or train the run again with this one"
+
+
+def _writer(folder: Path) -> str:
+    """The version that a run's record names, by its number and its commit."""
+    record = read_record(folder / FILE_NAME)
+    return f"{record.versions.get('phis_lab', 'of no number')}, commit {record.commit[:10]}"

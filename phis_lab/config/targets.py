@@ -19,6 +19,11 @@ def refuse_targets(config: Mapping[str, Any]) -> None:
         raise ValueError("The configuration was refused:\n  " + "\n  ".join(problems))
 
 
+def is_own_code_missing(config: Mapping[str, Any]) -> bool:
+    """Whether a class of another package than this one cannot be imported."""
+    return any("._target_='phis_lab." not in problem for problem in _problems(config, ()))
+
+
 def _problems(node: Any, path: tuple[str, ...]) -> Iterator[str]:
     children = enumerate(node) if isinstance(node, list) else node.items() if isinstance(node, Mapping) else ()
     if isinstance(node, Mapping) and "_target_" in node:

@@ -17,6 +17,7 @@ from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.config.unlabelled import chose_evaluation
 from phis_lab.data import UnlabelledError
+from phis_lab.data.image_folder import ImageFolder
 from phis_lab.reports import report
 from phis_lab.tracking import read_record
 from phis_lab.tracking.job import Job
@@ -64,11 +65,15 @@ def job_of(root: Path, *overrides: str) -> Job:
     return create_job(config, config.hydra.run.dir)
 
 
-def test_it_is_taken_by_itself_and_is_the_run_that_was_typed(root, caplog):
+def test_it_is_taken_by_itself_and_is_the_run_that_was_typed(root, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
     unsaid, typed = job_of(root), job_of(root, "evaluation=matching")
     assert unsaid.sha256 != typed.sha256
+    reads: list[str] = []
+    read = ImageFolder.read
+    monkeypatch.setattr(ImageFolder, "read", lambda data: (reads.append(data.root), read(data))[1])
     app.train([unsaid], {unsaid.folder: "phis"})
+    assert reads == [str(root / "data")]
     assert "No evaluation was chosen, so teachers are matched and nothing else (evaluation=matching)" in caplog.text
     assert "4 of 40 training images are held out" in caplog.text
     record = read_record(typed.folder / "result.json")
