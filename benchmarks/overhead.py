@@ -13,7 +13,7 @@ from benchmarks.pocket import PARTITION, Training, pocket_group, restart, schedu
 from phis_lab.data import Augmentation, Batch, DataModule
 from phis_lab.data.digits import Digits
 from phis_lab.engine import FeatureProvider, View
-from phis_lab.linalg.gram import one_torch_thread
+from phis_lab.linalg.cpu import one_torch_thread
 from phis_lab.students import ViT
 from phis_lab.teachers import TeacherPool
 

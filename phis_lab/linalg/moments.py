@@ -10,10 +10,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from phis_lab.guards import require_tensors, whole
-from phis_lab.linalg.gram import mirrored, one_torch_thread
+from phis_lab.linalg.cpu import mirrored, one_torch_thread, symmetric_eigh
 from phis_lab.linalg.rotations import positive_diagonal
 from phis_lab.linalg.saved_moments import read_moments, write_moments
-from phis_lab.linalg.spectra import symmetric_eigh
 from phis_lab.linalg.sums import Sums, combine, is_bulk, no_rows, over_processes, sums_of
 from phis_lab.shapes import Bool, Float, Float64
 

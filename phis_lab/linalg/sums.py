@@ -6,8 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from phis_lab.linalg.gram import add_gram, numpy_gram
-from phis_lab.linalg.optional_numpy import numpy
+from phis_lab.linalg.cpu import add_gram, numpy, numpy_gram
 from phis_lab.shapes import Float, Float64, Int64
 
 BLOCK_BYTES = 2**25

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from phis_lab.linalg.products import precise_linear
+from phis_lab.linalg.cpu import precise_linear
 from phis_lab.normalizers.feature_map import FeatureMap
 from phis_lab.shapes import Float
 

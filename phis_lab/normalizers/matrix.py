@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from phis_lab.linalg.gram import float64_gram
-from phis_lab.linalg.products import float64_product, precise_linear
+from phis_lab.linalg.cpu import float64_gram, float64_product, precise_linear
 from phis_lab.normalizers.normalizer import Normalizer
 from phis_lab.shapes import Float, Float64
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from phis_lab.linalg import Moments
+from phis_lab.linalg.cpu import symmetric_eigh
 from phis_lab.linalg.rotations import positive_diagonal
-from phis_lab.linalg.spectra import symmetric_eigh
 from phis_lab.normalizers.compression import LinearCompression
 from phis_lab.shapes import Float64
 

@@ -1,26 +1,42 @@
 """Features with a known spectrum, and one instance of every method."""
 
+import inspect
+import re
 from collections.abc import Callable
 
 import torch
 
 from phis_lab import normalizers
 from phis_lab.linalg import Moments, random_rotation
-from phis_lab.normalizers import Normalizer
+from phis_lab.normalizers import Compression, FeatureMap, Normalizer, RunningStandardize
 
-METHODS: dict[str, Callable[[int], Normalizer]] = {
-    "identity": normalizers.Identity,
-    "global_standardize": normalizers.GlobalStandardize,
-    "standardize": normalizers.Standardize,
-    "pca_whiten": normalizers.PCAWhiten,
-    "zca_whiten": normalizers.ZCAWhiten,
-    "hadamard_whiten": normalizers.HadamardWhiten,
-    "phis": normalizers.PhiS,
-    "center_scale": normalizers.CenterScale,
-    "pca_scale": normalizers.PCAScale,
-    "random_rotation_scale": lambda dim: normalizers.RandomRotationScale(dim, seed=3),
-    "partial_whiten": lambda dim: normalizers.PartialWhiten(dim, gamma=0.4),
-}
+OPTIONS: dict[str, dict[str, object]] = {"RandomRotationScale": {"seed": 3}, "PartialWhiten": {"gamma": 0.4}}
+"""What a method's sample is made with beside the number of channels, where the usual options would not do."""
+
+
+def concrete(kind: type[FeatureMap], but: tuple[type[FeatureMap], ...] = ()) -> dict[str, type[FeatureMap]]:
+    """The classes of a kind that the package shows and that can be made, by their words on the command line."""
+    found = {name: getattr(normalizers, name) for name in normalizers.__all__}
+    return {
+        re.sub("(?<=[a-zA-Z])(?=[A-Z][a-z])", "_", name).lower(): made
+        for name, made in found.items()
+        if inspect.isclass(made)
+        and issubclass(made, kind)
+        and not issubclass(made, but)
+        and not inspect.isabstract(made)
+    }
+
+
+def sample_of(kind: type[Normalizer]) -> Callable[[int], Normalizer]:
+    return lambda dim: kind(dim, **OPTIONS.get(kind.__name__, {}))
+
+
+RUNNING = concrete(RunningStandardize)
+COMPRESSING = concrete(Compression)
+SOLVED = concrete(Normalizer, but=(RunningStandardize,))
+METHODS: dict[str, Callable[[int], Normalizer]] = {name: sample_of(kind) for name, kind in SOLVED.items()}
+"""One of every method that is solved from moments; every law and every part of the contract is tried on each."""
+
 ISOTROPIC = ["identity", "global_standardize", "phis", "center_scale", "pca_scale", "random_rotation_scale"]
 WHITENING = ["pca_whiten", "zca_whiten", "hadamard_whiten"]
 SCALED_ROTATIONS = ["phis", "center_scale", "pca_scale", "random_rotation_scale"]

@@ -4,21 +4,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from normalizer_samples import features, moments_of
+from normalizer_samples import COMPRESSING, concrete, features, moments_of
 from sklearn.decomposition import PCA, TruncatedSVD
 from torch.testing import assert_close
 
 from phis_lab.features import Features
 from phis_lab.linalg import Moments, random_rotation
 from phis_lab.metrics import cosine_preservation, orthogonality
-from phis_lab.normalizers import FeatureMap, NotInvertibleError, TeacherSpace
+from phis_lab.normalizers import FeatureMap, LinearCompression, NotInvertibleError, TeacherSpace
 from phis_lab.normalizers.pca_truncation import PCATruncation
 from phis_lab.normalizers.random_projection import RandomProjection
-from phis_lab.normalizers.teacher_in_the_middle import TeacherInTheMiddle
 
 DIM, WIDTH = 12, 5
-fixed = pytest.mark.parametrize("method", [PCATruncation, RandomProjection])
-every = pytest.mark.parametrize("method", [PCATruncation, RandomProjection, TeacherInTheMiddle])
+fixed = pytest.mark.parametrize("method", concrete(LinearCompression).values())
+every = pytest.mark.parametrize("method", COMPRESSING.values())
 centers = pytest.mark.parametrize("center", [True, False])
 seeds = st.integers(0, 1000)
 

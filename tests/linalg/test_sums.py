@@ -1,52 +1,7 @@
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from phis_lab.linalg import Moments, gram, sums
-from phis_lab.linalg.gram import add_gram, float64_gram, mirrored, numpy_gram
-
-dims = st.sampled_from([1, 5, 127, 128, 129, 300])
-
-
-@given(dim=dims, count=st.integers(1, 20), seed=st.integers(0, 1000))
-def test_panels_add_the_product_to_what_was_there(dim, count, seed):
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randn(count, dim, dtype=torch.float64, generator=generator)
-    before = torch.randn(dim, dim, dtype=torch.float64, generator=generator)
-    before = before + before.T
-    scatter = before.clone()
-    add_gram(scatter, rows)
-    torch.testing.assert_close(mirrored(scatter), before + rows.T @ rows, rtol=1e-12, atol=1e-12)
-
-
-@given(dim=dims, seed=st.integers(0, 1000))
-def test_a_mirrored_matrix_is_symmetric_whatever_lay_below(dim, seed):
-    matrix = torch.randn(dim, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    whole = mirrored(matrix)
-    assert torch.equal(whole, whole.T)
-    assert torch.equal(whole.triu(), matrix.triu())
-    assert whole.data_ptr() != matrix.data_ptr()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_numpy_gives_the_same_product_and_keeps_its_precision(dtype):
-    rows = torch.randn(500, 40, dtype=dtype)
-    product = numpy_gram(rows)
-    assert product.dtype == dtype
-    torch.testing.assert_close(product, rows.T @ rows, rtol=1e-5, atol=1e-4)
-
-
-@pytest.mark.parametrize("narrow", [False, True])
-@pytest.mark.parametrize("with_numpy", [False, True])
-def test_a_float64_gram_is_symmetric_by_either_library(monkeypatch, narrow, with_numpy):
-    monkeypatch.setattr(gram, "mkl_is_narrow", lambda: narrow)
-    if not with_numpy:
-        monkeypatch.setattr(gram, "numpy", lambda: None)
-    rows = torch.randn(50, 150, dtype=torch.float64)
-    product = float64_gram(rows)
-    assert torch.equal(product, product.T)
-    torch.testing.assert_close(product, rows.T @ rows, rtol=1e-12, atol=1e-12)
+from phis_lab.linalg import Moments, sums
 
 
 def far_rows(count: int, dim: int, dtype=torch.float32) -> torch.Tensor:

@@ -1,14 +1,11 @@
-"""X^T X, of which half is enough: in float64 by torch, or in the precision of many rows by numpy."""
+"""X^T X, A B and eigenvectors in float64, by the faster of torch and numpy."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from phis_lab.linalg.optional_numpy import numpy
-from phis_lab.linalg.processor import mkl_is_narrow
+from phis_lab.linalg.cpu.processor import mkl_is_narrow, numpy
 from phis_lab.shapes import Float, Float64
 
 PANEL = 128
@@ -41,20 +38,30 @@ def numpy_gram(rows: Float[Tensor, "rows dim"]) -> Float[Tensor, "dim dim"]:
 
 
 def float64_gram(rows: Float64[Tensor, "rows dim"]) -> Float64[Tensor, "dim dim"]:
-    """X^T X, exactly symmetric, by the faster of torch and numpy."""
-    if mkl_is_narrow() and rows.is_cpu and numpy() is not None:
+    """X^T X, exactly symmetric."""
+    if _numpy_is_faster(rows):
         return numpy_gram(rows)
     product = rows.new_zeros(rows.shape[1], rows.shape[1])
     add_gram(product, rows)
     return mirrored(product)
 
 
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Numpy's threads keep their cores busy for a while after a product; torch's would wait for them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def float64_product(a: Float64[Tensor, "m k"], b: Float64[Tensor, "k n"]) -> Float64[Tensor, "m n"]:
+    """A B."""
+    return torch.from_numpy(a.numpy() @ b.numpy()) if _numpy_is_faster(a) else a @ b
+
+
+def symmetric_eigh(
+    matrix: Float64[Tensor, "dim dim"],
+) -> tuple[Float64[Tensor, "dim"], Float64[Tensor, "dim dim"]]:
+    """Eigenvalues of a symmetric matrix, ascending, and its eigenvectors as columns, on the CPU."""
+    matrix = matrix.cpu()
+    if _numpy_is_faster(matrix):
+        values, vectors = map(torch.from_numpy, numpy().linalg.eigh(matrix.numpy()))
+    else:
+        values, vectors = torch.linalg.eigh(matrix)
+    return values, vectors
+
+
+def _numpy_is_faster(matrix: Tensor) -> bool:
+    return mkl_is_narrow() and matrix.is_cpu and numpy() is not None

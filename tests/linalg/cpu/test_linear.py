@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from phis_lab.linalg import products
-from phis_lab.linalg.products import float64_product, precise_linear
+from phis_lab.linalg.cpu import linear, precise_linear
 
 libraries = pytest.mark.parametrize("onednn", [False, True], ids=["mkl", "onednn"])
 
@@ -19,7 +18,7 @@ def choose(monkeypatch, onednn: bool) -> list[int]:
         calls.append(1)
         return conv2d(*arguments, **options)
 
-    monkeypatch.setattr(products, "mkl_is_narrow", lambda: onednn)
+    monkeypatch.setattr(linear, "mkl_is_narrow", lambda: onednn)
     monkeypatch.setattr(functional, "conv2d", counted)
     return calls
 
@@ -57,7 +56,7 @@ def test_shares_of_the_inputs_make_onednn_as_exact_as_the_linear_layer(monkeypat
 
     choose(monkeypatch, onednn=True)
     by_shares = error()
-    monkeypatch.setattr(products, "SHARE", 1280)
+    monkeypatch.setattr(linear, "SHARE", 1280)
     assert by_shares < 0.7 * error()
 
 
@@ -120,18 +119,3 @@ def test_float64_is_the_linear_layers(monkeypatch):
     given = factors(256, 256, 256, torch.float64)
     assert torch.equal(precise_linear(*given), exact(*given))
     assert not calls
-
-
-@pytest.mark.parametrize("narrow", [False, True])
-def test_a_float64_product_is_the_same_by_torch_and_numpy(monkeypatch, narrow):
-    monkeypatch.setattr(products, "mkl_is_narrow", lambda: narrow)
-    a, b = torch.randn(30, 20, dtype=torch.float64), torch.randn(40, 20, dtype=torch.float64).T
-    torch.testing.assert_close(float64_product(a, b), a @ b, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("narrow", [False, True])
-def test_without_numpy_torch_multiplies(monkeypatch, narrow):
-    monkeypatch.setattr(products, "mkl_is_narrow", lambda: narrow)
-    monkeypatch.setattr(products, "numpy", lambda: None)
-    a = torch.randn(30, 30, dtype=torch.float64)
-    assert torch.equal(float64_product(a, a), a @ a)

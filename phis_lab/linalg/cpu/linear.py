@@ -5,10 +5,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from phis_lab.guards import require_tensors
-from phis_lab.linalg.optional_numpy import numpy
-from phis_lab.linalg.processor import mkl_is_narrow
+from phis_lab.linalg.cpu.processor import mkl_is_narrow
 from phis_lab.precision import full_float32
-from phis_lab.shapes import Float, Float64
+from phis_lab.shapes import Float
 
 BLOCK_ROWS = 1024
 SHARE = 192
@@ -40,12 +39,6 @@ def precise_linear(
             rows = _by_onednn(x.reshape(-1, x.shape[-1]).contiguous(), weight, bias, shift)
             return rows.reshape(*x.shape[:-1], len(weight))
         return functional.linear(x if shift is None else x - shift, weight, bias)
-
-
-def float64_product(a: Float64[Tensor, "m k"], b: Float64[Tensor, "k n"]) -> Float64[Tensor, "m n"]:
-    """A B by the faster of torch and numpy."""
-    np = numpy() if mkl_is_narrow() and a.is_cpu else None
-    return a @ b if np is None else torch.from_numpy(a.numpy() @ b.numpy())
 
 
 def _suits_onednn(x: Tensor, weight: Tensor, *terms: Tensor | None) -> bool:
