@@ -43,6 +43,19 @@ def test_folders_of_own_files_are_told_apart(tmp_path: Path) -> None:
             assert command.compose().normalizer._target_ == f"phis_lab.normalizers.{name}"
 
 
+def test_a_choice_that_asks_for_another_choice_gets_it(tmp_path: Path) -> None:
+    lists = {
+        "own/mine": "# @package _global_\ndefaults: [{/first: a}, {/second: '${first}'}]",
+        "first/a": "",
+        "second/a": "x: 1",
+    }
+    for name, text in lists.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(f"{text}\n")
+    with composer(["+own=mine"], str(tmp_path)) as command:
+        assert command.compose().second.x == 1
+
+
 def found(*overrides: str) -> tuple[str, list[str]]:
     """Hash and recorded overrides of a run."""
     config = compose("config", list(overrides), return_hydra_config=True)
