@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor
 
 from phis_lab.bounds import Above, Positive, Seed
 from phis_lab.evals.probes.base import Embeddings, Probe, When
-from phis_lab.evals.probes.held_out import hold_out
+from phis_lab.evals.probes.held_out import choose_held_out
 from phis_lab.evals.probes.linear import check_probe_data
 from phis_lab.evals.score import Score, accuracy_score
+from phis_lab.evals.solvers.search import Grid, Values
 from phis_lab.evals.solvers.sgd_grid import LinearClassifiers, fit_sgd_grid
 from phis_lab.shapes import Float, Int64
 
@@ -76,34 +78,27 @@ def dino_linear_probe(
     if not rates or not all(0 < rate < float("inf") for rate in rates):
         raise ValueError(f"rates must hold one or more positive, finite numbers, got {list(rates)}")
     check_probe_data(train_x, train_y, test_x, test_y)
-    rates = sorted(rates)
-    classes, train_class = train_y.unique(return_inverse=True)
-    test_class = torch.searchsorted(classes, test_y)
 
-    def trained(tried: Sequence[float], rows: Tensor | slice) -> LinearClassifiers:
-        fit = (train_x[rows], train_class[rows], tried)
-        return fit_sgd_grid(*fit, epochs=epochs, batch_size=batch_size, seed=seed)
+    def accuracies(x: Tensor, y: Tensor, other_x: Tensor, other_y: Tensor, tried: Sequence[Values]) -> list[float]:
+        classes, position = y.unique(return_inverse=True)
+        of_tried = [values["rate"] for values in tried]
+        fitted = fit_sgd_grid(x, position, of_tried, epochs=epochs, batch_size=batch_size, seed=seed)
+        return _finite(fitted).accuracies(other_x, torch.searchsorted(classes, other_y))
 
-    everything = slice(None)
+    grid = Grid("rate", sorted(rates))
     if choose_on == "test":
-        found = _accuracies(trained(rates, everything), test_x, test_class)
-        best = _best(found)
-        return DinoProbeResult(found[best], rates[best], found)
-    kept, held = hold_out(train_y, seed=seed)
-    found = _accuracies(trained(rates, kept), train_x[held], train_class[held])
-    best = _best(found)
-    (accuracy,) = _accuracies(trained([rates[best]], everything), test_x, test_class)
-    return DinoProbeResult(accuracy, rates[best], found)
+        chosen = grid(lambda tried: accuracies(train_x, train_y, test_x, test_y, tried))
+        accuracy = chosen.score
+    else:
+        chosen = choose_held_out(train_x, train_y, accuracies, grid, seed)
+        (accuracy,) = accuracies(train_x, train_y, test_x, test_y, [chosen.values])
+    return DinoProbeResult(accuracy, chosen.values["rate"], [score for _, score in chosen.tried])
 
 
-def _accuracies(classifiers: LinearClassifiers, x: Tensor, y: Tensor) -> list[float]:
+def _finite(classifiers: LinearClassifiers) -> LinearClassifiers:
     if not classifiers.weight.isfinite().flatten(1).all(dim=1).any():
         raise ValueError("every learning rate diverged; give smaller rates or bring the features to unit scale")
-    return (classifiers.predict(x) == y).double().mean(dim=1).tolist()
-
-
-def _best(accuracies: list[float]) -> int:
-    return max(range(len(accuracies)), key=accuracies.__getitem__)
+    return classifiers
 
 
 class DinoProbe(Probe):
@@ -124,24 +119,17 @@ class DinoProbe(Probe):
         rates: Annotated[Sequence[Above], MinLen(1)] = DINOV2_RATES,
         epochs: Positive = 10,
         batch_size: Positive = 128,
-        choose_on: Literal["held_out", "test"] = "held_out",
+        choose_on: ChosenOn = "held_out",
         seed: Seed = 0,
         when: When = "end",
     ) -> None:
-        self.rates, self.epochs, self.batch_size = list(rates), epochs, batch_size
-        self.choose_on: Literal["held_out", "test"] = choose_on
-        self.seed, self.when = seed, when
+        self.when = when
+        self.probe = partial(
+            dino_linear_probe, rates=rates, epochs=epochs, batch_size=batch_size, choose_on=choose_on, seed=seed
+        )
 
     def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, Score]:
         """Top-1 accuracy on the test images."""
-        result = dino_linear_probe(
-            *train,
-            *test,
-            rates=self.rates,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            choose_on=self.choose_on,
-            seed=self.seed,
-        )
-        _log.info("the DINOv2 probe chose the learning rate %g of %d", result.rate, len(self.rates))
+        result = self.probe(*train, *test)
+        _log.info("the DINOv2 probe chose the learning rate %g of %d", result.rate, len(result.choice_accuracies))
         return {"accuracy": accuracy_score(result.accuracy, test.labels)}

@@ -1,11 +1,13 @@
 """Training images that are set aside to choose a hyperparameter on."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from phis_lab.shapes import Int64
+from phis_lab.evals.solvers.search import Chosen, Search, Values
+from phis_lab.shapes import Float, Int64
 
 
 class Split(NamedTuple):
@@ -38,6 +40,30 @@ def hold_out(labels: Int64[Tensor, " n"], share: float = 0.2, seed: int = 0) -> 
         raise ValueError(f"nothing can be held out: each of the {len(labels)} training images has a class of its own")
     is_held = is_held.to(labels.device)
     return Split((~is_held).nonzero()[:, 0], is_held.nonzero()[:, 0])
+
+
+Accuracies = Callable[[Tensor, Tensor, Tensor, Tensor, Sequence[Values]], Sequence[float]]
+"""(train_x, train_y, test_x, test_y, hyperparameters) -> test accuracies of classifiers that were fitted with each."""
+
+
+def choose_held_out(
+    x: Float[Tensor, "n dim"], y: Int64[Tensor, " n"], accuracies: Accuracies, search: Search, seed: int = 0
+) -> Chosen:
+    """Chooses hyperparameters by the accuracy on a held-out fifth of every class, fitted on the rest.
+
+    Args:
+        x: frozen features of all training images.
+        y: their labels.
+        accuracies: fits and tests.
+        search: what is tried.
+        seed: of the split.
+
+    Raises:
+        ValueError: no class has two images.
+    """
+    kept, held = hold_out(y, seed=seed)
+    parts = x[kept], y[kept], x[held], y[held]
+    return search(lambda tried: accuracies(*parts, tried))
 
 
 def refuse_single_images(y: Int64[Tensor, " n"]) -> None:

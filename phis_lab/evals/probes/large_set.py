@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,14 +12,17 @@ from torch.nn.functional import normalize
 from phis_lab.bounds import Positive, Seed
 from phis_lab.evals.extras import require
 from phis_lab.evals.probes.base import Embeddings, Probe, When
-from phis_lab.evals.probes.held_out import hold_out, refuse_single_images
+from phis_lab.evals.probes.held_out import choose_held_out, refuse_single_images
 from phis_lab.evals.probes.linear import check_probe_data
 from phis_lab.evals.score import Score, accuracy_score
-from phis_lab.evals.solvers.search import UNIC_SEED, Values, search
+from phis_lab.evals.solvers.search import TPE, UNIC_SEED, Values
 from phis_lab.evals.solvers.sgd_grid import fit_sgd_grid
 from phis_lab.shapes import Float, Int64
 
 _log = logging.getLogger(__name__)
+
+UNIC_SGD = TPE({"rate": (0.1, 100.0), "weight_decay": (1e-12, 1e-4)})
+"""The search of UNIC's appendix B for large sets."""
 
 _PER_RATE = 256  # `fit_sgd_grid` takes rates for batches of so many images
 
@@ -46,12 +50,9 @@ def large_set_probe(
     test_x: Float[Tensor, "test dim"],
     test_y: Int64[Tensor, " test"],
     *,
-    trials: int = 40,
-    rate_range: tuple[float, float] = (0.1, 100.0),
-    decay_range: tuple[float, float] = (1e-12, 1e-4),
+    search: TPE = UNIC_SGD,
     epochs: int = 100,
     batch_size: int = 1024,
-    seed: int = UNIC_SEED,
 ) -> LargeSetResult:
     """Searches learning rate and weight decay on a held-out fifth of every class, trains on all, tests once.
 
@@ -64,12 +65,10 @@ def large_set_probe(
         train_y: their labels, any integers.
         test_x: features of the test images.
         test_y: their labels.
-        trials: pairs of values that are tried.
-        rate_range: smallest and largest learning rate.
-        decay_range: smallest and largest weight decay.
+        search: for `rate` and `weight_decay`; its seed is also that of the split, the starting weights and the
+            shuffling.
         epochs: passes over the training images.
         batch_size: of a step.
-        seed: of the sampler, the split, the starting weights and the shuffling.
 
     Raises:
         ModuleNotFoundError: optuna is not installed.
@@ -80,34 +79,25 @@ def large_set_probe(
     """
     check_probe_data(train_x, train_y, test_x, test_y)
     refuse_single_images(train_y)
-    classes, train_class = train_y.unique(return_inverse=True)
-    test_class = torch.searchsorted(classes, test_y)
-    train, test = (normalize(x.float(), dim=1) for x in (train_x, test_x))
-    kept, held = hold_out(train_y, seed=seed)
 
-    def accuracies(tried: Sequence[Values], rows: Tensor | slice, x: Tensor, y: Tensor) -> list[float]:
-        fit_x, fit_y = train[rows], train_class[rows]
-        per_rate = _PER_RATE / min(batch_size, len(fit_x))
+    def accuracies(x: Tensor, y: Tensor, other_x: Tensor, other_y: Tensor, tried: Sequence[Values]) -> list[float]:
+        classes, position = y.unique(return_inverse=True)
+        per_rate = _PER_RATE / min(batch_size, len(x))
         fitted = fit_sgd_grid(
-            fit_x,
-            fit_y,
+            x,
+            position,
             [values["rate"] * per_rate for values in tried],
             weight_decays=[values["weight_decay"] for values in tried],
             epochs=epochs,
             batch_size=batch_size,
-            seed=seed,
+            seed=search.seed,
         )
-        return (fitted.predict(x) == y).double().mean(dim=1).tolist()
+        return fitted.accuracies(other_x, torch.searchsorted(classes, other_y))
 
-    tried = search(
-        {"rate": rate_range, "weight_decay": decay_range},
-        lambda together: accuracies(together, kept, train[held], train_class[held]),
-        trials=trials,
-        seed=seed,
-    )
-    chosen, held_out_accuracy = max(tried, key=lambda pair: (pair[1], -pair[0]["rate"]))
-    (accuracy,) = accuracies([chosen], slice(None), test, test_class)
-    return LargeSetResult(accuracy, held_out_accuracy, chosen["rate"], chosen["weight_decay"])
+    train, test = (normalize(x.float(), dim=1) for x in (train_x, test_x))
+    values, held_out_accuracy, _ = choose_held_out(train, train_y, accuracies, search, search.seed)
+    (accuracy,) = accuracies(train, train_y, test, test_y, [values])
+    return LargeSetResult(accuracy, held_out_accuracy, values["rate"], values["weight_decay"])
 
 
 class LargeSetProbe(Probe):
@@ -133,13 +123,12 @@ class LargeSetProbe(Probe):
         when: When = "end",
     ) -> None:
         require("optuna", "transfer", "the search for hyperparameters of probes")
-        self.trials, self.epochs, self.batch_size = trials, epochs, batch_size
-        self.seed, self.when = seed, when
+        self.when = when
+        search = TPE(UNIC_SGD.ranges, trials, seed)
+        self.probe = partial(large_set_probe, search=search, epochs=epochs, batch_size=batch_size)
 
     def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, Score]:
         """Top-1 accuracy on the test images."""
-        result = large_set_probe(
-            *train, *test, trials=self.trials, epochs=self.epochs, batch_size=self.batch_size, seed=self.seed
-        )
+        result = self.probe(*train, *test)
         _log.info("the probe for large sets chose the rate %.3g and the decay %.3g", result.rate, result.weight_decay)
         return {"accuracy": accuracy_score(result.accuracy, test.labels)}

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from phis_lab.bounds import Above, Positive
 from phis_lab.evals.probes.base import Embeddings, Probe, When
-from phis_lab.evals.probes.held_out import hold_out
+from phis_lab.evals.probes.held_out import Accuracies, choose_held_out
 from phis_lab.evals.score import Score, accuracy_score
 from phis_lab.evals.solvers.logistic import fit_logistic
+from phis_lab.evals.solvers.search import Grid, Values
 from phis_lab.guards import require_tensors
 from phis_lab.shapes import Float, Int64
 
@@ -116,6 +117,17 @@ def linear_probe_path(
     return [ProbeResult(*row) for row in zip(*(part.tolist() for part in found), strict=True)]
 
 
+def logistic_accuracies(standardize: bool = True, max_iterations: int = 5000) -> Accuracies:
+    """What `choose_held_out` asks of `linear_probe_path`, for the hyperparameter `c`."""
+
+    def accuracies(x: Tensor, y: Tensor, other_x: Tensor, other_y: Tensor, tried: Sequence[Values]) -> list[float]:
+        cs = [values["c"] for values in tried]
+        path = linear_probe_path(x, y, other_x, other_y, cs=cs, standardize=standardize, max_iterations=max_iterations)
+        return [result.accuracy for result in path]
+
+    return accuracies
+
+
 def check_probe_data(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor) -> None:
     """Raises ValueError for data that no probe can be trained or tested on."""
     require_tensors(train_x=train_x, train_y=train_y, test_x=test_x, test_y=test_y)
@@ -167,15 +179,8 @@ class LinearProbe(Probe):
         return {"accuracy": accuracy_score(result.accuracy, test.labels)}
 
     def _chosen(self, train: Embeddings) -> float:
-        kept, held = hold_out(train.labels)
-        parts = (part[rows] for rows in (kept, held) for part in train)
-        results = linear_probe_path(*parts, cs=self.cs, max_iterations=self.max_iterations)
-        best = max(range(len(results)), key=lambda i: results[i].accuracy)
-        _log.info(
-            "the linear probe chose c = %g of %g to %g: %.4f on the held-out fifth",
-            self.cs[best],
-            self.cs[0],
-            self.cs[-1],
-            results[best].accuracy,
-        )
-        return self.cs[best]
+        accuracies = logistic_accuracies(max_iterations=self.max_iterations)
+        chosen = choose_held_out(*train, accuracies, Grid("c", self.cs))
+        c, text = chosen.values["c"], "the linear probe chose c = %g of %g to %g: %.4f on the held-out fifth"
+        _log.info(text, c, self.cs[0], self.cs[-1], chosen.score)
+        return c

@@ -29,6 +29,11 @@ class LinearClassifiers(NamedTuple):
         predicted: Tensor = logits.argmax(dim=1)
         return predicted.masked_fill(~logits.isfinite().all(dim=1), -1)
 
+    def accuracies(self, x: Float[Tensor, "n dim"], y: Int64[Tensor, " n"]) -> list[float]:
+        """Share of right answers of each classifier; 0 of one that diverged."""
+        shares: list[float] = (self.predict(x) == y).double().mean(dim=1).tolist()
+        return shares
+
 
 @torch.no_grad()
 def fit_sgd_grid(

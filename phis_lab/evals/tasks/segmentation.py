@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -189,25 +190,22 @@ class Segmentation(Task):
         interpolation: Interpolation = "bicubic",
     ) -> None:
         self.data, self.train_images, self.test_images = data, train_images, test_images
-        self.epochs, self.batch_size, self.rate = epochs, batch_size, rate
-        self.weight_decay, self.seed = weight_decay, seed
+        self.batch_size = batch_size
+        self.fit = partial(
+            fit_linear_segmentation,
+            epochs=epochs,
+            batch_size=batch_size,
+            rate=rate,
+            weight_decay=weight_decay,
+            seed=seed,
+        )
         self.interpolation: Interpolation = interpolation
 
     def __call__(self, subject: Subject) -> dict[str, Score]:
         """`miou` and `pixel_accuracy` on the test images."""
         train, test = self.data.train, self.data.test
         tokens, labels = map(torch.cat, zip(*self._seen(subject, train, self.train_images), strict=True))
-        head = fit_linear_segmentation(
-            tokens,
-            labels,
-            len(train.classes),
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            rate=self.rate,
-            weight_decay=self.weight_decay,
-            seed=self.seed,
-            device=subject.device,
-        )
+        head = self.fit(tokens, labels, len(train.classes), device=subject.device)
         pixels = torch.zeros(len(train.classes), dtype=torch.int64)
         batches = _counted(self._seen(subject, test, self.test_images), pixels)
         scores = score_segmentation(head, batches, subject.device)

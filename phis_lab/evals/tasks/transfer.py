@@ -1,7 +1,8 @@
 """Transfer of frozen features to other classified sets."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor
@@ -12,39 +13,30 @@ from phis_lab.data.transforms import Interpolation
 from phis_lab.evals.embedding import embed_source
 from phis_lab.evals.extras import require
 from phis_lab.evals.probes.base import Embeddings
-from phis_lab.evals.probes.held_out import hold_out, refuse_single_images
-from phis_lab.evals.probes.large_set import large_set_probe
-from phis_lab.evals.probes.linear import linear_probe, linear_probe_path
+from phis_lab.evals.probes.held_out import choose_held_out, refuse_single_images
+from phis_lab.evals.probes.large_set import UNIC_SGD, large_set_probe
+from phis_lab.evals.probes.linear import linear_probe, logistic_accuracies
 from phis_lab.evals.score import Score, accuracy_score, mean_score, with_headlines
-from phis_lab.evals.solvers.search import UNIC_SEED, Values, search
+from phis_lab.evals.solvers.search import TPE, UNIC_SEED, Chosen
 from phis_lab.evals.subject import Subject, Task
 from phis_lab.features import Tokens
 from phis_lab.shapes import Float, Int64
 
+_log = logging.getLogger(__name__)
 
-class ChosenPenalty(NamedTuple):
-    """What the search found.
+_MEAN = "mean"
 
-    Attributes:
-        c: inverse strength of the penalty, in scikit-learn's units.
-        accuracy: on the held-out fifth.
-        tried: every c of the search, in its order, with its accuracy.
-    """
-
-    c: float
-    accuracy: float
-    tried: list[tuple[float, float]]
+UNIC_PENALTY = TPE({"c": (1e-5, 1e6)})
+"""The search of UNIC's appendix B for small sets."""
 
 
 def search_penalty(
     x: Float[Tensor, "n dim"],
     y: Int64[Tensor, " n"],
     *,
-    trials: int = 40,
-    c_range: tuple[float, float] = (1e-5, 1e6),
+    search: TPE = UNIC_PENALTY,
     max_iterations: int = 2000,
-    seed: int = UNIC_SEED,
-) -> ChosenPenalty:
+) -> Chosen:
     """Chooses C by the accuracy on a held-out fifth of every class, with optuna's TPE sampler over log C.
 
     UNIC, appendix B: 40 trials, C log-uniform in [1e-5, 1e6], features as they are. Of equally accurate values the
@@ -53,38 +45,15 @@ def search_penalty(
     Args:
         x: frozen features of all training images.
         y: their labels.
-        trials: values of C.
-        c_range: smallest and largest C.
+        search: for `c`, in scikit-learn's units; its seed is also that of the split.
         max_iterations: limit of L-BFGS for each C.
-        seed: of the sampler and of the split.
 
     Raises:
         ModuleNotFoundError: optuna is not installed.
         ValueError: a class of one image, which cannot be split; and as `linear_probe_path`.
     """
     refuse_single_images(y)
-    split = hold_out(y, seed=seed)
-    parts = [part[rows] for rows in split for part in (x, y)]
-
-    def score(trials_together: Sequence[Values]) -> list[float]:
-        return _accuracies(parts, [values["c"] for values in trials_together], max_iterations)
-
-    found = search({"c": c_range}, score, trials=trials, seed=seed)
-    tried = [(values["c"], accuracy) for values, accuracy in found]
-    c, accuracy = max(tried, key=lambda pair: (pair[1], -pair[0]))
-    return ChosenPenalty(c, accuracy, tried)
-
-
-def _accuracies(parts: Sequence[Tensor], cs: Sequence[float], max_iterations: int) -> list[float]:
-    train_x, train_y, held_x, held_y = parts
-    path = linear_probe_path(train_x, train_y, held_x, held_y, cs=cs, standardize=False, max_iterations=max_iterations)
-    return [result.accuracy for result in path]
-
-
-_log = logging.getLogger(__name__)
-
-
-_MEAN = "mean"
+    return choose_held_out(x, y, logistic_accuracies(False, max_iterations), search, search.seed)
 
 
 class TransferResult(NamedTuple):
@@ -102,10 +71,8 @@ def transfer_probe(
     test_x: Float[Tensor, "test dim"],
     test_y: Int64[Tensor, " test"],
     *,
-    trials: int = 40,
-    c_range: tuple[float, float] = (1e-5, 1e6),
+    search: TPE = UNIC_PENALTY,
     max_iterations: int = 2000,
-    seed: Seed = UNIC_SEED,
 ) -> TransferResult:
     """L2-regularised logistic regression with C from `search_penalty`, fitted again on all images and tested once.
 
@@ -115,9 +82,10 @@ def transfer_probe(
         ModuleNotFoundError: optuna is not installed.
         ValueError: as `search_penalty` and `linear_probe_path`.
     """
-    chosen = search_penalty(train_x, train_y, trials=trials, c_range=c_range, max_iterations=max_iterations, seed=seed)
-    final = linear_probe(train_x, train_y, test_x, test_y, c=chosen.c, standardize=False, max_iterations=max_iterations)
-    return TransferResult(final.accuracy, chosen.accuracy, chosen.c, final.converged)
+    values, held_out_accuracy, _ = search_penalty(train_x, train_y, search=search, max_iterations=max_iterations)
+    data = train_x, train_y, test_x, test_y
+    final = linear_probe(*data, c=values["c"], standardize=False, max_iterations=max_iterations)
+    return TransferResult(final.accuracy, held_out_accuracy, values["c"], final.converged)
 
 
 class Transfer(Task):
@@ -160,9 +128,11 @@ class Transfer(Task):
             raise ValueError(f"transfer needs one set or more, none of them named {_MEAN}, got {list(sets)}")
         if not c_range[0] < c_range[1]:
             raise ValueError(f"c_range goes from the smallest to the largest C, got {c_range}")
-        self.sets, self.trials, self.c_range = dict(sets), trials, c_range
-        self.tokens: Tokens = tokens
-        self.max_iterations, self.batch_size, self.seed = max_iterations, batch_size, seed
+        self.sets, self.tokens, self.batch_size = dict(sets), tokens, batch_size
+        self.small_probe = partial(
+            transfer_probe, search=TPE({"c": c_range}, trials, seed), max_iterations=max_iterations
+        )
+        self.large_probe = partial(large_set_probe, search=TPE(UNIC_SGD.ranges, trials, seed))
         self.large_from = large_from
         self.interpolation: Interpolation = interpolation
 
@@ -185,21 +155,14 @@ class Transfer(Task):
             raise ValueError(f"transfer to {name}: {error}") from error
 
     def _small(self, name: str, train: Embeddings, test: Embeddings) -> float:
-        result = transfer_probe(
-            *train,
-            *test,
-            trials=self.trials,
-            c_range=self.c_range,
-            max_iterations=self.max_iterations,
-            seed=self.seed,
-        )
+        result = self.small_probe(*train, *test)
         _log.info("transfer to %s: %.4f with C = %.3g (%.4f held out)", name, *result[:1], result.c, result[1])
         if not result.converged:
             _log.warning("transfer to %s: the final fit did not converge; raise max_iterations", name)
         return result.accuracy
 
     def _large(self, name: str, train: Embeddings, test: Embeddings) -> float:
-        result = large_set_probe(*train, *test, trials=self.trials, seed=self.seed)
+        result = self.large_probe(*train, *test)
         chosen = f"rate {result.rate:.3g}, weight decay {result.weight_decay:.3g}"
         _log.info("transfer to %s: %.4f with %s (%.4f held out)", name, result.accuracy, chosen, result[1])
         return result.accuracy

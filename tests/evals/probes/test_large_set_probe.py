@@ -10,6 +10,8 @@ from torch.nn.functional import cross_entropy, normalize
 from phis_lab.evals import LargeSetProbe, large_set_probe
 from phis_lab.evals.probes.base import Embeddings
 from phis_lab.evals.probes.held_out import hold_out
+from phis_lab.evals.probes.large_set import UNIC_SGD
+from phis_lab.evals.solvers.search import TPE
 from phis_lab.evals.solvers.sgd_grid import fit_sgd_grid
 
 
@@ -59,7 +61,7 @@ def test_the_search_is_the_one_that_optuna_makes_trial_by_trial() -> None:
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=22))
     study.optimize(objective, n_trials=12)
-    found = large_set_probe(x, labels, test_x, test_labels, trials=12, epochs=4, batch_size=16)
+    found = large_set_probe(x, labels, test_x, test_labels, search=TPE(UNIC_SGD.ranges, 12), epochs=4, batch_size=16)
     assert found.held_out_accuracy == pytest.approx(study.best_value)
     best = [trial for trial in study.trials if trial.value == pytest.approx(study.best_value)]
     assert found.rate == pytest.approx(min(trial.params["rate"] for trial in best))
@@ -68,9 +70,9 @@ def test_the_search_is_the_one_that_optuna_makes_trial_by_trial() -> None:
 
 
 def test_the_length_of_features_means_nothing() -> None:
-    (x, y), (test_x, test_y) = clouds(60, 0), clouds(30, 1)
-    plain = large_set_probe(x, y, test_x, test_y, trials=3, epochs=2, batch_size=16)
-    longer = large_set_probe(x * 64, y, test_x * 64, test_y, trials=3, epochs=2, batch_size=16)
+    (x, y), (test_x, test_y), few = clouds(60, 0), clouds(30, 1), TPE(UNIC_SGD.ranges, 3)
+    plain = large_set_probe(x, y, test_x, test_y, search=few, epochs=2, batch_size=16)
+    longer = large_set_probe(x * 64, y, test_x * 64, test_y, search=few, epochs=2, batch_size=16)
     assert longer == plain
 
 

@@ -10,8 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from phis_lab.data import DataSource, TensorImages
 from phis_lab.evals.embedding import embed_source
 from phis_lab.evals.probes.held_out import hold_out
+from phis_lab.evals.solvers.search import TPE
 from phis_lab.evals.subject import Subject
-from phis_lab.evals.tasks.transfer import Transfer, search_penalty, transfer_probe
+from phis_lab.evals.tasks.transfer import UNIC_PENALTY, Transfer, search_penalty, transfer_probe
 from phis_lab.features import Features
 
 
@@ -21,6 +22,11 @@ def clouds(count: int, seed: int, classes: int = 3) -> tuple[torch.Tensor, torch
     y = torch.arange(count) % classes
     centres = torch.eye(classes, 6) * 1.5
     return (centres[y] + torch.randn(count, 6, generator=generator)) * torch.logspace(-1, 1, 6), y
+
+
+def penalties(trials: int) -> TPE:
+    """UNIC's search with fewer trials."""
+    return TPE(UNIC_PENALTY.ranges, trials)
 
 
 def test_the_search_is_the_one_that_optuna_makes_trial_by_trial():
@@ -36,26 +42,27 @@ def test_the_search_is_the_one_that_optuna_makes_trial_by_trial():
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=22))
     study.optimize(objective, n_trials=16)
-    found = search_penalty(x, y, trials=16)
-    assert [c for c, _ in found.tried] == pytest.approx([trial.params["c"] for trial in study.trials])
+    found = search_penalty(x, y, search=penalties(16))
+    assert [values["c"] for values, _ in found.tried] == pytest.approx([trial.params["c"] for trial in study.trials])
     assert [a for _, a in found.tried] == pytest.approx([trial.value for trial in study.trials])
-    assert found.accuracy == pytest.approx(study.best_value)
-    assert found.c == min(c for c, accuracy in found.tried if accuracy == found.accuracy)
+    assert found.score == pytest.approx(study.best_value)
+    assert found.values["c"] == min(values["c"] for values, accuracy in found.tried if accuracy == found.score)
 
 
 def test_the_result_is_scikit_learn_s_on_all_images_with_the_chosen_c():
     train, test = clouds(120, 0), clouds(300, 1)
-    result = transfer_probe(*train, *test, trials=12)
+    result = transfer_probe(*train, *test, search=penalties(12))
     model = LogisticRegression(C=result.c, max_iter=10_000, tol=1e-8).fit(train[0].double(), train[1])
     assert result.accuracy == pytest.approx(model.score(test[0].double(), test[1]))
     assert result.converged
-    assert result.c == search_penalty(*train, trials=12).c
+    assert result.c == search_penalty(*train, search=penalties(12)).values["c"]
 
 
 def test_test_images_play_no_part_in_the_choice():
     train, test = clouds(90, 0), clouds(60, 1)
     shuffled = (test[0], test[1].roll(1))
-    assert transfer_probe(*train, *test, trials=5).c == transfer_probe(*train, *shuffled, trials=5).c
+    of_test, of_shuffled = (transfer_probe(*train, *seen, search=penalties(5)) for seen in (test, shuffled))
+    assert of_test.c == of_shuffled.c
 
 
 def test_a_class_of_one_image_cannot_be_split_and_is_named():
@@ -66,7 +73,7 @@ def test_a_class_of_one_image_cannot_be_split_and_is_named():
 
 
 def test_fewer_trials_than_the_random_ones_are_as_many_as_asked():
-    assert len(search_penalty(*clouds(60, 0), trials=3).tried) == 3
+    assert len(search_penalty(*clouds(60, 0), search=penalties(3)).tried) == 3
 
 
 class Shades(DataSource):
