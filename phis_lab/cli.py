@@ -76,7 +76,7 @@ def train(
 
     `phis-lab train -m normalizer=identity,phis seed=0,1,2`
     """
-    from phis_lab.train import main as enter  # noqa: PLC0415  Hydra, which the other commands' --help can do without
+    from phis_lab.commands.train import main as enter  # noqa: PLC0415  Hydra, which the other commands' --help can do without
 
     enter(arguments or [], command="train")
 
@@ -135,7 +135,7 @@ def cache(
     `phis-lab cache teachers=pocket_set data=fashion_mnist augmentation.views=2 teachers.store=features`
     """
     with told(), _spoken():
-        from phis_lab.config.store import fill_stores  # noqa: PLC0415  torch, which --help can do without
+        from phis_lab.commands.cache import fill_stores  # noqa: PLC0415  torch, which --help can do without
 
         reports = fill_stores(overrides, config_dir)
     console = Console(highlight=False)
@@ -267,7 +267,7 @@ def export(
     Its normalisers are folded into its heads. `phis_lab.config.exported.load_exported(FOLDER)` is the module again.
     """
     with told():
-        from phis_lab.config.export import export_run  # noqa: PLC0415  torch, which --help can do without
+        from phis_lab.commands.export import export_run  # noqa: PLC0415  torch, which --help can do without
 
         written = export_run(run, out, overwrite)
     for path in written:
@@ -288,7 +288,7 @@ def evaluate(
     `phis-lab evaluate outputs/runs/phis-.../seed0 task=[ood,transfer]`
     """
     with told(), _spoken():
-        from phis_lab.config.evaluate import evaluate_run  # noqa: PLC0415  torch, which --help can do without
+        from phis_lab.commands.evaluate import evaluate_run  # noqa: PLC0415  torch, which --help can do without
         from phis_lab.tracking.spoken import spoken  # noqa: PLC0415
 
         record = evaluate_run(run, overrides, config_dir)

@@ -9,10 +9,10 @@ import torch
 from hydra import compose
 from PIL import Image
 
+from phis_lab.commands.evaluate import _changed
 from phis_lab.config.build import build
 from phis_lab.config.check import check
 from phis_lab.config.compose import composed
-from phis_lab.config.evaluate import _changed
 from phis_lab.config.globs import placed
 from phis_lab.config.resolvers import content_hash, to_plain
 from phis_lab.config.silence import remarks

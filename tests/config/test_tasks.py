@@ -7,9 +7,9 @@ import pytest
 from hydra import compose
 from synthetic_records import record
 
+from phis_lab.commands.evaluate import _own_choices
 from phis_lab.config.check import check
 from phis_lab.config.compose import composed
-from phis_lab.config.evaluate import _own_choices
 from phis_lab.config.resolvers import content_hash, to_plain
 
 

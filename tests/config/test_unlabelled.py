@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 from phis_lab import app
-from phis_lab.config.evaluate import evaluate_run
+from phis_lab.commands.evaluate import evaluate_run
 from phis_lab.config.globs import CONF
 from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import register_resolvers

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from phis_lab import normalizers as methods
 from phis_lab.cli import app
-from phis_lab.config.export import export_run
+from phis_lab.commands.export import export_run
 from phis_lab.config.exported import checked, load_exported
 from phis_lab.engine.checkpoint import save_checkpoint
 from phis_lab.linalg import Moments

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from phis_lab.cli import app
-from phis_lab.train import main
+from phis_lab.commands.train import main
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -77,7 +77,7 @@ def test_what_needs_no_class_is_told_without_torch() -> None:
 
     for arguments in (["scale=paper"], ["-m", "loss=mse,typo"], ["normalizer=null"]):
         script = (
-            f"import sys; sys.argv = ['run.py', *{arguments!r}]; from phis_lab.train import main\n"
+            f"import sys; sys.argv = ['run.py', *{arguments!r}]; from phis_lab.commands.train import main\n"
             "try:\n    main()\nexcept SystemExit as stop:\n    assert stop.code == 1\n"
             "assert 'torch' not in sys.modules"
         )

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from synthetic_records import record
 
-from phis_lab.config import evaluate
+from phis_lab.commands import evaluate
+from phis_lab.commands.evaluate import _changed, evaluate_run
 from phis_lab.config.assemble import assemble
-from phis_lab.config.evaluate import _changed, evaluate_run
 from phis_lab.config.globs import CONF
 from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.engine import train_group
 from phis_lab.tracking import read_record, write_record
+from phis_lab.tracking.lock import RunLockedError, run_lock
 
 SMALL = ["evaluation.train_images=40", "evaluation.test_images=20", "evaluation.matching_images=10"]
 CENTRED = "evaluation.probes.knn.k=3"
@@ -128,3 +130,12 @@ def test_only_the_evaluation_can_be_chosen_and_only_of_a_finished_run(run: Path,
         evaluate_run(run, ["normalizer=phis"])
     with pytest.raises(ValueError, match="has not ended"):
         evaluate_run(tmp_path, SMALL)
+
+
+def test_a_run_in_use_is_not_evaluated(tmp_path: Path) -> None:
+    write_record(tmp_path, record())
+    (tmp_path / "config.yaml").write_text("seed: 0")
+    before = (tmp_path / "result.json").read_bytes()
+    with run_lock(tmp_path), pytest.raises(RunLockedError, match="is in use by process"):
+        evaluate_run(tmp_path, ["evaluation=probes"])
+    assert (tmp_path / "result.json").read_bytes() == before

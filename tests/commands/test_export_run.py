@@ -4,8 +4,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch.testing import assert_close
 
+from phis_lab.commands.export import export_run
 from phis_lab.config.assemble import assemble
-from phis_lab.config.export import export_run
 from phis_lab.config.exported import load_exported
 from phis_lab.config.globs import CONF
 from phis_lab.config.job import create_job
