@@ -39,7 +39,7 @@ class SharedTeachersLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Compose every job, then train the groups."""
-        from phis_lab.config.silence import refuse_empty_sweep, refuse_ineffective, remarks  # noqa: PLC0415
+        from phis_lab.config.sound import refuse_empty_sweep, refuse_ineffective, remarks  # noqa: PLC0415
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)

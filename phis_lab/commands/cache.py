@@ -7,11 +7,10 @@ import torch
 
 from phis_lab.config.build import build
 from phis_lab.config.check import check
+from phis_lab.config.combinations import refuse_unstorable
 from phis_lab.config.compose import composed
-from phis_lab.config.plan import read_stages
-from phis_lab.config.pool import Catalogue
-from phis_lab.config.store import open_stores, refuse_unstorable
-from phis_lab.config.teachers import split
+from phis_lab.config.stages import open_stores, read_stages
+from phis_lab.config.teachers import Catalogue, split
 from phis_lab.data import DataModule
 from phis_lab.students import Backbone
 from phis_lab.teachers import check_available

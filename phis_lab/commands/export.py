@@ -8,8 +8,8 @@ from torch import nn
 
 from phis_lab.config.build import Dims, build_spaces
 from phis_lab.config.exported import build_student
-from phis_lab.config.plan import read_stages
-from phis_lab.config.rebuild import check_recorded, finished_job, misfit
+from phis_lab.config.job import check_recorded, finished_job, misfit
+from phis_lab.config.stages import read_stages
 from phis_lab.engine import load_checkpoint
 from phis_lab.normalizers import TeacherSpace
 from phis_lab.students import Student

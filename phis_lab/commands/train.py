@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from phis_lab.config.compose import Composer, composer
 from phis_lab.config.resolvers import to_plain
-from phis_lab.config.silence import refuse_empty_sweep, refuse_ineffective
+from phis_lab.config.sound import refuse_empty_sweep, refuse_ineffective
 from phis_lab.refusals import told
 
 

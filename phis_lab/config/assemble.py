@@ -4,13 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from phis_lab.config.build import Dims, build, build_spaces, target_dims
-from phis_lab.config.devices import refuse_devices
-from phis_lab.config.plan import read_stages, refuse_shift, refuse_weights
-from phis_lab.config.pool import Catalogue
+from phis_lab.config.combinations import refuse_devices, refuse_shift, refuse_unstorable, refuse_weights
 from phis_lab.config.sources import built_sources
-from phis_lab.config.stages import build_stages
-from phis_lab.config.store import refuse_unstorable
-from phis_lab.config.teachers import split
+from phis_lab.config.stages import build_stages, read_stages
+from phis_lab.config.teachers import Catalogue, split
 from phis_lab.data import DataModule, DataSource
 from phis_lab.data.stages import boundaries, check_batches
 from phis_lab.engine import Arm, Group, OptimizerRecipe, TrainerOptions

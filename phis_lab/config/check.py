@@ -11,10 +11,8 @@ from hydra.utils import get_object
 from pydantic import ConfigDict, PydanticUndefinedAnnotation, TypeAdapter, ValidationError
 
 from phis_lab.bounds import Supplied
-from phis_lab.config.nodes import PLAIN, Run
-from phis_lab.config.plan import read_stages
-from phis_lab.config.signatures import bare, hints_of, is_union, parameters_of
-from phis_lab.config.targets import refuse_targets
+from phis_lab.config.nodes import PLAIN, Run, bare, hints_of, is_union, parameters_of, refuse_targets
+from phis_lab.config.stages import read_stages
 from phis_lab.config.teachers import RESERVED, split
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}

@@ -18,8 +18,8 @@ from hydra.types import RunMode
 from hydra.version import setbase
 from omegaconf import DictConfig
 
-from phis_lab.config.globs import CONF, expand_nested_globs, folder_of, is_choice, placed
 from phis_lab.config.loader import Loader
+from phis_lab.config.option_files import CONF, expand_nested_globs, folder_of, is_choice, placed
 from phis_lab.config.refused import refused_by_hydra
 from phis_lab.config.resolvers import register_resolvers, to_plain
 from phis_lab.config.sound import refuse_unsound

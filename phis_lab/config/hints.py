@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from phis_lab.config.globs import CONF, groups, options
 from phis_lab.config.loader import options_at
+from phis_lab.config.option_files import CONF, groups, options
 
 _OF_TASK = ("has no such task", "task", "task=NAME or task=[NAME,...]", "/task")
 OF_EVALUATION = {

@@ -1,14 +1,31 @@
-"""A composed configuration as a job."""
+"""A run as a job: of a composed configuration, in a folder that it goes on from, and built again once it ended."""
 
+import logging
+import re
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from phis_lab.config.resolvers import content_hash, study, to_plain
+from phis_lab.config.assemble import assemble
+from phis_lab.config.check import check
+from phis_lab.config.nodes import is_own_code_missing
+from phis_lab.config.resolvers import content_hash, content_of, study, to_plain
+from phis_lab.config.sources import changed_since, sources_of
+from phis_lab.engine import Group, load_checkpoint
+from phis_lab.tracking import RunRecord, read_record
 from phis_lab.tracking.job import Job
+from phis_lab.tracking.record import FILE_NAME
+
+log = logging.getLogger(__name__)
+
+CONFIG = "config.yaml"
+
+_REMEDY = "use that version, or train the run again with this one"
 
 
 def create_job(config: DictConfig, folder: str | Path) -> Job:
@@ -36,3 +53,144 @@ def _program() -> list[str]:
 
 def _is_own(group: str, option: Any) -> bool:
     return option is not None and not group.startswith("hydra") and "@" not in group
+
+
+def check_resumable(job: Job) -> None:
+    """Refuse to go on from what another run left in the folder, or from other code, files or options.
+
+    Raises:
+        ValueError: naming what differs and what to do.
+    """
+    now = {name: source.sha256 for name, source in sources_of(job.config).items()}
+    if load_checkpoint(job.folder, job.sha256, job.seed, now) is None:
+        return
+    path = job.folder / CONFIG
+    if not path.exists():
+        return
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        differing = _differences(_identity(found), _identity(job.config), "")
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no run's configuration ({error}); delete {job.folder} to train anew") from error
+    if differing:
+        raise ValueError(
+            f"{path} is of another run: {', '.join(differing)} differ; delete {job.folder} to train anew, or choose "
+            "another paths.outputs"
+        )
+
+
+def say_complete(job: Job, record: RunRecord) -> None:
+    """Log that a run has ended, and loudly what of it is no longer what it was made of."""
+    log.info("This run is %s: %s. Delete its folder to run it again.", record.status, job.folder)
+    try:
+        changed = changed_since(job.config, record.sources)
+    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+        log.warning("Whether its data changed since cannot be told: %s", error)
+        return
+    if changed:
+        log.warning(
+            "%s changed since, and the result of %s is of the former. Delete the folder to run it again, or choose "
+            "another paths.outputs to have both.",
+            ", ".join(changed),
+            job.folder,
+        )
+
+
+def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    return content_of(config) | {"seed": config["seed"]}
+
+
+def _differences(first: Any, second: Any, path: str) -> list[str]:
+    """The dotted names of the options in which two configurations differ."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        keys = sorted(first.keys() | second.keys())
+        return [
+            name
+            for key in keys
+            for name in _differences(first.get(key), second.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    return [] if first == second else [path]
+
+
+def finished_job(folder: Path) -> Job:
+    """The job of a run that has ended, from its record and its configuration; it logs nowhere.
+
+    Raises:
+        ValueError: the folder holds no result, or one that cannot be read.
+        FileNotFoundError: the configuration is not there.
+    """
+    if not (folder / FILE_NAME).exists():
+        raise ValueError(f"{folder} holds no {FILE_NAME}: the run has not ended, or it is no run's folder")
+    record, path = read_record(folder / FILE_NAME), folder / CONFIG
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: without it the run cannot be rebuilt")
+    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) | {"logger": {}}
+    overrides, sha256 = tuple(record.overrides), record.config_sha256
+    return Job(config, folder, record.choices, overrides, record.name, sha256, record.command)
+
+
+def rebuild(jobs: Sequence[Job]) -> Group:
+    """Teachers, data and arms of finished jobs that share the former two (`sweeps.group_jobs`), not trained yet.
+
+    Raises:
+        ValueError: the configuration is of another version, or the data or a teacher's weights cannot be reached.
+    """
+    for job in jobs:
+        check_recorded(job.folder, job.config)
+    return assemble(jobs, {job.folder: read_record(job.folder / FILE_NAME).method for job in jobs})
+
+
+def restore(group: Group, key: str) -> None:
+    """Give an arm of a rebuilt group its trained weights and fitted normalisers, ready to evaluate.
+
+    Raises:
+        FileNotFoundError: the run's checkpoint is not there.
+        ValueError: it is another run's, was trained with other code, teachers or images, or is of another version of
+            this package.
+    """
+    job, arm = group.jobs[key], group.arms[key]
+    made_of = {name: source.sha256 for name, source in group.sources[key].items() if not name.startswith("evaluation.")}
+    state = load_checkpoint(job.folder, job.sha256, job.seed, made_of)
+    if state is None:
+        raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
+    last = group.stages[-1]
+    arm.enter(last.name, last.shares)
+    try:
+        arm.load_state_dict(state["arm"]["modules"])
+    except (KeyError, RuntimeError) as error:
+        raise misfit(job.folder, "arm") from error
+    arm.eval()
+
+
+def check_recorded(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a finished run whose configuration, or the part that is given, this version does not read.
+
+    Raises:
+        ValueError: naming the version that wrote it; or the class of the user's own that is not here.
+    """
+    try:
+        check(config)
+    except ValueError as refused:
+        if is_own_code_missing(config):
+            raise
+        _, first, *others = str(refused).split("\n  ")
+        problem = re.split(" cannot be imported|;", first)[0]
+        more = f", and {len(others)} more" if others else ""
+        raise ValueError(
+            f"{folder} was written by another version of phis_lab ({_writer(folder)}), or its {CONFIG} was changed: "
+            f"this version refuses {problem}{more}; {_REMEDY}"
+        ) from refused
+
+
+def misfit(folder: Path, part: str) -> ValueError:
+    """What to say of a checkpoint that holds other tensors than a part of today has."""
+    return ValueError(
+        f"the checkpoint in {folder} does not fit this version's {part}: it was written by another version of phis_lab "
+        f"({_writer(folder)}), or from another configuration; {_REMEDY}"
+    )
+
+
+def _writer(folder: Path) -> str:
+    """The version that a run's record names, by its number and its commit."""
+    record = read_record(folder / FILE_NAME)
+    return f"{record.versions.get('phis_lab', 'of no number')}, commit {record.commit[:10]}"

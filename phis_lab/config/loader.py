@@ -160,7 +160,7 @@ def options_at(config: DictConfig, path: str) -> Mapping[str, Any]:
     node = OmegaConf.select(config, path, throw_on_resolution_failure=False)
     if not isinstance(node, DictConfig) or not ("_target_" in node or path.partition(".")[0] == "stages"):
         return {}
-    from phis_lab.config.signatures import options_of  # noqa: PLC0415  torch, and whatever the classes import
+    from phis_lab.config.nodes import options_of  # noqa: PLC0415  torch, and whatever the classes import
 
     return options_of(config, path)
 

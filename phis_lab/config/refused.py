@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
-from phis_lab.config.globs import CONF, is_choice, options
 from phis_lab.config.hints import about_key, about_lack, about_option
+from phis_lab.config.option_files import CONF, is_choice, options
 from phis_lab.groups import NEEDED
 
 Compose = Callable[[Sequence[str]], DictConfig]

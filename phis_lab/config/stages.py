@@ -1,16 +1,48 @@
-"""Stages with their teachers, as the engine walks them."""
+"""The `stages` node: what the steps of a run are divided into, with the teachers and stored features of each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from phis_lab.config.identity import feature_identity
-from phis_lab.config.pool import Catalogue
-from phis_lab.config.store import open_stores
-from phis_lab.config.teachers import TeacherOptions
-from phis_lab.data import DataModule, Partition
-from phis_lab.data.stages import boundaries
+from pydantic import TypeAdapter, ValidationError
+
+from phis_lab.config.teachers import Catalogue, TeacherOptions, feature_identity
+from phis_lab.data import ONE_STAGE, DataModule, Partition, StagePlan
+from phis_lab.data.stages import WHOLE, boundaries
 from phis_lab.engine import Evaluation, FeatureProvider, Share, Stage, TrainerOptions
+from phis_lab.features import Grid
 from phis_lab.students import Backbone
+from phis_lab.teachers import TeacherPool
+from phis_lab.teachers.store import FeatureStore
+
+
+def read_stages(node: Mapping[str, Any] | None, teachers: Iterable[str]) -> Mapping[str, StagePlan]:
+    """The stages by name; one for all steps where none are chosen.
+
+    Args:
+        node: `stages` of the resolved configuration.
+        teachers: names that a partition may have.
+
+    Raises:
+        ValueError: an option has a wrong value, or a teacher is not of the set; with its dotted name.
+    """
+    if not node:
+        return ONE_STAGE
+    try:
+        plans = TypeAdapter(dict[str, StagePlan]).validate_python(dict(node))
+    except ValidationError as error:
+        problems = (f"stages.{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
+        raise ValueError("; ".join(problems)) from error
+    known = list(teachers)
+    for name, plan in plans.items():
+        for key, partition in plan.partitions.items():
+            seen = partition.factors(known)
+            foreign = [teacher for teacher in seen if teacher not in known]
+            if foreign or not seen:
+                wrong = f"no teacher is named {', '.join(foreign)}" if foreign else "names no teacher"
+                raise ValueError(f"stages.{name}.partitions.{key}.teachers: {wrong}; there are {', '.join(known)}")
+    return plans
 
 
 def build_stages(
@@ -78,3 +110,40 @@ def _share(
         loader=partial(data.eval_loader, partition=plan),
         classes=data.labelled.train.classes,
     )
+
+
+class Stores(NamedTuple):
+    """Features of the training views and of the test images that teacher matching uses."""
+
+    train: FeatureStore | None = None
+    test: FeatureStore | None = None
+
+
+def open_stores(
+    options: TeacherOptions,
+    pool: TeacherPool,
+    grids: Iterable[Grid],
+    data: DataModule,
+    evaluation: Evaluation,
+    partition: Partition = WHOLE,
+    every_view: bool = False,
+) -> Stores:
+    """The stores that a run reads; nothing is verified or filled yet.
+
+    Args:
+        options: of the teachers.
+        pool: the teachers.
+        grids: token grids of the students.
+        data: gives the images.
+        evaluation: says how many test images it needs.
+        partition: whose images they are.
+        every_view: also the views that a run of this length does not reach.
+    """
+    if options.store is None:
+        return Stores()
+    root, wanted = Path(options.store).expanduser(), set(grids)
+    images = (
+        data.fixed_train_views(partition, every_view),
+        data.central_test_views(evaluation.matching_images, partition),
+    )
+    return Stores(*(FeatureStore(root, options.store_dtype, pool, wanted, of) for of in images))

@@ -1,12 +1,16 @@
-"""The `teachers` node: a set of teachers by name, and among them a few options that concern all of them."""
+"""The `teachers` node: a set of teachers by name, options that concern all of them, and the pools they make."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from phis_lab.features import Resize
+from phis_lab.config.build import build
+from phis_lab.data import Partition
+from phis_lab.features import Grid, Resize
+from phis_lab.precision import Precision
+from phis_lab.teachers import Teacher, TeacherPool, at_image_size, at_smallest_sizes, share_parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +60,70 @@ def split(node: Mapping[str, Any]) -> tuple[dict[str, Any], TeacherOptions]:
 
 def _named(key: str, option: Any) -> Any:
     return option | {"name": key} if isinstance(option, dict) and "name" in option else option
+
+
+class Catalogue:
+    """Every teacher, built once for each image size that is asked for; sizes share the weights that do not differ.
+
+    Args:
+        members: the teachers' nodes by name.
+        options: of the set.
+        precision: of their forward passes.
+    """
+
+    def __init__(self, members: Mapping[str, Any], options: TeacherOptions, precision: Precision) -> None:
+        self.members, self.options, self.precision = members, options, precision
+        self._built: dict[str, dict[int, Teacher]] = {}
+
+    def pool(self, partition: Partition, grids: Iterable[Grid]) -> TeacherPool:
+        """The teachers that see a partition.
+
+        Args:
+            partition: says who, and at which size.
+            grids: token grids of the students, which set the image sizes where `options.smallest` asks for it.
+
+        Raises:
+            ValueError: a teacher refused an option, or its weights cannot be reached.
+        """
+        factors = partition.factors(self.members)
+        nodes = {name: at_image_size(self.members[name], factor) for name, factor in factors.items()}
+        if self.options.smallest:
+            nodes = at_smallest_sizes(nodes, grids)
+        teachers = {name: self._teacher(name, node) for name, node in nodes.items()}
+        return TeacherPool(teachers, self.precision, self.options.resize)
+
+    def dims(self) -> dict[str, tuple[int | None, int | None]]:
+        """Channels (summary, spatial) of every teacher that some partition sees, in the order of the set."""
+        found = {name: next(iter(self._built[name].values())) for name in self.members if name in self._built}
+        return {name: (teacher.summary_dim, teacher.spatial_dim) for name, teacher in found.items()}
+
+    def _teacher(self, name: str, node: Mapping[str, Any]) -> Teacher:
+        sizes = self._built.setdefault(name, {})
+        size = node["image_size"]
+        if size not in sizes:
+            teacher: Teacher = build(node, f"teachers.{name}")
+            teacher.name = name
+            if sizes:
+                share_parameters(next(iter(sizes.values())), teacher)
+            sizes[size] = teacher
+        return sizes[size]
+
+
+def feature_identity(
+    pool: TeacherPool, options: TeacherOptions, device: str, data: str, pixels: int
+) -> dict[str, dict[str, str]]:
+    """What identifies the spatial features of each teacher that has any, wherever its weights lie.
+
+    Args:
+        pool: the teachers.
+        options: of the set.
+        device: kind of device that computes, "cpu" or "cuda"; the precision depends on it.
+        data: fingerprint of the images.
+        pixels: side of the images that are given to the teachers.
+    """
+    shared = {"data": data, "pixels": str(pixels), "match": options.match}
+    return {
+        name: {"teacher": name} | shared | {key: str(value) for key, value in facts.items() if key != "source"}
+        for name, facts in pool.describe(device).items()
+        if facts["spatial_dim"] is not None
+    }

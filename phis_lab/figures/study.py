@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from phis_lab.config.rebuild import finished_job, rebuild, restore
+from phis_lab.config.job import finished_job, rebuild, restore
 from phis_lab.engine import Group
 from phis_lab.figures.activations import activation_histograms
 from phis_lab.figures.collect import TeacherSurvey, TestFeatures, channel_losses, count_activations

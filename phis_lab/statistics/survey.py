@@ -11,10 +11,8 @@ from rich.console import Console
 from phis_lab.config.build import build
 from phis_lab.config.check import check
 from phis_lab.config.compose import composed
-from phis_lab.config.identity import feature_identity
-from phis_lab.config.plan import read_stages
-from phis_lab.config.pool import Catalogue
-from phis_lab.config.teachers import split
+from phis_lab.config.stages import read_stages
+from phis_lab.config.teachers import Catalogue, feature_identity, split
 from phis_lab.data import Augmentation, DataSource, Partition
 from phis_lab.engine import TrainerOptions
 from phis_lab.engine.estimation.saved_moments import moments_file, provenance_of

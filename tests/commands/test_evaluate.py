@@ -9,8 +9,8 @@ from synthetic_records import record
 from phis_lab.commands import evaluate
 from phis_lab.commands.evaluate import _changed, evaluate_run
 from phis_lab.config.assemble import assemble
-from phis_lab.config.globs import CONF
 from phis_lab.config.job import create_job
+from phis_lab.config.option_files import CONF
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.engine import train_group
 from phis_lab.tracking import read_record, write_record

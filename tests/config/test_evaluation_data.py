@@ -13,9 +13,9 @@ from phis_lab.commands.evaluate import _changed
 from phis_lab.config.build import build
 from phis_lab.config.check import check
 from phis_lab.config.compose import composed
-from phis_lab.config.globs import placed
+from phis_lab.config.option_files import placed
 from phis_lab.config.resolvers import content_hash, to_plain
-from phis_lab.config.silence import remarks
+from phis_lab.config.sound import remarks
 from phis_lab.config.sources import EVALUATION_TEST, EVALUATION_TRAINING, built_sources, changed_since
 from phis_lab.data import Augmentation, DataModule, DataSource, ImageSource, TensorImages
 from phis_lab.data.digits import Digits

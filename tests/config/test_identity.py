@@ -7,9 +7,8 @@ import pytest
 import yaml
 from hydra import compose
 
-from phis_lab.config.job import create_job
+from phis_lab.config.job import check_resumable, create_job
 from phis_lab.config.resolvers import content_hash, content_of, to_plain
-from phis_lab.config.resume import check_resumable
 from phis_lab.engine import save_checkpoint
 from phis_lab.groups import NOT_CONTENT
 from phis_lab.tracking.job import Job

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from phis_lab.config.own_code import _own_spec, own_files
-from phis_lab.config.sources import changed_since, data_stamp, sources_of
+from phis_lab.config.sources import _own_spec, changed_since, data_stamp, own_files, sources_of
 
 
 @pytest.fixture

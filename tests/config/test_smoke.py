@@ -14,7 +14,7 @@ from PIL import Image
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
 from phis_lab.config.job import create_job
-from phis_lab.config.silence import remarks
+from phis_lab.config.sound import remarks
 from phis_lab.engine import Group, train_group
 from phis_lab.sweeps import group_jobs
 from phis_lab.tracking import read_record

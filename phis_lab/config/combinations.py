@@ -1,14 +1,33 @@
-"""The `stages` node: what the steps of a run are divided into."""
+"""What options refuse of each other, told before any weights are loaded."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+import torch
 
 from phis_lab.config.teachers import TeacherOptions
-from phis_lab.data import ONE_STAGE, Augmentation, StagePlan
+from phis_lab.data import Augmentation, StagePlan
+from phis_lab.engine import TrainerOptions
 from phis_lab.losses import Balancer
+from phis_lab.strategies import DataParallel, Single
 from phis_lab.students import Backbone
+
+
+def refuse_devices(options: TrainerOptions, strategy: Single | DataParallel) -> None:
+    """Raise ValueError where a machine has no GPU, or fewer than processes, or a backend that needs one."""
+    try:
+        device = options.device
+    except ValueError as error:
+        raise ValueError(f"trainer.{error}") from error
+    if not isinstance(strategy, DataParallel):
+        return
+    if device == "cpu" and strategy.backend == "nccl":
+        raise ValueError("strategy.backend=nccl talks between GPUs, and the run is on CPUs; choose gloo or null")
+    there = torch.cuda.device_count() if device == "cuda" else strategy.devices
+    if strategy.devices > there:
+        raise ValueError(
+            f"strategy.devices={strategy.devices}, and this machine shows {there} GPU(s), one for each process; "
+            f"choose strategy.devices={there}, or trainer.accelerator=cpu"
+        )
 
 
 def refuse_shift(
@@ -39,29 +58,12 @@ def refuse_weights(plans: Mapping[str, StagePlan], balancers: Iterable[Balancer]
         raise ValueError("balancer.weights lists the rows of all teachers, and partitions show some; leave it out")
 
 
-def read_stages(node: Mapping[str, Any] | None, teachers: Iterable[str]) -> Mapping[str, StagePlan]:
-    """The stages by name; one for all steps where none are chosen.
-
-    Args:
-        node: `stages` of the resolved configuration.
-        teachers: names that a partition may have.
-
-    Raises:
-        ValueError: an option has a wrong value, or a teacher is not of the set; with its dotted name.
-    """
-    if not node:
-        return ONE_STAGE
-    try:
-        plans = TypeAdapter(dict[str, StagePlan]).validate_python(dict(node))
-    except ValidationError as error:
-        problems = (f"stages.{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
-        raise ValueError("; ".join(problems)) from error
-    known = list(teachers)
-    for name, plan in plans.items():
-        for key, partition in plan.partitions.items():
-            seen = partition.factors(known)
-            foreign = [teacher for teacher in seen if teacher not in known]
-            if foreign or not seen:
-                wrong = f"no teacher is named {', '.join(foreign)}" if foreign else "names no teacher"
-                raise ValueError(f"stages.{name}.partitions.{key}.teachers: {wrong}; there are {', '.join(known)}")
-    return plans
+def refuse_unstorable(options: TeacherOptions, augmentation: Augmentation) -> None:
+    """Raise ValueError where features would be stored of views that nobody sees again, or on no student's grid."""
+    if options.store is not None and options.match != "student":
+        raise ValueError("teachers.store keeps features on the students' grids; set teachers.match=student")
+    if options.store is not None and augmentation.views is None:
+        raise ValueError(
+            "teachers.store keeps features of fixed views, and augmentation.views=null draws fresh ones in every "
+            "epoch; set augmentation.views to a number, or augmentation=none, or leave teachers.store out"
+        )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from phis_lab.config.globs import expand_nested_globs
+from phis_lab.config.option_files import expand_nested_globs
 
 
 def test_a_glob_over_a_folder_lists_its_options() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from phis_lab.config.targets import located, refuse_targets
+from phis_lab.config.nodes import located, refuse_targets
 from phis_lab.normalizers import PhiS
 
 
@@ -19,7 +19,7 @@ def test_a_dotted_name_is_the_class() -> None:
         ("no_such_package.Part", "there is no package no_such_package here"),
         ("PhiS", "a class is named as package.module.Class"),
         (None, "a class is named as package.module.Class"),
-        ("phis_lab.config.globs.CONF", "a class or a function is wanted"),
+        ("phis_lab.config.option_files.CONF", "a class or a function is wanted"),
     ],
 )
 def test_a_name_that_leads_nowhere_is_refused_with_its_place(target: object, says: str) -> None:
