@@ -39,6 +39,7 @@ class ConfigGroup(Facts):
         titles: whether the choice is a word of the method's label in a table, always or where it is not the usual one.
         holds: what an option is: one "part", several "parts" by name, "values", a "member" of another node, or
             "choices" of other groups.
+        place: the node of another group into which an option can be put, instead of its own or besides.
         afterwards: whether it can be chosen anew for a run that has ended.
     """
 
@@ -46,6 +47,7 @@ class ConfigGroup(Facts):
     names: bool = False
     titles: Literal["always", "unusual", "never"] = "never"
     holds: Literal["part", "parts", "values", "member", "choices"] = "part"
+    place: str | None = None
     afterwards: bool = False
 
 
@@ -57,13 +59,13 @@ GROUPS: Mapping[str, ConfigGroup] = {
     "student": ConfigGroup(usual="pocket_vit", of="arm"),
     "optimizer": ConfigGroup(usual="adamw", of="arm"),
     "teachers": ConfigGroup(usual="pocket_set", names=True, holds="parts"),
-    "teacher": ConfigGroup(holds="member"),
-    "data": ConfigGroup(usual="fashion_mnist", names=True),
+    "teacher": ConfigGroup(holds="member", place="teachers"),
+    "data": ConfigGroup(usual="fashion_mnist", names=True, place="evaluation.data"),
     "augmentation": ConfigGroup(usual="crop_flip"),
     "estimation": ConfigGroup(usual="online"),
     "stages": ConfigGroup(holds="values"),
     "evaluation": ConfigGroup(usual="probes", afterwards=True),
-    "task": ConfigGroup(holds="member", afterwards=True),
+    "task": ConfigGroup(holds="member", place="evaluation.tasks", afterwards=True),
     "transfer": ConfigGroup(holds="parts", afterwards=True, interpolated=True),
     "segmentation": ConfigGroup(afterwards=True, interpolated=True),
     "trainer": ConfigGroup(usual="pocket", method=False),
@@ -133,6 +135,9 @@ NAMING = tuple(name for name, group in GROUPS.items() if group.names)
 
 NEEDED = tuple(name for name, group in GROUPS.items() if group.usual is not None)
 """Groups of which a run has an option in any case."""
+
+PLACES = tuple(group.place for group in GROUPS.values() if group.place is not None)
+"""Nodes that hold what is chosen from another group than their own."""
 
 NOT_CONTENT = tuple(name for name, row in _ROWS.items() if not row.identifies)
 """Nodes and options that do not enter a run's hash."""

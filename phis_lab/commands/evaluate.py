@@ -15,7 +15,7 @@ from phis_lab.config.compose import composed
 from phis_lab.config.job import finished_job, rebuild, restore
 from phis_lab.config.option_files import CONF, options
 from phis_lab.engine import Evaluation, Scores
-from phis_lab.engine.outcome import evaluation_data, measured
+from phis_lab.engine.record import evaluation_data, measured
 from phis_lab.groups import GROUPS
 from phis_lab.tracking import Data, Metric, RunRecord, read_record, write_record
 from phis_lab.tracking.lock import run_lock
@@ -23,6 +23,9 @@ from phis_lab.tracking.record import FILE_NAME
 from phis_lab.tracking.spoken import spoken
 
 log = logging.getLogger(__name__)
+
+_UNSAID = "???"
+"""In place of the usual value of an option that the usual evaluation does not have; no value is this."""
 
 
 def evaluate_run(folder: Path, overrides: Sequence[str], config_dir: Path | None = None) -> RunRecord:
@@ -66,7 +69,9 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
     usually = _own_choices(record, config_dir)
     chosen = {text.lstrip("+~").partition("=")[0] for text in overrides}
     kept = [] if "evaluation" in chosen else [text for text in usually if text.partition("=")[0] not in chosen]
-    usual, wanted = (composed(given, config_dir)["evaluation"] for given in (usually, [*kept, *overrides]))
+    usual, wanted = (
+        composed(given, config_dir, keep_usual=True)["evaluation"] for given in (usually, [*kept, *overrides])
+    )
     if problems := problems_of_part(wanted, "evaluation"):
         raise ValueError("The configuration was refused:\n  " + "\n  ".join(problems))
     changed = job.config | {"evaluation": _changed(job.config["evaluation"], usual, wanted)}
@@ -131,10 +136,10 @@ def _refuse_other_images(folder: Path, record: RunRecord, measured_on: Data | No
 
 def _changed(own: Any, usual: Any, wanted: Any) -> Any:
     """The run's own options, and what `wanted` has otherwise than usual."""
-    if not (isinstance(own, dict) and isinstance(wanted, dict)) or (usual is None and "_target_" in wanted):
+    if not (isinstance(own, dict) and isinstance(wanted, dict)) or (usual in (None, _UNSAID) and "_target_" in wanted):
         return own if wanted == usual else wanted
     before = usual if isinstance(usual, dict) else {}
     kept = {key: value for key, value in own.items() if key not in before and key not in wanted}
-    changed = {key: _changed(own[key], before.get(key), value) for key, value in wanted.items() if key in own}
+    changed = {key: _changed(own[key], before.get(key, _UNSAID), value) for key, value in wanted.items() if key in own}
     added = {key: value for key, value in wanted.items() if key not in own and before.get(key) != value}
     return kept | changed | added

@@ -97,13 +97,16 @@ class Composer:
 
 
 @contextmanager
-def composer(overrides: Sequence[str], config_dir: str | None = None, name: str | None = None) -> Iterator[Composer]:
+def composer(
+    overrides: Sequence[str], config_dir: str | None = None, name: str | None = None, keep_usual: bool = False
+) -> Iterator[Composer]:
     """Hydra for one command line; what was initialised before is again afterwards.
 
     Args:
         overrides: as typed.
         config_dir: a folder of further configurations, as `hydra.searchpath` has them.
         name: of the primary file; None for the shipped one.
+        keep_usual: whether options stay that no file sets and that are typed with their usual value.
 
     Raises:
         ValueError: an override cannot be read, or a folder is not there.
@@ -118,7 +121,7 @@ def composer(overrides: Sequence[str], config_dir: str | None = None, name: str 
         path.prepend(provider="own", path=f"file://{folder}", anchor=SearchPathQuery(provider="schema"))
     before = Singleton._instances.pop(GlobalHydra, None)
     try:
-        hydra = Hydra("run", Loader(path))
+        hydra = Hydra("run", Loader(path, keep_usual))
         GlobalHydra.instance().initialize(hydra)
         yield Composer(hydra, expand_nested_globs(placed(given), folders), folders, name or NAME)
     finally:
@@ -127,17 +130,20 @@ def composer(overrides: Sequence[str], config_dir: str | None = None, name: str 
             Singleton._instances[GlobalHydra] = before
 
 
-def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> dict[str, Any]:
+def composed(
+    overrides: Sequence[str], config_dir: str | Path | None = None, keep_usual: bool = False
+) -> dict[str, Any]:
     """The resolved configuration as plain dicts and lists; its options are not checked yet.
 
     Args:
         overrides: as for `run.py`.
         config_dir: a folder of further configurations.
+        keep_usual: whether options stay that no file sets and that are typed with their usual value.
 
     Raises:
         ValueError: an override or a file is refused, or an option that is needed has no value.
     """
-    with composer(overrides, None if config_dir is None else str(config_dir)) as of_command:
+    with composer(overrides, None if config_dir is None else str(config_dir), keep_usual=keep_usual) as of_command:
         return to_plain(of_command.sound())
 
 

@@ -87,6 +87,8 @@ def about_key(path: str, value: str, folders: Sequence[Path], chosen: Chosen) ->
     except Exception:
         return f"There is no option '{path}'. See `python run.py --cfg job`."
     node, known, parent = _deepest(config, path)
+    if parent == path:
+        return f"{path} is null already, and cannot be taken away; leave out ~{path}."
     word = path[len(parent) + 1 if parent else 0 :].split(".", maxsplit=1)[0]
     if not isinstance(node, DictConfig) or _is_of_another_group(parent, word, value):
         return f"There is no option '{path}': {_about_lacking_node(path, parent, folders)}."

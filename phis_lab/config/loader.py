@@ -19,6 +19,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from phis_lab.groups import PLACES
+
 _choices = composing._create_interpolation_map
 
 
@@ -69,11 +71,13 @@ class Loader(ConfigLoaderImpl):
 
     Args:
         search_path: of the folders that hold option files.
+        keep_usual: whether such a value stays, for who changes the configuration of a run that has another.
     """
 
-    def __init__(self, search_path: ConfigSearchPath) -> None:
+    def __init__(self, search_path: ConfigSearchPath, keep_usual: bool = False) -> None:
         super().__init__(search_path)
         self.repository = RememberingRepository(self.repository)
+        self._keep_usual = keep_usual
         self._typed: Sequence[Override] = ()
         self._usual: Mapping[str, Any] = {}
 
@@ -106,7 +110,8 @@ class Loader(ConfigLoaderImpl):
         config = super()._compose_config_from_defaults_list(defaults, repo)
         values = [override for override in self._typed if _is_value(override, repo)]
         lacking = any(_lacking(config, override.key_or_group) for override in values)
-        self._usual = dict(_add_lacking(values, deepcopy(config))) if lacking else {}
+        usual = dict(_add_lacking(values, deepcopy(config))) if lacking else {}
+        self._usual = {} if self._keep_usual else usual
         return config
 
 
@@ -139,7 +144,8 @@ def _add_lacking(overrides: Sequence[Override], config: DictConfig) -> Iterator[
         parent = None if override.is_delete() else _lacking(config, path)
         options = {} if parent is None else options_at(config, parent)
         word, _, rest = path[len(parent or "") + 1 :].partition(".")
-        if word in options:
+        chosen = f"{parent}.{word}" in PLACES and not isinstance(override.value(), dict)  # by its name, from a group
+        if word in options and not chosen:
             if override.type == OverrideType.CHANGE:
                 override.type, override.input_line = OverrideType.ADD, f"+{override.input_line}"
             if not rest:

@@ -9,6 +9,7 @@ from synthetic_records import record
 from phis_lab.commands import evaluate
 from phis_lab.commands.evaluate import _changed, evaluate_run
 from phis_lab.config.assemble import assemble
+from phis_lab.config.compose import composed
 from phis_lab.config.job import create_job
 from phis_lab.config.option_files import CONF
 from phis_lab.config.resolvers import register_resolvers
@@ -115,6 +116,17 @@ def test_code_of_ones_own_that_is_missing_and_options_that_are_typed_wrong_are_n
             evaluate_run(run, SMALL)
     finally:
         config.write_text(written)
+
+
+def test_an_option_that_is_typed_with_its_usual_value_changes_that_of_the_run() -> None:
+    own = {"tasks": {"ood": {"interpolation": "bicubic", "limit": 5}}}
+    usual, wanted = (
+        composed(["task=ood", *typed], keep_usual=True)["evaluation"]
+        for typed in ([], ["evaluation.tasks.ood.interpolation=bilinear"])
+    )
+    changed = _changed(own, usual, wanted)["tasks"]["ood"]
+    assert (changed["interpolation"], changed["limit"]) == ("bilinear", 5)
+    assert _changed(own, {}, {"tasks": {"ood": {"limit": None}}})["tasks"]["ood"]["limit"] is None
 
 
 def test_a_broken_evaluation_leaves_the_record_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

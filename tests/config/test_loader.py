@@ -119,6 +119,8 @@ def test_the_jobs_of_a_sweep_need_no_plus() -> None:
         ((*STAGES, "stages.first.stepz=2"), "Did you mean 'steps'?"),
         (("head.in_dim=3",), "There is no option 'head.in_dim'"),
         (("logger.csv.folder=x",), "There is no option 'logger.csv.folder'"),
+        (("evaluation.tasks.ood.seed=3",), "the evaluation has no such task; choose task=NAME"),
+        (("evaluation.data.root=x",), "the evaluation has no data set of its own"),
         (("teachers.new=3",), "There is no option 'teachers.new'"),
         (("evaluation.probes.new.k=3",), "There is no option 'evaluation.probes.new.k'"),
         (("normalizer._target_=no.such.Thing", "normalizer.eps=3"), "There is no option 'normalizer.eps'"),
