@@ -72,6 +72,12 @@ Classifier = Literal["knn", "linear"]
 CLASSIFIERS: tuple[Classifier, ...] = ("knn", "linear")
 
 
+def check_neighbours(k: int, train_images: int) -> None:
+    """Raises ValueError for fewer training images than neighbours that vote."""
+    if train_images < k:
+        raise ValueError(f"{k} neighbours need as many training images; train_images is {train_images}")
+
+
 class Answers:
     """Both classifiers, fitted on labelled features of one space.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from phis_lab.data.corrupt import CorruptCounter
 from phis_lab.data.decoding import CorruptImageError
 from phis_lab.data.source import ImageSource
-from phis_lab.data.transforms import Interpolation, central_view
+from phis_lab.data.transforms import Augmentation, Interpolation, central_view
 from phis_lab.evals.probes.base import Embeddings
 from phis_lab.evals.subject import Images, Labelled, Subject
 from phis_lab.features import Features, Tokens
@@ -74,6 +74,12 @@ def source_batches(
                 counter.update([], 1)
         if shown:
             yield torch.stack([*shown.values()]).to(device), source.labels[list(shown)].to(device)
+
+
+def as_own(subject: Subject, source: ImageSource, interpolation: Interpolation) -> Labelled:
+    """Batches of other images, which stand beside those of the run and are rendered as these are."""
+    view = Augmentation(subject.image_size, interpolation=interpolation).central_view
+    return source_batches(source, view, subject.device)
 
 
 def embed_source(

@@ -1,7 +1,7 @@
 """What an evaluation gives: a number that knows its unit, its direction, its place in tables, and its floor."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import SupportsFloat
 
 from torch import Tensor
@@ -79,6 +79,11 @@ def mean_score(scores: Collection[Score]) -> Score:
     floor = sum(floors) / len(floors) if len(floors) == len(scores) else None
     first = next(iter(scores))
     return Score(sum(scores) / len(scores), floor, first.unit, first.higher_is_better, first.detail)
+
+
+def mean_by_name(rows: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
+    """The mean of every number over rows that all have it, with the floor of the first row."""
+    return {name: score.like(sum(row[name] for row in rows) / len(rows)) for name, score in rows[0].items()}
 
 
 def with_headlines(scores: Mapping[str, Score], headlines: Collection[str]) -> dict[str, Score]:

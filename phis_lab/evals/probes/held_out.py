@@ -17,7 +17,7 @@ class Split(NamedTuple):
     held: Int64[Tensor, " held"]
 
 
-def hold_out(labels: Int64[Tensor, " n"], share: float = 0.2, seed: int = 0) -> Split:
+def hold_out_of_classes(labels: Int64[Tensor, " n"], share: float = 0.2, seed: int = 0) -> Split:
     """Sets aside a share of every class at random: one image or more, but never the whole of a class.
 
     A fifth per class is what UNIC chooses its hyperparameters on. A class of one image stays with the kept.
@@ -61,7 +61,7 @@ def choose_held_out(
     Raises:
         ValueError: no class has two images.
     """
-    kept, held = hold_out(y, seed=seed)
+    kept, held = hold_out_of_classes(y, seed=seed)
     parts = x[kept], y[kept], x[held], y[held]
     return search(lambda tried: accuracies(*parts, tried))
 

@@ -1,6 +1,6 @@
 """Out-of-distribution detection with frozen features: near, by classes held out, and far, by other data."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Annotated, Literal
 
@@ -11,10 +11,10 @@ from torch import Tensor
 from phis_lab.bounds import NonNegative, Positive, Seed
 from phis_lab.data.options import DataSource
 from phis_lab.data.source import ImageSource
-from phis_lab.data.transforms import Augmentation, Interpolation
-from phis_lab.evals.embedding import embed, source_batches
+from phis_lab.data.transforms import Interpolation
+from phis_lab.evals.embedding import as_own, embed
 from phis_lab.evals.probes.base import Embeddings
-from phis_lab.evals.score import Score, with_headlines
+from phis_lab.evals.score import Score, mean_by_name, with_headlines
 from phis_lab.evals.subject import Images, Labelled, Subject, Task
 from phis_lab.evals.tasks.detectors import Detector
 from phis_lab.shapes import Float, Int64
@@ -176,18 +176,17 @@ class OutOfDistribution(Task):
         if self.far:
             outliers = {name: self._outliers(name, data.test, subject, own) for name, data in self.far.items()}
             sets = far_detection(train, test.features, outliers, self.detectors)
-            found |= {"far": _mean(list(sets.values()))} | (sets if self.detail == "full" else {})
+            found |= {"far": mean_by_name(list(sets.values()))} | (sets if self.detail == "full" else {})
         named = {f"{name}/{number}": score for name, scores in found.items() for number, score in scores.items()}
         return with_headlines(named, _HEADLINES)
 
     def _near(self, train: Embeddings, test: Embeddings) -> dict[str, Score]:
         groups = held_out_groups(test.labels.unique(), self.near_classes, self.near_groups, self.seed)
-        return _mean([near_detection(train, test, group, self.detectors) for group in groups])
+        return mean_by_name([near_detection(train, test, group, self.detectors) for group in groups])
 
     def _outliers(self, name: str, source: ImageSource, subject: Subject, own: "Marks") -> Tensor:
-        view = Augmentation(subject.image_size, interpolation=self.interpolation).central_view
         marks = Marks()
-        features = embed(subject.tokens, marks.mark(source_batches(source, view, subject.device))).features
+        features = embed(subject.tokens, marks.mark(as_own(subject, source, self.interpolation))).features
         if shared := len(marks.seen & own.seen):
             raise ValueError(
                 f"far set {name!r} ({source.name}): {shared} of its {len(source)} images are images of the run itself, "
@@ -225,7 +224,3 @@ def held_out_groups(
         )
     order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed))
     return list(classes[order.to(classes.device)][: len(classes) // size * size].split(size)[:groups])
-
-
-def _mean(rows: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
-    return {name: score.like(sum(row[name] for row in rows) / len(rows)) for name, score in rows[0].items()}

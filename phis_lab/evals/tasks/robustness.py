@@ -8,9 +8,9 @@ from pydantic import Field
 from torch import Tensor
 
 from phis_lab.bounds import Above, Positive
-from phis_lab.evals.answers import CLASSIFIERS, Answers, accuracies
+from phis_lab.evals.answers import CLASSIFIERS, Answers, accuracies, check_neighbours
 from phis_lab.evals.probes.base import Embeddings
-from phis_lab.evals.score import FRACTION, Score, constant_answer, with_headlines
+from phis_lab.evals.score import FRACTION, Score, constant_answer, mean_by_name, with_headlines
 from phis_lab.evals.subject import Images, Subject, Task
 from phis_lab.evals.tasks.corruptions import (
     ALEXNET_ERRORS,
@@ -93,8 +93,7 @@ class Robustness(Task):
         ):
             if wrong := [value for value in given if value not in known]:
                 raise ValueError(f"{name} are some of {', '.join(map(str, known))}, got {wrong[0]!r}")
-        if train_images < k:
-            raise ValueError(f"{k} neighbours need as many training images; train_images is {train_images}")
+        check_neighbours(k, train_images)
         if reference == _ALEXNET and set(self.severities) != set(SEVERITIES):
             raise ValueError("AlexNet's errors are means over severities 1 to 5; give all five, or another reference")
 
@@ -115,7 +114,7 @@ class Robustness(Task):
 
         rows = {"clean": measured()}
         for name in self.corruptions:
-            rows[name] = _mean([measured(name, severity) for severity in self.severities])
+            rows[name] = mean_by_name([measured(name, severity) for severity in self.severities])
         return self._summary(rows, constant_answer(torch.cat([labels for _, labels in test])))
 
     def _spaces(self, train: Witness) -> dict[str, Answers]:
@@ -137,7 +136,7 @@ class Robustness(Task):
         return found | faithfulness(seen, spaces)
 
     def _summary(self, rows: Mapping[str, Mapping[str, Score]], floor: float) -> dict[str, Score]:
-        corrupted = _mean([rows[name] for name in self.corruptions])
+        corrupted = mean_by_name([rows[name] for name in self.corruptions])
         compared = {metric: clean for metric, clean in rows["clean"].items() if is_faithfulness(metric) and clean > 0}
         relative = {metric: Score(corrupted[metric] / clean) for metric, clean in compared.items()}
         told = {**rows, "corrupted": corrupted, "relative": relative}
@@ -177,7 +176,3 @@ def _corrupted(
 def _together(row: Mapping[str, Score]) -> dict[str, Score]:
     """What belongs to no single teacher or reference."""
     return {metric: value for metric, value in row.items() if "/" not in metric}
-
-
-def _mean(rows: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
-    return {metric: score.like(sum(row[metric] for row in rows) / len(rows)) for metric, score in rows[0].items()}

@@ -9,9 +9,9 @@ from pydantic import Field
 from phis_lab.bounds import Above, Positive
 from phis_lab.data.image_folder import FolderImages
 from phis_lab.data.listing import is_hidden, list_images
-from phis_lab.data.transforms import Augmentation, Interpolation
-from phis_lab.evals.answers import Answers, accuracies
-from phis_lab.evals.embedding import embed, source_batches
+from phis_lab.data.transforms import Interpolation
+from phis_lab.evals.answers import Answers, accuracies, check_neighbours
+from phis_lab.evals.embedding import as_own, embed
 from phis_lab.evals.score import Score
 from phis_lab.evals.subject import Subject, Task
 
@@ -43,8 +43,7 @@ class ShiftedFolders(Task):
         train_images: Positive = 5000,
         interpolation: Interpolation = "bilinear",
     ) -> None:
-        if train_images < k:
-            raise ValueError(f"{k} neighbours need as many training images; train_images is {train_images}")
+        check_neighbours(k, train_images)
         classes = sorted(
             entry.name for entry in _folder(classes_root).iterdir() if entry.is_dir() and not is_hidden(entry.name)
         )
@@ -62,10 +61,9 @@ class ShiftedFolders(Task):
         if (largest := int(train.labels.max())) >= len(self.classes):
             raise ValueError(f"classes_root names {len(self.classes)} classes, but the run has a label {largest}")
         answers = Answers(train, self.k, self.c)
-        view = Augmentation(subject.image_size, interpolation=self.interpolation).central_view
         found: dict[str, Score] = {}
         for name, source in self.sources.items():
-            test = embed(subject.tokens, source_batches(source, view, subject.device))
+            test = embed(subject.tokens, as_own(subject, source, self.interpolation))
             if absent := set(test.labels.tolist()) - set(train.labels.tolist()):
                 raise ValueError(
                     f"{name}: class {self.classes[min(absent)]!r} is not among the {len(train.labels)} training "

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from phis_lab.evals import DinoProbe, Embeddings, LinearProbe, dino_linear_probe
-from phis_lab.evals.probes.held_out import hold_out
+from phis_lab.evals.probes.held_out import hold_out_of_classes
 from phis_lab.evals.solvers.sgd_grid import fit_sgd_grid
 
 
@@ -77,7 +77,7 @@ def test_rates_that_are_none_or_not_positive_are_refused(rates):
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=60).filter(lambda y: len(set(y)) < len(y)), st.integers(0, 5))
 def test_a_fifth_of_every_class_is_held_out_and_none_is_lost(labels, seed):
     y = torch.tensor(labels)
-    kept, held = hold_out(y, seed=seed)
+    kept, held = hold_out_of_classes(y, seed=seed)
     assert torch.cat([kept, held]).sort().values.equal(torch.arange(len(y)))
     for label in set(labels):
         members = labels.count(label)
@@ -86,7 +86,7 @@ def test_a_fifth_of_every_class_is_held_out_and_none_is_lost(labels, seed):
 
 def test_singleton_classes_alone_are_refused():
     with pytest.raises(ValueError, match="nothing can be held out"):
-        hold_out(torch.arange(4))
+        hold_out_of_classes(torch.arange(4))
 
 
 def test_a_linear_probe_with_several_c_tests_the_one_that_it_chose(caplog):

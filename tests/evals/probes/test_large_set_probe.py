@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from phis_lab.evals import LargeSetProbe, large_set_probe
 from phis_lab.evals.probes.base import Embeddings
-from phis_lab.evals.probes.held_out import hold_out
+from phis_lab.evals.probes.held_out import hold_out_of_classes
 from phis_lab.evals.probes.large_set import UNIC_SGD
 from phis_lab.evals.solvers.search import TPE
 from phis_lab.evals.solvers.sgd_grid import fit_sgd_grid
@@ -43,7 +43,7 @@ def test_weights_decay_as_in_torchs_sgd() -> None:
 
 def test_the_search_is_the_one_that_optuna_makes_trial_by_trial() -> None:
     (x, labels), (test_x, test_labels) = clouds(90, 0), clouds(60, 1)
-    kept, held = hold_out(labels, seed=22)
+    kept, held = hold_out_of_classes(labels, seed=22)
     unit = normalize(x, dim=1)
 
     def accuracy(rows: torch.Tensor, values: dict[str, float], seen: torch.Tensor, truth: torch.Tensor) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from phis_lab.evals.probes.held_out import choose_held_out, hold_out
+from phis_lab.evals.probes.held_out import choose_held_out, hold_out_of_classes
 from phis_lab.evals.solvers.search import RANDOM_TRIALS, TPE, Grid, Values
 
 
@@ -40,7 +40,7 @@ def test_tpe_asks_for_its_random_trials_together_and_then_one_by_one(trials: int
 
 def test_what_is_chosen_is_judged_on_a_fifth_of_every_class_that_nothing_is_fitted_on() -> None:
     x, y = torch.arange(20.0)[:, None], torch.arange(20) % 2
-    kept, held = hold_out(y, seed=4)
+    kept, held = hold_out_of_classes(y, seed=4)
 
     def accuracies(*parts: object) -> list[float]:
         *data, tried = parts

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from phis_lab.data import DataSource, TensorImages
 from phis_lab.evals.embedding import embed_source
-from phis_lab.evals.probes.held_out import hold_out
+from phis_lab.evals.probes.held_out import hold_out_of_classes
 from phis_lab.evals.solvers.search import TPE
 from phis_lab.evals.subject import Subject
 from phis_lab.evals.tasks.transfer import UNIC_PENALTY, Transfer, search_penalty, transfer_probe
@@ -31,7 +31,7 @@ def penalties(trials: int) -> TPE:
 
 def test_the_search_is_the_one_that_optuna_makes_trial_by_trial():
     x, y = clouds(120, 0)
-    kept, held = hold_out(y, seed=22)
+    kept, held = hold_out_of_classes(y, seed=22)
 
     def objective(trial: optuna.Trial) -> float:
         c = trial.suggest_float("c", 1e-5, 1e6, log=True)
