@@ -84,8 +84,8 @@ def _probe_arms(count: int) -> dict[str, float | None]:
     peak = PeakMemory()
     with peak.watched():
         group = pocket_group([[f"seed={seed}", "data.seed=0"] for seed in range(count)], STEPS)
-        fit(group.arms, group.data.train_dataloader, group.stages[0].main.train, group.estimation, STEPS)
-    arm = next(iter(group.arms.values()))
+        fit(group.runs, group.data.train_dataloader, group.stages[0].main.train, group.estimation, STEPS)
+    arm = group.runs[0].arm
     parameters = sum(p.numel() * p.element_size() for p in arm.student.parameters())
     buffers = sum(b.numel() * b.element_size() for b in arm.buffers())
     return {"mb": peak.megabytes, "own_mb": (4 * parameters + buffers) / 1e6}

@@ -1,4 +1,4 @@
-"""What Lightning and the `Distiller` add to a step, as a share of a pocket step.
+"""What Lightning and the `Distiller` add to a step, as a partition of a pocket step.
 
 Student and teacher are so small that computing takes next to nothing; the same calls by hand, without trainer and
 `Distiller`, are taken off. The remainder does not depend on the sizes, so it is read against a real step.
@@ -21,7 +21,7 @@ STEPS, POCKET_STEPS, SIDE = 200, 6, 16
 
 
 def run() -> Iterator[Comparison | Measurement]:
-    """The tiny step against bare calls, and the difference as a share of a pocket step."""
+    """The tiny step against bare calls, and the difference as a partition of a pocket step."""
     pocket = Training.of(pocket_group([[]], POCKET_STEPS))
     pocket()
     pocket_step = min(pocket() / (POCKET_STEPS - 1) for _ in range(3))
@@ -31,7 +31,7 @@ def run() -> Iterator[Comparison | Measurement]:
     per_step = [(ours - peer) / (STEPS - 1) for ours, peer in row.seconds]
     yield measured(
         "overhead",
-        "Lightning and `Distiller` per step, as a share of a pocket step",
+        "Lightning and `Distiller` per step, as a partition of a pocket step",
         [seconds / pocket_step for seconds in per_step],
         "at most 0.01",
         "difference of the row above over the least of three pocket steps with one arm",
@@ -90,8 +90,8 @@ class BareCalls:
     def __call__(self) -> Seconds:
         """Train once; the seconds from the end of the first step to the end of the last."""
         training = self.training
-        ((key, arm),) = training.arms.items()
-        restart(arm, training.starts[key])
+        (run,) = training.runs
+        restart(run.arm, training.starts[run.key])
         self.losses, ends = [], []
         for step, batch in enumerate(training.batches()):
             images, keys, _ = batch[PARTITION]

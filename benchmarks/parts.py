@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from phis_lab.engine import Arm, Estimation, OptimizerRecipe
-from phis_lab.engine.estimation.base import Place, PlacedFeatures, Provenance, refuse_non_finite
+from phis_lab.engine.estimation.base import Place, PlacedFeatures, Provenance
 from phis_lab.features import Features
 from phis_lab.linalg import Moments
 from phis_lab.losses import MSE, Uniform
@@ -53,8 +53,7 @@ class FrozenEstimation(Estimation):
         """Nothing to prepare."""
 
     def observe(self, features: PlacedFeatures, step: int) -> bool:
-        """Check the features, never fit."""
-        refuse_non_finite(features, step)
+        """Never fit."""
         return False
 
 

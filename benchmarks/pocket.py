@@ -15,8 +15,8 @@ from benchmarks.harness import Seconds
 from phis_lab.config.assemble import assemble
 from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import register_resolvers
-from phis_lab.data import EvalLoader, Partition
-from phis_lab.engine import Arm, Distiller, FeatureProvider, Group, OnlineEstimation, ProgressLine, Share, Stage
+from phis_lab.data import EvalLoader, PartitionPlan
+from phis_lab.engine import Arm, Distiller, FeatureProvider, Group, OnlineEstimation, Partition, ProgressLine, Stage
 from phis_lab.engine.estimation.base import Estimation
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -57,11 +57,12 @@ def pocket_group(arms: Sequence[Sequence[str]], steps: int, shared: Sequence[str
 def freeze(group: Group) -> None:
     """Gather the statistics on the first batches and fit all arms, so that timed steps are those of a long run."""
     stage = group.stages[0]
-    group.estimation.start(stage.provenance, {(PARTITION, arm.grid_at()) for arm in group.arms.values()}, stage.steps)
+    places = {(PARTITION, run.arm.grid_at()) for run in group.runs}
+    group.estimation.start(stage.provenance, places, stage.steps)
     for step, batch in zip(range(GATHERED), group.data.train_dataloader(), strict=False):
         group.estimation.observe({PARTITION: group.stages[0].main.train(batch[PARTITION].images)}, step)
-    for arm in group.arms.values():
-        arm.fit(group.estimation.gathered([(PARTITION, arm.grid_at())]), GATHERED)
+    for run in group.runs:
+        run.arm.fit(group.estimation.gathered([(PARTITION, run.arm.grid_at())]), GATHERED)
     assert isinstance(group.estimation, OnlineEstimation)
     group.estimation.steps = 0  # every step is past the last one that gathers
     group.estimation.first_step = 0
@@ -70,13 +71,12 @@ def freeze(group: Group) -> None:
 def snapshot(arm: Arm) -> dict[str, Any]:
     """What an arm starts from, to start from it again."""
     state = arm.training_state()
-    return {"modules": {key: tensor.clone() for key, tensor in state["modules"].items()}, "stream": state["stream"]}
+    return {"modules": {key: tensor.clone() for key, tensor in state["modules"].items()}}
 
 
 def restart(arm: Arm, state: Mapping[str, Any]) -> None:
     """Put an arm back to a snapshot, with a new optimiser."""
     arm.load_state_dict(state["modules"])
-    arm.stream.load_state_dict(state["stream"])
     arm.optimizer = arm.recipe.build(arm.student)
 
 
@@ -84,7 +84,7 @@ class Training:
     """Trains arms from their start, over and over: `Distiller` under Lightning's trainer, as a run does.
 
     Args:
-        arms: to be trained together.
+        runs: whose arms are trained together.
         batches: makes the batches, one pass a run.
         provider: teacher features of a batch.
         estimation: with frozen statistics.
@@ -94,36 +94,35 @@ class Training:
 
     def __init__(
         self,
-        arms: Mapping[str, Arm],
+        runs: Sequence[Run],
         batches: Callable[[], Any],
         provider: FeatureProvider,
         estimation: Estimation,
         steps: int,
         starts: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        self.arms, self.batches, self.provider, self.estimation = dict(arms), batches, provider, estimation
+        self.runs, self.batches, self.provider, self.estimation = list(runs), batches, provider, estimation
         self.steps = steps
-        self.starts = starts or {key: snapshot(arm) for key, arm in arms.items()}
+        self.starts = starts or {run.key: snapshot(run.arm) for run in runs}
         self.losses: dict[str, list[float]] = {}
 
     @classmethod
-    def of(cls, group: Group, keys: Sequence[str] | None = None) -> "Training":
-        """Some arms of a group, or all."""
-        chosen = {key: group.arms[key] for key in keys or group.arms}
+    def of(cls, group: Group, runs: Sequence[Run] | None = None) -> "Training":
+        """Some runs of a group, or all."""
         provider, steps = group.stages[0].main.train, group.options.max_steps
-        return cls(chosen, group.data.train_dataloader, provider, group.estimation, steps)
+        return cls(runs or group.runs, group.data.train_dataloader, provider, group.estimation, steps)
 
     def __call__(self) -> Seconds:
         """Train once; the seconds from the end of the first step to the end of the last."""
-        for key, arm in self.arms.items():
-            restart(arm, self.starts[key])
-        steps = fit(self.arms, self.batches, self.provider, self.estimation, self.steps)
-        self.losses = {key: [losses[key] for losses in steps.losses] for key in self.arms}
+        for run in self.runs:
+            restart(run.arm, self.starts[run.key])
+        steps = fit(self.runs, self.batches, self.provider, self.estimation, self.steps)
+        self.losses = {run.key: [losses[run.key] for losses in steps.losses] for run in self.runs}
         return steady(steps.ends)
 
 
 def fit(
-    arms: Mapping[str, Arm], batches: Callable[[], Any], provider: FeatureProvider, estimation: Estimation, steps: int
+    runs: Sequence[Run], batches: Callable[[], Any], provider: FeatureProvider, estimation: Estimation, steps: int
 ) -> "Steps":
     """Train arms from where they are, as `train_group` does, without checkpoints, evaluations and logged errors.
 
@@ -131,20 +130,20 @@ def fit(
     for them too often, so the schedule ends a step later than the batches; the first step is not timed.
     """
     kept = Steps()
-    module = Distiller(arms, [stage_of(provider, schedule(steps))], estimation)
+    module = Distiller(runs, [stage_of(provider, schedule(steps))], estimation)
     trainer = L.Trainer(
         accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, use_distributed_sampler=False, callbacks=[ProgressLine(Console()), kept],
     )  # fmt: skip
     trainer.fit(module, batches())
-    assert module.steps_done == steps, f"{module.steps_done} of {steps} steps: {module.failures}"
+    assert module.steps_done == steps, f"{module.steps_done} of {steps} steps: {[run.failure for run in runs]}"
     return kept
 
 
 def stage_of(provider: FeatureProvider, steps: int) -> Stage:
     """A stage of one partition that is never evaluated."""
-    share = Share(Partition(), 1, 1, 0, train=provider, test=provider, loader=_no_images)
-    return Stage(PARTITION, 0, steps, {PARTITION: share}, {PARTITION: {}})
+    partition = Partition(PartitionPlan(), 1, 1, 0, train=provider, test=provider, loader=_no_images)
+    return Stage(PARTITION, 0, steps, {PARTITION: partition}, {PARTITION: {}})
 
 
 def _no_images(*_: Any) -> EvalLoader:
@@ -174,4 +173,4 @@ class Steps(L.Callback):
         """Note both."""
         assert isinstance(pl_module, Distiller)
         self.ends.append(time.perf_counter())
-        self.losses.append(dict(pl_module.losses))
+        self.losses.append({run.key: run.loss for run in pl_module.runs if run.loss is not None})

@@ -32,7 +32,7 @@ def run() -> Iterator[Comparison]:
     row.limit = matrix_limit(bare, STEPS, row.fastest / (STEPS - 1), group.options.low_precision)
     yield row
     group = pocket_group([["normalizer=phis"], ["normalizer=identity"]], STEPS)
-    phis, identity = (Training.of(group, [key]) for key in group.arms)
+    phis, identity = (Training.of(group, [run]) for run in group.runs)
     check = "same teachers, batches and initial student"
     row = Comparison("step", "`normalizer=phis`", "`normalizer=identity`", "at most 1.02", check)
     yield in_turns(row, phis, identity)
@@ -48,7 +48,7 @@ class BareLoop:
     """
 
     def __init__(self, group: Group) -> None:
-        (self.arm,) = group.arms.values()
+        self.arm = group.runs[0].arm
         self.group, self.start = group, snapshot(self.arm)
         self.losses: list[float] = []
 

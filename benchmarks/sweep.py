@@ -78,19 +78,18 @@ class Trials:
 
     def __init__(self, group: Group) -> None:
         self.group = group
-        keys = list(group.arms)
+        runs = group.runs
         provider = group.stages[0].main.train
         without = FeatureProvider(provider.pool, provider.grids, 1, None, 0.0)
 
-        starts = {key: snapshot(arm) for key, arm in group.arms.items()}
+        starts = {run.key: snapshot(run.arm) for run in runs}
 
-        def training(chosen: Sequence[str], provider: FeatureProvider) -> Training:
-            arms = {key: group.arms[key] for key in chosen}
-            return Training(arms, group.data.train_dataloader, provider, group.estimation, STEPS, starts)
+        def training(chosen: Sequence[Run], provider: FeatureProvider) -> Training:
+            return Training(chosen, group.data.train_dataloader, provider, group.estimation, STEPS, starts)
 
-        self.alone = [training([key], without) for key in keys[:SOLO]]
-        self.together = {count: training(keys[:count], without) for count in COUNTS}
-        self.from_store = training(keys, provider)
+        self.alone = [training([run], without) for run in runs[:SOLO]]
+        self.together = {count: training(runs[:count], without) for count in COUNTS}
+        self.from_store = training(runs, provider)
         self.solo = [Action(one) for one in self.alone]
         self.shared = {count: Action(several) for count, several in self.together.items()}
         self.stored = Action(self.from_store)
@@ -165,7 +164,7 @@ class Trials:
 
     def _step_of_all(self) -> Seconds:
         """One step of every arm on ready features, as the mean of an arm times the steady steps of a run."""
-        return Seconds(mean(self._step(arm) for arm in self.group.arms.values()) * (STEPS - 1))
+        return Seconds(mean(self._step(run.arm) for run in self.group.runs) * (STEPS - 1))
 
     def _step(self, arm: Arm) -> float:
         started = time.perf_counter()

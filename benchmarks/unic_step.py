@@ -55,7 +55,7 @@ class PlainLoop:
     """
 
     def __init__(self, group: Group) -> None:
-        (self.arm,) = group.arms.values()
+        self.arm = group.runs[0].arm
         self.group, self.start = group, snapshot(self.arm)
         self.losses: list[float] = []
 

@@ -9,7 +9,7 @@ import torch
 from shapes_of_users import unchecked
 from torch import Tensor, nn
 
-from phis_lab.data import ONE_STAGE, Augmentation, DataModule, Partition, StagePlan
+from phis_lab.data import ONE_STAGE, Augmentation, DataModule, PartitionPlan, StagePlan
 from phis_lab.data.digits import Digits
 from phis_lab.data.stages import boundaries
 from phis_lab.engine import (
@@ -19,7 +19,8 @@ from phis_lab.engine import (
     Group,
     OnlineEstimation,
     OptimizerRecipe,
-    Share,
+    Partition,
+    Run,
     Stage,
     TrainerOptions,
     train_group,
@@ -33,7 +34,6 @@ from phis_lab.strategies import Single
 from phis_lab.students import MLPHead, Student, ViT
 from phis_lab.teachers import Teacher, TeacherPool, Weights
 from phis_lab.teachers.pixels import Pixels
-from phis_lab.tracking import LoggerSet
 from phis_lab.tracking.job import Job
 
 
@@ -116,10 +116,7 @@ def make_group(
         matching_images=20,
     )
     return Group(
-        jobs={key: make_job(folder / key) for key in arms},
-        labels={key: key for key in arms},
-        arms=built,
-        loggers={key: LoggerSet({}) for key in arms},
+        runs=[Run(key, key, make_job(folder / key), arm) for key, arm in built.items()],
         options=settings,
         strategy=Single(),
         data=data,
@@ -129,22 +126,27 @@ def make_group(
     )
 
 
+def run_of(group: Group, key: str) -> Run:
+    """The run of a group that has this key."""
+    return next(run for run in group.runs if run.key == key)
+
+
 def make_stages(data: DataModule, pool: TeacherPool, arms: list[Arm], settings: TrainerOptions) -> list[Stage]:
     """The stages of the data module, all of whose partitions every teacher sees."""
     facts = {name: {"teacher": name, "sha256": "x", "image_size": "32"} for name in pool.teachers}
     stages = []
     for (name, plan), (first, end) in zip(data.stages.items(), boundaries(data.stages, data.steps), strict=True):
-        shares = {key: make_share(data, part, pool, arms, settings) for key, part in plan.partitions.items()}
-        stages.append(Stage(name, first, end, shares, dict.fromkeys(shares, facts)))
+        partitions = {key: make_partition(data, part, pool, arms, settings) for key, part in plan.partitions.items()}
+        stages.append(Stage(name, first, end, partitions, dict.fromkeys(partitions, facts)))
     return stages
 
 
-def make_share(
-    data: DataModule, plan: Partition, pool: TeacherPool, arms: list[Arm], settings: TrainerOptions
-) -> Share:
-    grids = {arm.grid_at(plan.size) for arm in arms}
-    augmentation = data.augmentation.resized(plan.size)
-    return Share(
+def make_partition(
+    data: DataModule, plan: PartitionPlan, pool: TeacherPool, arms: list[Arm], settings: TrainerOptions
+) -> Partition:
+    grids = {arm.grid_at(plan.scale) for arm in arms}
+    augmentation = data.augmentation.resized(plan.scale)
+    return Partition(
         plan=plan,
         batch_size=plan.batch_size(data.source.batch_size),
         image_size=augmentation.image_size,

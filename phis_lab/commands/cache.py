@@ -44,7 +44,7 @@ def fill_stores(overrides: Sequence[str], config_dir: Path | None = None) -> lis
     catalogue = Catalogue(members, chosen, options.teacher_precision)
     reports: dict[Path, TableReport] = {}
     for partition in (partition for stage in stages.values() for partition in stage.partitions.values()):
-        grids = {student.grid_at(partition.size)}
+        grids = {student.grid_at(partition.scale)}
         pool = catalogue.pool(partition, grids).to(device)
         for store in open_stores(chosen, pool, grids, data, evaluation, partition, every_view=True):
             assert store is not None

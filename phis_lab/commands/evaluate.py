@@ -76,18 +76,18 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
         raise ValueError("The configuration was refused:\n  " + "\n  ".join(problems))
     changed = job.config | {"evaluation": _changed(job.config["evaluation"], usual, wanted)}
     group = rebuild([dataclasses.replace(job, config=changed)])
-    (key,) = group.arms
+    (run,) = group.runs
     measured_on = evaluation_data(group.data) if group.evaluation.needing_labels() else record.evaluation_data
     _refuse_other_images(folder, record, measured_on, group.evaluation)
-    restore(group, key)
+    restore(group, run)
     device = torch.device(group.options.device)
-    arm, stage = group.arms[key].to(device), group.stages[-1]
-    for share in stage.shares.values():
-        share.test.pool.to(device)
-        share.test.prepare(device)
-    scores: Scores = group.evaluation({key: arm}, stage, device, final=True)[key]
+    arm, stage = run.arm.to(device), group.stages[-1]
+    for partition in stage.partitions.values():
+        partition.test.pool.to(device)
+        partition.test.prepare(device)
+    scores: Scores = group.evaluation({run.key: arm}, stage, device, final=True)[run.key]
     found = measured(scores)
-    own = {name: source for name, source in group.sources[key].items() if name.startswith("evaluation.data.")}
+    own = {name: source for name, source in run.sources.items() if name.startswith("evaluation.data.")}
     metrics = _joined(found, record.metrics)
     changes = {"metrics": metrics, "evaluation_data": measured_on, "sources": record.sources | own}
     new = record.model_copy(update=changes)

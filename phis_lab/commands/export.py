@@ -66,7 +66,7 @@ def export_run(run: Path, folder: Path, overwrite: bool = False) -> list[Path]:
 def _last_size(job: Job, dims: Dims) -> float:
     """Image size of the last stage's first partition, over the student's own."""
     plans = list(read_stages(job.config.get("stages"), dims).values())
-    return next(iter(plans[-1].partitions.values())).size
+    return next(iter(plans[-1].partitions.values())).scale
 
 
 def _dims(record: RunRecord) -> Dims:

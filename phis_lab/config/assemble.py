@@ -10,7 +10,7 @@ from phis_lab.config.stages import build_stages, read_stages
 from phis_lab.config.teachers import Catalogue, split
 from phis_lab.data import DataModule, DataSource
 from phis_lab.data.stages import boundaries, check_batches
-from phis_lab.engine import Arm, Group, OptimizerRecipe, TrainerOptions
+from phis_lab.engine import Arm, Group, OptimizerRecipe, Run, TrainerOptions
 from phis_lab.engine.stages import places
 from phis_lab.losses import Balancer, Loss
 from phis_lab.seeds import RandomStream
@@ -36,8 +36,7 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource
     shared = jobs[0].config
     members, chosen = split(shared["teachers"])
     check_available(members)
-    named = {_key(job, labels): job for job in jobs}
-    parts = {key: _ArmParts(job) for key, job in named.items()}
+    parts = [_ArmParts(job) for job in jobs]
     options = build(shared["trainer"], "trainer")
     strategy = build(shared["strategy"], "strategy")
     refuse_devices(options, strategy)
@@ -51,36 +50,34 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource
     check_batches(plans, source.batch_size, len(source.train), strategy.processes)
     for first, end in boundaries(plans, options.max_steps):
         estimation.check(end - first)
-        for part in parts.values():
+        for part in parts:
             part.recipe.check(end - first - estimation.first_step)
-    refuse_weights(plans, [part.balancer for part in parts.values()])
+    refuse_weights(plans, [part.balancer for part in parts])
     evaluation.check(data.eval_loader, members)
-    backbones = [part.backbone for part in parts.values()]
+    backbones = [part.backbone for part in parts]
     if augmentation.shift:
         refuse_shift(augmentation, plans, backbones, chosen)
     catalogue = Catalogue(members, chosen, options.teacher_precision)
     stages = build_stages(data, backbones, catalogue, chosen, options, evaluation)
     dims = catalogue.dims()
-    for part in parts.values():
+    for part in parts:
         part.loss.check({name: summary for name, (summary, _) in dims.items()})
-    arms = {key: part.arm(dims) for key, part in parts.items()}
+    runs = [
+        Run(
+            _key(job, labels[job.folder]),
+            labels[job.folder],
+            job,
+            part.arm(dims),
+            part.loggers,
+            built_sources(job.config, source, stages, evaluation.data),
+        )
+        for job, part in zip(jobs, parts, strict=True)
+    ]
     for stage in stages:
         estimation.check_files(
             stage.provenance, {place for part in backbones for place in places(stage, part.grid_at).items()}
         )
-    return Group(
-        jobs=named,
-        labels={key: labels[job.folder] for key, job in named.items()},
-        arms=arms,
-        loggers={key: part.loggers for key, part in parts.items()},
-        options=options,
-        strategy=strategy,
-        data=data,
-        stages=stages,
-        estimation=estimation,
-        evaluation=evaluation,
-        sources={key: built_sources(job.config, source, stages, evaluation.data) for key, job in named.items()},
-    )
+    return Group(runs, options, strategy, data, stages, estimation, evaluation)
 
 
 class _ArmParts:
@@ -114,6 +111,6 @@ class _ArmParts:
         return Arm(student, spaces, *parts, low_precision=low, compiled=compiled)
 
 
-def _key(job: Job, labels: Mapping[Path, str]) -> str:
-    """Name of an arm that no other of its group has; module names may hold no dot."""
-    return f"{labels[job.folder]} seed {job.seed} {job.sha256[:8]}".replace(".", "_")
+def _key(job: Job, label: str) -> str:
+    """Name of a run that no other of its group has; module names may hold no dot."""
+    return f"{label} seed {job.seed} {job.sha256[:8]}".replace(".", "_")

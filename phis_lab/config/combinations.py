@@ -40,8 +40,8 @@ def refuse_shift(
     if len(patches) > 1 or shift % patches[0]:
         raise ValueError(f"augmentation.shift={shift} must be a multiple of the students' patch, which is {patches}")
     for partition in (partition for plan in plans.values() for partition in plan.partitions.values()):
-        shown = augmentation.resized(partition.size).image_size
-        sides = {backbone.image_size_at(partition.size) for backbone in backbones}
+        shown = augmentation.resized(partition.scale).image_size
+        sides = {backbone.image_size_at(partition.scale) for backbone in backbones}
         if sides != {shown}:
             raise ValueError(
                 f"augmentation.shift wants images of the students' own sizes, and those of {shown} px become "

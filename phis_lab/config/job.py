@@ -16,7 +16,7 @@ from phis_lab.config.check import check
 from phis_lab.config.nodes import is_own_code_missing
 from phis_lab.config.resolvers import content_hash, content_of, study, to_plain
 from phis_lab.config.sources import changed_since, sources_of
-from phis_lab.engine import Group, load_checkpoint
+from phis_lab.engine import Group, Run, load_checkpoint
 from phis_lab.tracking import RunRecord, read_record
 from phis_lab.tracking.job import Job
 from phis_lab.tracking.record import FILE_NAME
@@ -140,21 +140,21 @@ def rebuild(jobs: Sequence[Job]) -> Group:
     return assemble(jobs, {job.folder: read_record(job.folder / FILE_NAME).method for job in jobs})
 
 
-def restore(group: Group, key: str) -> None:
-    """Give an arm of a rebuilt group its trained weights and fitted normalisers, ready to evaluate.
+def restore(group: Group, run: Run) -> None:
+    """Give the arm of a rebuilt group's run its trained weights and fitted normalisers, ready to evaluate.
 
     Raises:
         FileNotFoundError: the run's checkpoint is not there.
         ValueError: it is another run's, was trained with other code, teachers or images, or is of another version of
             this package.
     """
-    job, arm = group.jobs[key], group.arms[key]
-    made_of = {name: source.sha256 for name, source in group.sources[key].items() if not name.startswith("evaluation.")}
+    job, arm = run.job, run.arm
+    made_of = {name: source.sha256 for name, source in run.sources.items() if not name.startswith("evaluation.")}
     state = load_checkpoint(job.folder, job.sha256, job.seed, made_of)
     if state is None:
         raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
     last = group.stages[-1]
-    arm.enter(last.name, last.shares)
+    arm.enter(last.name, last.partitions)
     try:
         arm.load_state_dict(state["arm"]["modules"])
     except (KeyError, RuntimeError) as error:

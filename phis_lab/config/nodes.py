@@ -13,7 +13,7 @@ from torch import nn
 
 from phis_lab.bounds import NonNegative, Positive, Seed, Supplied
 from phis_lab.config.teachers import TeacherOptions
-from phis_lab.data import Augmentation, DataSource, Partition, StagePlan
+from phis_lab.data import Augmentation, DataSource, PartitionPlan, StagePlan
 from phis_lab.data.masks import MaskedData
 from phis_lab.engine import Estimation, Evaluation, OptimizerRecipe, TrainerOptions
 from phis_lab.losses import Balancer, Loss
@@ -67,7 +67,7 @@ class Run:
     transfer: Mapping[str, DataSource]
 
 
-PLAIN = (Run, Online, Paths, StagePlan, Partition)
+PLAIN = (Run, Online, Paths, StagePlan, PartitionPlan)
 """Read as mappings of their fields; every other class is a part that names itself by `_target_`."""
 
 

@@ -74,7 +74,7 @@ def built_sources(
         stages: with their teachers.
         evaluation_data: those that only its evaluation sees, where it has any.
     """
-    pools = [share.train.pool for stage in stages for share in stage.shares.values()]
+    pools = [partition.train.pool for stage in stages for partition in stage.partitions.values()]
     weights = {
         f"teachers.{name}.weights": Source(sha256=teacher.weights.sha256)
         for pool in pools

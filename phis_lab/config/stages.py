@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from phis_lab.config.teachers import Catalogue, TeacherOptions, feature_identity
-from phis_lab.data import ONE_STAGE, DataModule, Partition, StagePlan
+from phis_lab.data import ONE_STAGE, DataModule, PartitionPlan, StagePlan
 from phis_lab.data.stages import WHOLE, boundaries
-from phis_lab.engine import Evaluation, FeatureProvider, Share, Stage, TrainerOptions
+from phis_lab.engine import Evaluation, FeatureProvider, Partition, Stage, TrainerOptions
 from phis_lab.features import Grid
 from phis_lab.students import Backbone
 from phis_lab.teachers import TeacherPool
@@ -69,38 +69,38 @@ def build_stages(
     spans = boundaries(data.stages, data.steps)
     stages: list[Stage] = []
     for (name, plan), (first, end) in zip(data.stages.items(), spans, strict=True):
-        shares = {
-            key: _share(data, partition, backbones, catalogue, chosen, options, evaluation, len(plan.partitions))
+        partitions = {
+            key: _partition(data, partition, backbones, catalogue, chosen, options, evaluation, len(plan.partitions))
             for key, partition in plan.partitions.items()
         }
         fingerprint = data.source.train.fingerprint
         provenance = {
-            key: feature_identity(share.train.pool, chosen, options.device, fingerprint, share.image_size)
-            for key, share in shares.items()
+            key: feature_identity(partition.train.pool, chosen, options.device, fingerprint, partition.image_size)
+            for key, partition in partitions.items()
         }
-        stages.append(Stage(name, first, end, shares, provenance))
+        stages.append(Stage(name, first, end, partitions, provenance))
     return stages
 
 
-def _share(
+def _partition(
     data: DataModule,
-    plan: Partition,
+    plan: PartitionPlan,
     backbones: Sequence[Backbone],
     catalogue: Catalogue,
     chosen: TeacherOptions,
     options: TrainerOptions,
     evaluation: Evaluation,
     partitions: int,
-) -> Share:
-    grids = {backbone.grid_at(plan.size) for backbone in backbones}
+) -> Partition:
+    grids = {backbone.grid_at(plan.scale) for backbone in backbones}
     pool = catalogue.pool(plan, grids)
-    augmentation = data.augmentation.resized(plan.size)
+    augmentation = data.augmentation.resized(plan.scale)
     pool.check_grids(augmentation.image_size, grids, finer_students=chosen.match == "larger")
     stores = open_stores(chosen, pool, grids, data, evaluation, plan)
     memory = options.memory_gb / partitions
     remembered = memory if evaluation.every else 0.0
     images, views, match = len(data.source.train), augmentation.views, chosen.match
-    return Share(
+    return Partition(
         plan=plan,
         batch_size=plan.batch_size(data.source.batch_size),
         image_size=augmentation.image_size,
@@ -125,7 +125,7 @@ def open_stores(
     grids: Iterable[Grid],
     data: DataModule,
     evaluation: Evaluation,
-    partition: Partition = WHOLE,
+    partition: PartitionPlan = WHOLE,
     every_view: bool = False,
 ) -> Stores:
     """The stores that a run reads; nothing is verified or filled yet.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from phis_lab.config.build import build
-from phis_lab.data import Partition
+from phis_lab.data import PartitionPlan
 from phis_lab.features import Grid, Resize
 from phis_lab.precision import Precision
 from phis_lab.teachers import Teacher, TeacherPool, at_image_size, at_smallest_sizes, share_parameters
@@ -75,7 +75,7 @@ class Catalogue:
         self.members, self.options, self.precision = members, options, precision
         self._built: dict[str, dict[int, Teacher]] = {}
 
-    def pool(self, partition: Partition, grids: Iterable[Grid]) -> TeacherPool:
+    def pool(self, partition: PartitionPlan, grids: Iterable[Grid]) -> TeacherPool:
         """The teachers that see a partition.
 
         Args:

@@ -13,7 +13,7 @@ from phis_lab.data.loading import Batch, BatchLoader, EvalLoader
 from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
 from phis_lab.data.source import ImageSource, NoImages, TensorImages, UnlabelledError
-from phis_lab.data.stages import ONE_STAGE, Partition, StagePlan
+from phis_lab.data.stages import ONE_STAGE, PartitionPlan, StagePlan
 from phis_lab.data.subset import Subset
 from phis_lab.data.transforms import Augmentation
 
@@ -30,7 +30,7 @@ __all__ = [
     "FixedViews",
     "ImageSource",
     "NoImages",
-    "Partition",
+    "PartitionPlan",
     "StagePlan",
     "StepSampler",
     "Subset",

@@ -11,7 +11,7 @@ from phis_lab.data.loading import Batch, BatchLoader, CentralViews, EvalLoader, 
 from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
 from phis_lab.data.source import UNLABELLED, ImageSource, UnlabelledError
-from phis_lab.data.stages import ONE_STAGE, WHOLE, Partition, StagePlan, boundaries
+from phis_lab.data.stages import ONE_STAGE, WHOLE, PartitionPlan, StagePlan, boundaries
 from phis_lab.data.subset import Subset
 from phis_lab.data.transforms import Augmentation
 from phis_lab.seeds import named_seed
@@ -84,7 +84,7 @@ class DataModule(LightningDataModule):
             for name, partition in partitions.items()
         }
 
-    def fixed_train_views(self, partition: Partition = WHOLE, every: bool = False) -> FixedViews:
+    def fixed_train_views(self, partition: PartitionPlan = WHOLE, every: bool = False) -> FixedViews:
         """Returns the training images in their fixed views: those that the run visits, or every one.
 
         Raises:
@@ -96,7 +96,7 @@ class DataModule(LightningDataModule):
         rendered = self._train_views(partition, self.source.seed)
         return FixedViews(rendered, "train", rendered.augmentation.fixed_recipe(), views, self.source.workers)
 
-    def _epochs(self, partition: Partition) -> int:
+    def _epochs(self, partition: PartitionPlan) -> int:
         """In how many epochs at most a stage visits the images of a partition."""
         epochs = 1
         for (first, end), plan in zip(self._spans.values(), self.stages.values(), strict=True):
@@ -105,9 +105,9 @@ class DataModule(LightningDataModule):
                 epochs = max(epochs, -(-(end - first) // max(1, len(self.source.train) // batch)))
         return epochs
 
-    def central_test_views(self, count: int, partition: Partition = WHOLE) -> FixedViews:
+    def central_test_views(self, count: int, partition: PartitionPlan = WHOLE) -> FixedViews:
         """Returns the test images as `eval_loader("test", count)` renders them."""
-        views = CentralViews(_images(self.source, "test", count), self.augmentation.resized(partition.size))
+        views = CentralViews(_images(self.source, "test", count), self.augmentation.resized(partition.scale))
         return FixedViews(views, "test", views.augmentation.central_recipe(), 1, self.source.workers)
 
     def eval_loader(
@@ -115,7 +115,7 @@ class DataModule(LightningDataModule):
         split: Literal["train", "test"],
         count: int | None = None,
         labelled: bool = True,
-        partition: Partition = WHOLE,
+        partition: PartitionPlan = WHOLE,
     ) -> EvalLoader:
         """Returns a loader of (images, labels) with the central views, the same in every process.
 
@@ -136,11 +136,11 @@ class DataModule(LightningDataModule):
         keys = [(index, 0) for index in range(len(images))]
         size = source.batch_size
         batches = [keys[at : at + size] for at in range(0, len(keys), size)]
-        views = CentralViews(images, self.augmentation.resized(partition.size))
+        views = CentralViews(images, self.augmentation.resized(partition.scale))
         return EvalLoader(BatchLoader(views, batches, source.workers), images.labels)
 
-    def _train_views(self, partition: Partition, seed: int) -> TrainViews:
-        augmentation = self.augmentation.resized(partition.size)
+    def _train_views(self, partition: PartitionPlan, seed: int) -> TrainViews:
+        augmentation = self.augmentation.resized(partition.scale)
         return TrainViews(self.source.train, augmentation, seed if augmentation.views is None else augmentation.seed)
 
 

@@ -11,19 +11,19 @@ Factor = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Partition:
+class PartitionPlan:
     """Images that a step renders at one size, for all teachers or some of them.
 
     Everything is relative, so that one list of stages serves every scale.
 
     Args:
-        size: image size over `student.image_size` (and `augmentation.image_size`): 1.6875 makes 432 px of 256.
+        scale: image size over `student.image_size` (and `augmentation.image_size`): 1.6875 makes 432 px of 256.
         batch: images per step over `data.batch_size`.
         teachers: who sees these images, by name, with the image size over the teacher's own; one number for all of
             them; None for all, at their own sizes.
     """
 
-    size: Factor = 1.0
+    scale: Factor = 1.0
     batch: Factor = 1.0
     teachers: Mapping[str, Factor] | Factor | None = None
 
@@ -52,12 +52,12 @@ class StagePlan:
     """
 
     steps: Factor = 1.0
-    partitions: Annotated[Mapping[str, Partition], Field(min_length=1)] = field(
-        default_factory=lambda: {"all": Partition()}
+    partitions: Annotated[Mapping[str, PartitionPlan], Field(min_length=1)] = field(
+        default_factory=lambda: {"all": PartitionPlan()}
     )
 
 
-WHOLE = Partition()
+WHOLE = PartitionPlan()
 """Every image for every teacher, at the sizes that they have without stages."""
 
 ONE_STAGE: Mapping[str, StagePlan] = {"all": StagePlan(partitions={"all": WHOLE})}

@@ -98,26 +98,31 @@ class Arm(nn.Module):
         """Side of the student's patches in pixels."""
         return self.student.backbone.patch_size
 
-    def grid_at(self, size: float = 1.0) -> Grid:
-        """Rows and columns of the student's tokens on images `size` times as large as its own."""
-        return self.student.backbone.grid_at(size)
+    @property
+    def needs_covariance(self) -> bool:
+        """Whether a map of it is fitted to full moments; variances alone do otherwise."""
+        return any(self.space(teacher).needs_covariance for teacher in self.spaces)
+
+    def grid_at(self, scale: float = 1.0) -> Grid:
+        """Rows and columns of the student's tokens on images `scale` times as large as its own."""
+        return self.student.backbone.grid_at(scale)
 
     def predict(
-        self, images: Float[Tensor, "b 3 h w"], size: float = 1.0, teachers: Collection[str] | None = None
+        self, images: Float[Tensor, "b 3 h w"], scale: float = 1.0, teachers: Collection[str] | None = None
     ) -> tuple[Features, dict[str, Features]]:
         """Student tokens, and per teacher what the heads say in the normalised space, in float32.
 
         Args:
             images: in [0, 1].
-            size: at which the student sees them, over its own image size.
+            scale: size at which the student sees them, over its own image size.
             teachers: of whom predictions are wanted; None for all.
         """
-        return self._predict(self.student, images, size, teachers)
+        return self._predict(self.student, images, scale, teachers)
 
     def _predict(
-        self, forward: Forward, images: Tensor, size: float, teachers: Collection[str] | None
+        self, forward: Forward, images: Tensor, scale: float, teachers: Collection[str] | None
     ) -> tuple[Features, dict[str, Features]]:
-        side = self.student.backbone.image_size_at(size)
+        side = self.student.backbone.image_size_at(scale)
         low = torch.autocast(images.device.type, self.low_precision, enabled=self.low_precision is not None)
         with low, working("the student, or one of its heads,", self.student):
             tokens, predictions = forward(images, side, teachers)
@@ -179,7 +184,7 @@ class Arm(nn.Module):
         return [parameters for parameters in kinds if parameters]
 
     def _pair(self, view: View) -> Pair:
-        return common(self._predict(self._forward, view.images, view.size, tuple(view.features))[1], view)
+        return common(self._predict(self._forward, view.images, view.scale, tuple(view.features))[1], view)
 
     def _goals(self, pairs: Sequence[Pair]) -> list[dict[str, Features]]:
         """Normalised targets of every partition.
@@ -259,9 +264,9 @@ class Arm(nn.Module):
         self.optimizer.state.clear()
 
     @torch.no_grad()
-    def is_finite(self, images: Float[Tensor, "b 3 h w"], size: float = 1.0) -> bool:
+    def is_finite(self, images: Float[Tensor, "b 3 h w"], scale: float = 1.0) -> bool:
         """Whether all that the student says of some images is finite; a last step may have broken it."""
-        tokens, predictions = self.predict(images, size)
+        tokens, predictions = self.predict(images, scale)
         said = [tensor for features in (tokens, *predictions.values()) for tensor in features.kinds().values()]
         return all(bool(tensor.isfinite().all()) for tensor in said)
 

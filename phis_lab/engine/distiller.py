@@ -3,83 +3,59 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
 
 import lightning as L
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from phis_lab import processes
 from phis_lab.data import Batch
 from phis_lab.engine.arm import Arm, ArmFailedError, StepResult
-from phis_lab.engine.estimation.base import Estimation, Place
-from phis_lab.engine.stages import Share, Shifts, Stage, crop, places, stage_at
+from phis_lab.engine.estimation.base import Estimation, Place, refuse_non_finite
+from phis_lab.engine.run import Failure, Run
+from phis_lab.engine.stages import Partition, Shifts, Stage, places, stage_at
 from phis_lab.engine.views import View
-from phis_lab.features import Grid, GridFeatures, Resize
 from phis_lab.linalg import Moments
 from phis_lab.parts import PartError
 
 log = logging.getLogger(__name__)
-Logged = Callable[[str, dict[str, float], int], None]
-
-
-class Failure(NamedTuple):
-    """When and why an arm was stopped."""
-
-    step: int
-    reason: str
-
-
-class Start(NamedTuple):
-    """Where an arm goes on, and in which state its checkpoint left it and the statistics of its grid."""
-
-    step: int = 0
-    arm: Mapping[str, Any] | None = None
-    estimation: Mapping[str, Any] = {}
 
 
 class Distiller(L.LightningModule):
-    """Trains one or more arms against one teacher pass.
+    """Trains the arms of one or more runs against one teacher pass.
 
-    A step never logs by itself beyond handing values to `logged`. Arms hold their own optimisers: they may differ in
-    them, and one backward pass, one gradient all-reduce and one optimiser step per arm keep each equal to its solo run.
-    The steps begin where the arm that is furthest behind goes on; an arm that is further joins when they reach it.
+    Arms hold their own optimisers: they may differ in them, and one backward pass, one gradient all-reduce and one
+    optimiser step per arm keep each equal to its solo run. The steps begin where the run that is furthest behind goes
+    on; a run that is further joins when they reach it.
 
     Args:
-        arms: by label.
+        runs: with their arms; where each goes on is its `start`.
         stages: in their order, from step 0 to the end of the run; every stage has schedules of its own.
         estimation: gathers the statistics from which the normalisers are fitted.
-        starts: where each arm goes on; one that is not named begins. States are loaded once the arms are on their
-            device.
-        log_every: steps between calls of `logged`.
-        logged: receives an arm's label, its values and the step.
-        failed: told of an arm that was stopped, by its label.
+        log_every: steps between values that a run is told to log.
+        stopped: told of a run whose arm was stopped.
         shift_seed: of the places of shifted crops.
     """
 
     def __init__(
         self,
-        arms: Mapping[str, Arm],
+        runs: Sequence[Run],
         stages: Sequence[Stage],
         estimation: Estimation,
-        starts: Mapping[str, Start] | None = None,
         log_every: int = 25,
-        logged: Logged = lambda label, values, step: None,
-        failed: Callable[[str], None] = lambda label: None,
+        stopped: Callable[[Run], None] = lambda run: None,
         shift_seed: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.arms = nn.ModuleDict(arms)
-        self.pools = nn.ModuleList([share.train.pool for stage in stages for share in stage.shares.values()])
-        self.stages, self.estimation = list(stages), estimation
-        self.starts = {label: (starts or {}).get(label, Start()) for label in arms}
-        self.max_steps, self.steps_done = stages[-1].end, min(start.step for start in self.starts.values())
+        self.runs, self.stages = list(runs), list(stages)
+        self.arms = nn.ModuleDict({run.key: run.arm for run in runs})
+        self.pools = nn.ModuleList([part.train.pool for stage in stages for part in stage.partitions.values()])
+        self.first_step, self.frozen_after = estimation.first_step, estimation.frozen_after
+        self._estimations = {True: estimation, False: estimation.of_variances()}
+        self.max_steps, self.steps_done = stages[-1].end, min(run.start.step for run in runs)
         self.stage: Stage | None = None
-        self.shift_seed = shift_seed
-        self.log_every, self.logged, self.failed = log_every, logged, failed
-        self.failures: dict[str, Failure] = {}
-        self.losses: dict[str, float] = {}
+        self.log_every, self.stopped, self.shift_seed = log_every, stopped, shift_seed
         self.seconds_of_step = 0.0
         self._since = time.perf_counter()
 
@@ -91,61 +67,68 @@ class Distiller(L.LightningModule):
         """Fill the feature stores, and put the arms where their checkpoints stopped."""
         for stage in self.stages:
             if self.steps_done < stage.end:
-                for share in stage.shares.values():
-                    share.train.prepare(self.device)
-        for label, start in self.starts.items():
-            if start.arm is not None:
-                self._enter_arm(label, stage_at(self.stages, max(0, start.step - 1)))
-                self.arms[label].load_training_state(start.arm)  # type: ignore[operator]
-                self.starts[label] = start._replace(arm=None)
+                for partition in stage.partitions.values():
+                    partition.train.prepare(self.device)
+        for run in self.runs:
+            if run.start.arm is not None:
+                _enter_arm(run.arm, stage_at(self.stages, max(0, run.start.step - 1)))
+                run.arm.load_training_state(run.start.arm)
+                run.start = run.start._replace(arm=None)
         self._enter(stage_at(self.stages, self.steps_done), self.steps_done)
 
     def _enter(self, stage: Stage, step: int) -> None:
         """Begin a stage, or go on with it at a later step of the run."""
         if self.stage is not None:
-            for share in self.stage.shares.values():
-                share.train.forget()
-                share.test.forget()
+            for partition in self.stage.partitions.values():
+                partition.train.forget()
+                partition.test.forget()
         if len(self.stages) > 1:
             log.info("Stage %s, steps %d to %d: %s.", stage.name, stage.first, stage.end, stage.describe())
         self.stage = stage
-        grids = {place for arm in self.arms.values() for place in places(stage, arm.grid_at).items()}  # type: ignore[arg-type]
-        self.estimation.start(stage.provenance, grids, stage.steps)
-        self.estimation.resume_at(step - stage.first)
+        for estimation, runs in self._by_estimation():
+            grids = {place for run in runs for place in places(stage, run.arm.grid_at).items()}
+            estimation.start(stage.provenance, grids, stage.steps)
+            estimation.resume_at(step - stage.first)
 
-    def _enter_arm(self, label: str, stage: Stage) -> None:
-        arm: Arm = self.arms[label]  # type: ignore[assignment]
-        if arm.stage != stage.name or set(arm.balancers) != set(stage.shares):
-            arm.enter(stage.name, stage.shares)
+    def _by_estimation(self) -> list[tuple[Estimation, list[Run]]]:
+        """The estimations that somebody is fitted from, with their runs."""
+        found: dict[int, tuple[Estimation, list[Run]]] = {}
+        for run in self.runs:
+            estimation = self.estimation_of(run)
+            found.setdefault(id(estimation), (estimation, []))[1].append(run)
+        return list(found.values())
 
-    def has_joined(self, label: str) -> bool:
-        """Whether the steps have reached the one where an arm goes on."""
-        return self.starts[label].step <= self.steps_done
+    def estimation_of(self, run: Run) -> Estimation:
+        """What gathers the statistics of a run's arm: variances alone, where its maps need no more."""
+        return self._estimations[run.arm.needs_covariance]
 
-    def live_arms(self) -> dict[str, Arm]:
-        """Arms that are being trained."""
-        joined = {label: arm for label, arm in self.arms.items() if self.has_joined(label)}
-        return {label: arm for label, arm in joined.items() if label not in self.failures}  # type: ignore[misc]
+    def has_joined(self, run: Run) -> bool:
+        """Whether the steps have reached the one where a run goes on."""
+        return run.start.step <= self.steps_done
 
-    def took_last_step(self, label: str) -> bool:
-        """Whether the last step was one of this arm's, unlike that of an arm which failed or has just joined."""
-        return self.starts[label].step < self.steps_done and label not in self.failures
+    def live(self) -> list[Run]:
+        """Runs whose arms are being trained."""
+        return [run for run in self.runs if self.has_joined(run) and run.failure is None]
+
+    def took_last_step(self, run: Run) -> bool:
+        """Whether the last step was one of this run's, unlike that of one which failed or has just joined."""
+        return run.start.step < self.steps_done and run.failure is None
 
     def has_trained(self) -> bool:
         """Whether the statistics of the stage of the last step let students learn in that step."""
         stage = stage_at(self.stages, self.steps_done - 1)
-        return self.steps_done - stage.first > self.estimation.first_step
+        return self.steps_done - stage.first > self.first_step
 
-    def stop_arm(self, label: str, reason: str) -> None:
+    def stop(self, run: Run, reason: str) -> None:
         """Take an arm out and free what only training needs; the others go on.
 
         Raises:
             ArmFailedError: there are no others.
         """
-        self.failures[label] = Failure(self.steps_done, reason)
-        self.arms[label].release()  # type: ignore[operator]
-        self.failed(label)
-        if len(self.failures) == len(self.arms):
+        run.failure = Failure(self.steps_done, reason)
+        run.arm.release()
+        self.stopped(run)
+        if all(other.failure is not None for other in self.runs):
             raise ArmFailedError("no arm is left")
 
     def restart_clock(self) -> None:
@@ -154,11 +137,11 @@ class Distiller(L.LightningModule):
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
         """One step of every arm on one batch of every partition."""
-        live = self.live_arms()
+        live = self.live()
         stage = stage_at(self.stages, self.steps_done)
         if stage is not self.stage:
             self._enter(stage, self.steps_done)
-        if live:  # else the arms that still wait are all that is left
+        if live:  # else the runs that still wait are all that is left
             self._take_in_statistics(stage)
             self._step_arms(live, stage, batch)
         self.steps_done += 1
@@ -166,67 +149,66 @@ class Distiller(L.LightningModule):
         self.seconds_of_step = now - self._since
         self._since = now
 
-    def _step_arms(self, live: Mapping[str, Arm], stage: Stage, batch: Mapping[str, Batch]) -> None:
+    def _take_in_statistics(self, stage: Stage) -> None:
+        """Give the estimations what a run that joins within a stage had gathered for its grids."""
+        for run in self.runs:
+            if run.start.step == self.steps_done and run.start.estimation:
+                if run.start.step > stage.first:
+                    where = places(stage, run.arm.grid_at)
+                    self.estimation_of(run).load_state_dict(run.start.estimation, where.items())
+                run.start = run.start._replace(estimation={})
+
+    def _step_arms(self, live: Sequence[Run], stage: Stage, batch: Mapping[str, Batch]) -> None:
         step = self.steps_done - stage.first
-        seen = {name: self._seen(share, batch[name]) for name, share in stage.shares.items()}
-        fit = self.estimation.observe({name: part.features for name, part in seen.items()}, step)
-        moments: dict[tuple[Place, ...], dict[str, Moments]] = {}
-        for label, arm in live.items():
-            grids = places(stage, arm.grid_at)
+        shifts = {name: self._shifts(partition) for name, partition in stage.partitions.items()}
+        features = {name: part.features(batch[name], shifts[name]) for name, part in stage.partitions.items()}
+        refuse_non_finite(features, step)
+        due = {id(estimation) for estimation, _ in self._by_estimation() if estimation.observe(features, step)}
+        if step + 1 == self.frozen_after:
+            log.info("Teacher statistics are frozen after %d steps.", self.frozen_after)
+        gathered: dict[tuple[int, tuple[Place, ...]], dict[str, Moments]] = {}
+        for run in live:
+            grids, estimation = places(stage, run.arm.grid_at), self.estimation_of(run)
             try:
-                self._enter_arm(label, stage)
-                if fit:
-                    where = tuple(grids.items())
-                    moments.setdefault(where, self.estimation.gathered(where))
-                    arm.fit(moments[where], self.steps_done)
-                if self.estimation.first_step <= step:
-                    views = {name: part.view(grids[name], arm.patch_size) for name, part in seen.items()}
-                    self._step_arm(label, arm, views, stage)
+                _enter_arm(run.arm, stage)
+                if id(estimation) in due:
+                    where = id(estimation), tuple(grids.items())
+                    if where not in gathered:
+                        gathered[where] = estimation.gathered(where[1])
+                    run.arm.fit(gathered[where], self.steps_done)
+                if self.first_step <= step:
+                    views = {
+                        name: part.view(batch[name], features[name][grids[name]], shifts[name], run.arm.patch_size)
+                        for name, part in stage.partitions.items()
+                    }
+                    self._step_arm(run, views, stage)
             except ArmFailedError as reason:
-                self.stop_arm(label, str(reason))
+                self.stop(run, str(reason))
             except PartError as reason:
                 if processes.world_size() > 1:  # the others may not know of it, and would wait
                     raise
-                log.debug("%s", label, exc_info=True)
-                self.stop_arm(label, str(reason))
+                log.debug("%s", run.key, exc_info=True)
+                self.stop(run, str(reason))
 
-    def _seen(self, share: Share, batch: Batch) -> "_Seen":
-        """What students and teachers see of one partition, with the teachers' features."""
-        if not share.shift:
-            return _Seen(batch.images, share.train(batch.images, batch.keys), share.plan.size, share.train.pool.resize)
-        patch = next(arm.patch_size for arm in self.arms.values())
-        shifts = Shifts.draw(self.shift_seed, self.steps_done, share.shift, patch)  # type: ignore[arg-type]
-        images, shown = (crop(batch.images, corner, share.image_size) for corner in shifts)
-        return _Seen(images, share.train(shown, batch.keys), share.plan.size, share.train.pool.resize, shifts)
+    def _shifts(self, partition: Partition) -> Shifts:
+        """Where students and teachers look in the images of this step."""
+        if not partition.shift:
+            return Shifts((0, 0), (0, 0))
+        return Shifts.draw(self.shift_seed, self.steps_done, partition.shift, self.runs[0].arm.patch_size)
 
-    def _take_in_statistics(self, stage: Stage) -> None:
-        """Give the estimation what an arm that joins within a stage had gathered for its grids."""
-        for label, start in self.starts.items():
-            if start.step == self.steps_done and start.estimation:
-                if start.step > stage.first:
-                    where = places(stage, self.arms[label].grid_at)  # type: ignore[arg-type]
-                    self.estimation.load_state_dict(start.estimation, where.items())
-                self.starts[label] = start._replace(estimation={})
-
-    def _step_arm(self, label: str, arm: Arm, views: Mapping[str, View], stage: Stage) -> None:
-        first, step = stage.first + self.estimation.first_step, self.steps_done
-        result = arm.step(views, step - first, stage.end - first)
-        self.losses[label] = result.loss
+    def _step_arm(self, run: Run, views: Mapping[str, View], stage: Stage) -> None:
+        first, step = stage.first + self.first_step, self.steps_done
+        result = run.arm.step(views, step - first, stage.end - first)
+        run.loss = result.loss
         if step % self.log_every == 0 or step == self.max_steps - 1:
-            errors = arm.teacher_errors(result.pairs)
+            errors = run.arm.teacher_errors(result.pairs)
             named = {f"train/{teacher}/teacher_mse": value for teacher, value in errors.items()}
-            self.logged(label, {**_named(result), **named}, step)
+            run.log({**_named(result), **named}, step)
 
 
-class _Seen(NamedTuple):
-    images: Tensor
-    features: GridFeatures
-    size: float
-    resize: Resize
-    shifts: Shifts = Shifts((0, 0), (0, 0))
-
-    def view(self, grid: Grid, patch: int) -> View:
-        return View(self.images, self.features[grid], self.size, self.shifts.tokens(patch), self.resize)
+def _enter_arm(arm: Arm, stage: Stage) -> None:
+    if arm.stage != stage.name or set(arm.balancers) != set(stage.partitions):
+        arm.enter(stage.name, stage.partitions)
 
 
 def _named(result: StepResult) -> dict[str, float]:

@@ -14,7 +14,7 @@ from phis_lab.data.options import read_at
 from phis_lab.engine.arm import Arm
 from phis_lab.engine.matching.arm import MatchingScores
 from phis_lab.engine.matching.group import GroupMatching
-from phis_lab.engine.stages import Loader, Share, Stage
+from phis_lab.engine.stages import Loader, Partition, Stage
 from phis_lab.engine.subjects import subject_of
 from phis_lab.evals import Embeddings, Probe
 from phis_lab.evals.score import Score
@@ -30,6 +30,16 @@ class Scores(NamedTuple):
     probes: dict[str, Score]
     matching: TeacherMetrics
     student: dict[str, Score]
+
+    def flat(self) -> dict[str, float]:
+        """All of them by name as plain numbers, for loggers."""
+        matching = {
+            f"test/{teacher}/{kind}/{name}": value
+            for teacher, kinds in self.matching.items()
+            for kind, values in kinds.items()
+            for name, value in values.items()
+        }
+        return {**{f"test/{name}": float(value) for name, value in (self.probes | self.student).items()}, **matching}
 
 
 class Evaluation:
@@ -141,19 +151,19 @@ class Evaluation:
         for name, teachers in stage.matched().items():
             if not teachers:
                 continue
-            share = stage.shares[name]
-            matching = GroupMatching(arms, teachers, share.plan.size, full, share.test.pool.resize)
-            for batch in share.loader("test", self.matching_images, False).batches:
+            partition = stage.partitions[name]
+            matching = GroupMatching(arms, teachers, partition.plan.scale, full, partition.test.pool.resize)
+            for batch in partition.loader("test", self.matching_images, False).batches:
                 images = batch.images.to(device)
-                matching.update(images, share.test(images, batch.keys))
+                matching.update(images, partition.test(images, batch.keys))
             found = {label: found[label].joined(scores) for label, scores in matching.compute().items()}
         return found
 
     def _probe(
-        self, arms: Mapping[str, Arm], probes: Mapping[str, Probe], share: Share, device: torch.device
+        self, arms: Mapping[str, Arm], probes: Mapping[str, Probe], partition: Partition, device: torch.device
     ) -> dict[str, dict[str, Score]]:
-        train = self._embed(arms, share, share.loader("train", self.train_images, True), device)
-        test = self._embed(arms, share, share.loader("test", self.test_images, True), device)
+        train = self._embed(arms, partition, partition.loader("train", self.train_images, True), device)
+        test = self._embed(arms, partition, partition.loader("test", self.test_images, True), device)
         return {
             label: {
                 number: score
@@ -164,7 +174,11 @@ class Evaluation:
         }
 
     def _embed(
-        self, arms: Mapping[str, Arm], share: Share, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+        self,
+        arms: Mapping[str, Arm],
+        partition: Partition,
+        batches: Iterable[tuple[Tensor, Tensor]],
+        device: torch.device,
     ) -> dict[str, Embeddings]:
         features: dict[str, list[Tensor]] = {label: [] for label in arms}
         labels: list[Tensor] = []
@@ -172,7 +186,7 @@ class Evaluation:
             labels.append(targets)
             on_device = images.to(device)
             for label, arm in arms.items():
-                tokens = arm.predict(on_device, share.plan.size, teachers=())[0]
+                tokens = arm.predict(on_device, partition.plan.scale, teachers=())[0]
                 features[label].append(tokens.pooled(self.tokens))
         truth = torch.cat(labels).to(device)
         return {label: Embeddings(torch.cat(parts), truth) for label, parts in features.items()}

@@ -4,25 +4,20 @@ from collections.abc import Iterable, Mapping
 
 from phis_lab.data import DataModule, DataSource
 from phis_lab.data.source import digest
-from phis_lab.engine.callbacks.keeper import ArmRun, Keeper
 from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.evaluation import Scores
+from phis_lab.engine.run import Run
 from phis_lab.normalizers import FeatureMap
 from phis_lab.tracking import Data, HistoryPoint, Metric, RunRecord, environment, git_commit
-from phis_lab.tracking.job import Job
 
 
-def compose_record(
-    job: Job, method: str, run: ArmRun, module: Distiller, keeper: Keeper, data: DataModule, device: str
-) -> RunRecord:
+def compose_record(run: Run, module: Distiller, data: DataModule, device: str) -> RunRecord:
     """Everything that tables and figures may ask of a run; a diverged arm has a reason instead of metrics."""
-    scores = keeper.final.get(run.label)
-    facts = environment()
-    failure = module.failures.get(run.label)
+    job, scores, failure, facts = run.job, run.scores, run.failure, environment()
     steps = module.steps_done if failure is None else failure.step
     return RunRecord(
         name=job.study,
-        method=method,
+        method=run.label,
         status="complete" if failure is None else "failed",
         failure=None if failure is None else failure.reason,
         choices=job.choices,
@@ -42,10 +37,10 @@ def compose_record(
         steps=steps,
         images=_images(module, steps),
         wall_time_s=run.seconds,
-        images_per_s=run.images_seen / max(run.train_seconds, 1e-9),
+        images_per_s=run.images_per_s,
         corrupt_images=len(run.corrupt_names),
         versions=facts.versions,
-        device=facts.device | {"arms": len(module.arms)},
+        device=facts.device | {"arms": len(module.runs)},
         trained_on=run.trained_on,
     )
 
@@ -54,15 +49,16 @@ def _teachers(module: Distiller, names: Iterable[str], device: str) -> dict[str,
     """What identifies each teacher, where it was seen first, in the student's order."""
     found: dict[str, dict[str, str | int | None]] = {}
     for stage in module.stages:
-        for share in stage.shares.values():
-            found = share.train.pool.describe(device) | found
+        for partition in stage.partitions.values():
+            found = partition.train.pool.describe(device) | found
     return {name: _without_none(found[name]) for name in names}
 
 
 def _images(module: Distiller, steps: int) -> int:
     """Images of the first `steps` steps, over all processes."""
     return sum(
-        max(0, min(steps, stage.end) - stage.first) * sum(share.batch_size for share in stage.shares.values())
+        max(0, min(steps, stage.end) - stage.first)
+        * sum(partition.batch_size for partition in stage.partitions.values())
         for stage in module.stages
     )
 

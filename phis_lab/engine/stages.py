@@ -7,9 +7,10 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-from phis_lab.data import Batch, EvalLoader, Partition
+from phis_lab.data import Batch, EvalLoader, PartitionPlan
 from phis_lab.engine.provider import FeatureProvider
-from phis_lab.features import Grid
+from phis_lab.engine.views import View
+from phis_lab.features import Features, Grid, GridFeatures
 from phis_lab.seeds import named_seed
 from phis_lab.shapes import Float
 
@@ -19,7 +20,7 @@ Loader = Callable[[Split, int | None, bool], EvalLoader]
 
 
 @dataclass
-class Share:
+class Partition:
     """One partition of a stage.
 
     Attributes:
@@ -33,7 +34,7 @@ class Share:
         classes: names of their labels.
     """
 
-    plan: Partition
+    plan: PartitionPlan
     batch_size: int
     image_size: int
     shift: int
@@ -41,6 +42,25 @@ class Share:
     test: FeatureProvider
     loader: Loader
     classes: tuple[str, ...] = ()
+
+    def features(self, batch: Batch, shifts: "Shifts") -> GridFeatures:
+        """What the teachers say of their crops of a batch."""
+        return self.train(self._shown(batch, shifts.teachers), batch.keys)
+
+    def view(self, batch: Batch, features: Mapping[str, Features], shifts: "Shifts", patch: int) -> View:
+        """What an arm sees of a batch.
+
+        Args:
+            batch: of this partition.
+            features: of the teachers, on the grid of the arm.
+            shifts: where students and teachers look.
+            patch: side of the arm's patches in pixels.
+        """
+        images, pool = self._shown(batch, shifts.students), self.train.pool
+        return View(images, features, self.plan.scale, shifts.tokens(patch), pool.resize)
+
+    def _shown(self, batch: Batch, corner: tuple[int, int]) -> Tensor:
+        return crop(batch.images, corner, self.image_size) if self.shift else batch.images
 
 
 @dataclass
@@ -51,14 +71,14 @@ class Stage:
         name: in the configuration.
         first: its first step.
         end: the first step after it.
-        shares: its partitions by name.
+        partitions: its partitions by name.
         provenance: what identifies each teacher's spatial features, by partition.
     """
 
     name: str
     first: int
     end: int
-    shares: Mapping[str, Share]
+    partitions: Mapping[str, Partition]
     provenance: Mapping[str, Mapping[str, Mapping[str, str]]]
 
     @property
@@ -67,25 +87,25 @@ class Stage:
         return self.end - self.first
 
     @property
-    def main(self) -> Share:
+    def main(self) -> Partition:
         """The partition whose images the probes see."""
-        return next(iter(self.shares.values()))
+        return next(iter(self.partitions.values()))
 
     def describe(self) -> str:
         """Its partitions, for the log."""
         return "; ".join(
-            f"{share.batch_size} images of {share.image_size} px for "
-            + ", ".join(f"{name} ({teacher.image_size} px)" for name, teacher in share.train.pool.teachers.items())
-            for share in self.shares.values()
+            f"{partition.batch_size} images of {partition.image_size} px for "
+            + ", ".join(f"{name} ({teacher.image_size} px)" for name, teacher in partition.train.pool.teachers.items())
+            for partition in self.partitions.values()
         )
 
     def matched(self) -> dict[str, list[str]]:
         """Who is compared with the students on which partition: every teacher on the first that it sees."""
         found: dict[str, str] = {}
-        for name, share in self.shares.items():
-            for teacher in share.train.pool.teachers:
+        for name, partition in self.partitions.items():
+            for teacher in partition.train.pool.teachers:
                 found.setdefault(teacher, name)
-        return {name: [teacher for teacher, at in found.items() if at == name] for name in self.shares}
+        return {name: [teacher for teacher, at in found.items() if at == name] for name in self.partitions}
 
 
 class Shifts(NamedTuple):
@@ -124,7 +144,7 @@ def stage_at(stages: Sequence[Stage], step: int) -> Stage:
 
 def places(stage: Stage, grid_at: Callable[[float], Grid]) -> dict[str, Grid]:
     """The token grid of a student in each partition of a stage."""
-    return {name: grid_at(share.plan.size) for name, share in stage.shares.items()}
+    return {name: grid_at(partition.plan.scale) for name, partition in stage.partitions.items()}
 
 
 def images_of(batch: Mapping[str, Batch]) -> int:

@@ -16,14 +16,14 @@ class View(NamedTuple):
     Attributes:
         images: pixels in [0, 1].
         features: of the teachers that see this partition, on the arm's grid.
-        size: image size over the student's own.
+        scale: image size over the student's own.
         shift: rows and columns of tokens by which the student's crop lies below and right of the teachers'.
         resize: how predictions are resampled to a finer grid of the teachers.
     """
 
     images: Float[Tensor, "b 3 h w"]
     features: Mapping[str, Features]
-    size: float = 1.0
+    scale: float = 1.0
     shift: tuple[int, int] = (0, 0)
     resize: Resize = "antialias"
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from phis_lab.data import Batch
-from phis_lab.engine import FeatureProvider, Group
+from phis_lab.engine import FeatureProvider, Group, Run
 from phis_lab.features import Features, GridFeatures
 from phis_lab.figures.activations import Activations
 from phis_lab.linalg import Moments
@@ -27,15 +27,15 @@ class TestFeatures:
     def __init__(self, group: Group, images: int) -> None:
         self.group, self.images = group, min(images, len(group.data.source.test))
         self.device = torch.device(group.options.device)
-        self._share = group.stages[-1].main
-        self.size = self._share.plan.size
-        self.grids = sorted({arm.grid_at(self.size) for arm in group.arms.values()})
-        pool = self._share.train.pool.to(self.device)
+        self._partition = group.stages[-1].main
+        self.scale = self._partition.plan.scale
+        self.grids = sorted({run.arm.grid_at(self.scale) for run in group.runs})
+        pool = self._partition.train.pool.to(self.device)
         self._provider = FeatureProvider(pool, self.grids, self.images, 1, group.options.memory_gb)
 
     def __iter__(self) -> Iterator[tuple[Tensor, GridFeatures]]:
         batch: Batch
-        for batch in self._share.loader("test", self.images, False).batches:
+        for batch in self._partition.loader("test", self.images, False).batches:
             on_device = batch.images.to(self.device)
             yield on_device, self._provider(on_device, batch.keys)
 
@@ -72,14 +72,14 @@ def count_activations(features: TestFeatures, moments: Mapping[str, Moments]) ->
 
 
 @torch.no_grad()
-def channel_losses(features: TestFeatures, keys: Sequence[str]) -> dict[str, dict[str, Tensor]]:
-    """Squared errors of trained arms, [images, channels] per arm and teacher: means over tokens, normalised space."""
-    arms = {key: features.group.arms[key].to(features.device) for key in keys}
-    parts: dict[str, dict[str, list[Tensor]]] = {key: {} for key in keys}
+def channel_losses(features: TestFeatures, runs: Sequence[Run]) -> dict[str, dict[str, Tensor]]:
+    """Squared errors of trained arms, [images, channels] by key and teacher: means over tokens, normalised space."""
+    arms = {run.key: run.arm.to(features.device) for run in runs}
+    parts: dict[str, dict[str, list[Tensor]]] = {key: {} for key in arms}
     for images, by_grid in features:
         for key, arm in arms.items():
-            predictions = arm.predict(images, features.size)[1]
-            for teacher, spatial in _spatial(by_grid[arm.grid_at(features.size)]):
+            predictions = arm.predict(images, features.scale)[1]
+            for teacher, spatial in _spatial(by_grid[arm.grid_at(features.scale)]):
                 predicted, wanted = predictions[teacher], arm.space(teacher).targets(Features(None, spatial))
                 assert predicted.spatial is not None, "a head predicts what its teacher has"
                 assert wanted.spatial is not None

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from phis_lab.config.job import finished_job, rebuild, restore
-from phis_lab.engine import Group
+from phis_lab.engine import Group, Run
 from phis_lab.figures.activations import activation_histograms
 from phis_lab.figures.collect import TeacherSurvey, TestFeatures, channel_losses, count_activations
 from phis_lab.figures.losses import loss_distributions
@@ -94,13 +94,13 @@ class StudyFigures:
 
     def _losses(self, features: TestFeatures) -> dict[str, dict[str, Tensor]]:
         named = {folder: method for method, folder in self.arms.items()}
-        keys = {key: named[job.folder] for key, job in features.group.jobs.items()}
-        trained = [key for key in keys if self._restored(features.group, key, keys[key])]
-        return {keys[key]: losses for key, losses in channel_losses(features, trained).items()}
+        trained = [run for run in features.group.runs if self._restored(features.group, run, named[run.folder])]
+        losses = channel_losses(features, trained)
+        return {named[run.folder]: losses[run.key] for run in trained}
 
-    def _restored(self, group: Group, key: str, method: str) -> bool:
+    def _restored(self, group: Group, run: Run, method: str) -> bool:
         try:
-            restore(group, key)
+            restore(group, run)
         except REFUSALS as reason:
             self.left_out.append(f"figure 9, {method}: {reason}")
             return False

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from phis_lab.data import Augmentation, Batch, BatchLoader, DataSource, Partition, StagePlan, StepSampler
+from phis_lab.data import Augmentation, Batch, BatchLoader, DataSource, PartitionPlan, StagePlan, StepSampler
 from phis_lab.data.loading import TrainViews
 
 
-def passes(stages: Mapping[str, StagePlan], teachers: Iterable[str]) -> list[Partition]:
+def passes(stages: Mapping[str, StagePlan], teachers: Iterable[str]) -> list[PartitionPlan]:
     """Every teacher at every pair of image sizes, its own and the student's, that it has in some stage.
 
     Args:
@@ -21,13 +21,13 @@ def passes(stages: Mapping[str, StagePlan], teachers: Iterable[str]) -> list[Par
     found: list[tuple[float, dict[str, float]]] = []
     for partition in (partition for stage in stages.values() for partition in stage.partitions.values()):
         for name, factor in partition.factors(everyone).items():
-            together = (seen for size, seen in found if size == partition.size and seen.get(name, factor) == factor)
+            together = (seen for size, seen in found if size == partition.scale and seen.get(name, factor) == factor)
             place = next(together, None)
             if place is None:
                 place = {}
-                found.append((partition.size, place))
+                found.append((partition.scale, place))
             place[name] = factor
-    return [Partition(size=size, teachers=seen) for size, seen in found]
+    return [PartitionPlan(scale=size, teachers=seen) for size, seen in found]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from phis_lab.config.check import check
 from phis_lab.config.compose import composed
 from phis_lab.config.stages import read_stages
 from phis_lab.config.teachers import Catalogue, feature_identity, split
-from phis_lab.data import Augmentation, DataSource, Partition
+from phis_lab.data import Augmentation, DataSource, PartitionPlan
 from phis_lab.engine import TrainerOptions
 from phis_lab.engine.estimation.saved_moments import moments_file, provenance_of
 from phis_lab.linalg import Moments
@@ -105,12 +105,12 @@ class _Parts:
         self.catalogue = Catalogue(self.members, self.chosen, self.options.teacher_precision)
         self.count = min(images or len(self.source.train), len(self.source.train))
 
-    def gather(self, partition: Partition, own_grid: bool, progress: FillProgress) -> Found:
+    def gather(self, partition: PartitionPlan, own_grid: bool, progress: FillProgress) -> Found:
         """One pass: every teacher of a partition."""
-        grid, device = self.backbone.grid_at(partition.size), torch.device(self.options.device)
+        grid, device = self.backbone.grid_at(partition.scale), torch.device(self.options.device)
         pool = self.catalogue.pool(partition, {grid}).to(device)
         features = FeatureSource(pool, None if own_grid else grid, self.chosen.match)
-        views = FirstViews(self.source, self.augmentation.resized(partition.size), self.count)
+        views = FirstViews(self.source, self.augmentation.resized(partition.scale), self.count)
         fingerprint, pixels = self.source.train.fingerprint, views.augmentation.image_size
         identity = feature_identity(pool, self.chosen, self.options.device, fingerprint, pixels)
         found: Found = {}

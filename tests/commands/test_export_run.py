@@ -30,8 +30,9 @@ def test_a_run_of_the_engine_is_exported_as_its_arm_predicts_in_the_teachers_spa
     train_group(assemble([job], {job.folder: "phis"}))
     export_run(job.folder, tmp_path / "out")
     group = rebuild([finished_job(job.folder)])
-    ((key, arm),) = group.arms.items()
-    restore(group, key)
+    (run,) = group.runs
+    arm = run.arm
+    restore(group, run)
     pixels = torch.rand(3, 3, 32, 32)
     _, normalised = arm.predict(pixels)
     _, predictions = load_exported(tmp_path / "out")(pixels)

@@ -23,8 +23,7 @@ def built(*overrides: str, tmp_path: object) -> Arm:
     job = create_job(config, f"{tmp_path}/run")
     check(job.config)
     group = assemble([job], {job.folder: job.label()})
-    (arm,) = group.arms.values()
-    return arm
+    return group.runs[0].arm
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -3,13 +3,15 @@
 import pytest
 import torch
 
-from phis_lab.data import ONE_STAGE, Augmentation, DataModule, Partition, StagePlan
+from phis_lab.data import ONE_STAGE, Augmentation, DataModule, PartitionPlan, StagePlan
 from phis_lab.data.digits import Digits
 from phis_lab.data.stages import boundaries, check_batches
 
 HALVES = {
     "small": StagePlan(steps=1.0),
-    "large": StagePlan(steps=2.0, partitions={"low": Partition(size=1.5), "high": Partition(size=2.0, batch=0.25)}),
+    "large": StagePlan(
+        steps=2.0, partitions={"low": PartitionPlan(scale=1.5), "high": PartitionPlan(scale=2.0, batch=0.25)}
+    ),
 }
 
 
@@ -62,7 +64,7 @@ def test_stages_do_not_repeat_the_order_of_the_first():
 
 
 def test_evaluations_have_the_size_of_a_partition():
-    images, _ = next(iter(data().eval_loader("test", 8, partition=Partition(size=2.0))))
+    images, _ = next(iter(data().eval_loader("test", 8, partition=PartitionPlan(scale=2.0))))
     assert images.shape == (8, 3, 16, 16)
 
 

@@ -75,20 +75,20 @@ def cka_unbiased(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def unexplained(pred: np.ndarray, target: np.ndarray, start: float, stop: float) -> float:
-    """Errors projected on principal components, summed between two shares of the variance by interpolation."""
+    """Errors projected on principal components, summed between two partitions of the variance by interpolation."""
     variances, basis = np.linalg.eigh(np.cov(target.T))
     variances, basis = variances[::-1], basis[:, ::-1]
     errors = ((pred - target) @ basis).var(axis=0, ddof=1)
-    shares = np.append(0, np.cumsum(variances) / variances.sum())
-    between = np.diff(np.interp([start, stop], shares, np.append(0, np.cumsum(errors))))
+    partitions = np.append(0, np.cumsum(variances) / variances.sum())
+    between = np.diff(np.interp([start, stop], partitions, np.append(0, np.cumsum(errors))))
     return float(between[0] / (stop - start) / variances.sum())
 
 
 def rank(tokens: np.ndarray) -> float:
     """RankMe, equations 1 and 2."""
     values = np.linalg.svd(tokens, compute_uv=False)
-    shares = values / values.sum()
-    return float(np.exp(-(shares * np.log(shares + 1e-300)).sum()))
+    partitions = values / values.sum()
+    return float(np.exp(-(partitions * np.log(partitions + 1e-300)).sum()))
 
 
 def test_every_number_is_that_of_all_tokens_at_once(pool: TeacherPool, images: torch.Tensor) -> None:

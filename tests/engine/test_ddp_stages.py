@@ -10,7 +10,7 @@ from small_arms import make_arm, make_group, patch_pool
 from test_ddp import joined
 from test_shared_arms import weights
 
-from phis_lab.data import Partition, StagePlan
+from phis_lab.data import PartitionPlan, StagePlan
 from phis_lab.engine import Arm, Group, OptimizerRecipe, train_group
 from phis_lab.losses import UNIC, TinTeM, Uniform
 from phis_lab.normalizers import EMAStandardize, TeacherInTheMiddle, TeacherSpace
@@ -20,7 +20,7 @@ from phis_lab.teachers import TeacherPool
 
 STAGES = {
     "first": StagePlan(),
-    "second": StagePlan(partitions={"low": Partition(size=1.5), "high": Partition(size=2.0, batch=0.25)}),
+    "second": StagePlan(partitions={"low": PartitionPlan(scale=1.5), "high": PartitionPlan(scale=2.0, batch=0.25)}),
 }
 
 

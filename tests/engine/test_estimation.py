@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from phis_lab.engine import OfflineEstimation, OnlineEstimation
+from phis_lab.engine.estimation.base import refuse_non_finite
 from phis_lab.features import Features
 from phis_lab.linalg import Moments
 
@@ -56,7 +57,29 @@ def test_non_finite_features_are_refused_with_teacher_kind_and_step(bad: float) 
     spoiled = features()
     spoiled["all"][GRID]["sam"].spatial[0, 0, 0, 0] = bad
     with pytest.raises(ValueError, match="teacher 'sam': 1 NaN or infinite values in its spatial features at step 7"):
-        online().observe(spoiled, 7)
+        refuse_non_finite(spoiled, 7)
+
+
+def test_what_is_gathered_for_scales_alone_are_variances_and_the_same() -> None:
+    full = online()
+    light = full.of_variances()
+    light.start(FACTS, {PLACE}, 8)
+    for step in range(3):
+        assert full.observe(features(step), step) == light.observe(features(step), step)
+    covariances, variances = full.gathered([PLACE])["sam"], light.gathered([PLACE])["sam"]
+    assert (covariances.diagonal, variances.diagonal) == (False, True)
+    torch.testing.assert_close(variances.variance, covariances.variance, rtol=1e-12, atol=0)
+    resumed = full.of_variances()
+    resumed.start(FACTS, {PLACE}, 8)
+    resumed.load_state_dict(light.state_dict(), {PLACE})
+    assert torch.equal(resumed.gathered([PLACE])["sam"].variance, variances.variance)
+
+
+def test_moments_that_are_saved_or_read_serve_every_method(tmp_path: Path) -> None:
+    saving = online(save=str(tmp_path))
+    assert saving.of_variances() is saving
+    offline = OfflineEstimation(str(tmp_path))
+    assert offline.of_variances() is offline
 
 
 def test_a_resumed_estimation_goes_on_where_it_stopped() -> None:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_arms import WholeRuns, make_arm, make_group, make_stages, patch_pool
+from small_arms import WholeRuns, make_arm, make_group, make_job, make_stages, patch_pool, run_of
 from test_shared_arms import ARMS, assert_same_run, fail_at_call
 
 from phis_lab.data import Augmentation, DataModule
 from phis_lab.data.digits import Digits
-from phis_lab.engine import Arm, ArmFailedError, Distiller, Start, TrainerOptions, train_group
+from phis_lab.engine import Arm, ArmFailedError, Distiller, Run, Start, TrainerOptions, train_group
 from phis_lab.engine.estimation.online import OnlineEstimation
 from phis_lab.normalizers import Identity
 from phis_lab.teachers import TeacherPool
@@ -56,15 +56,17 @@ def test_the_statistics_of_a_grid_come_with_the_arm_that_gathered_them(
 
 def test_one_teacher_pass_serves_the_arms_from_where_each_goes_on() -> None:
     pool = patch_pool()
-    arms = {key: make(pool) for key, make in ARMS.items()}
+    runs = [Run(key, key, make_job(Path(key)), make(pool)) for key, make in ARMS.items()]
+    by_key = {run.key: run for run in runs}
+    by_key["phis"].start, by_key["whiten"].start = Start(5), Start(3)
     data = DataModule(Digits(batch_size=16, train_images=64), Augmentation(16), 8)
-    stages = make_stages(data, pool, list(arms.values()), TrainerOptions(8))
-    module = Distiller(arms, stages, OnlineEstimation(2, 1), {"phis": Start(5), "whiten": Start(3)})
+    stages = make_stages(data, pool, [run.arm for run in runs], TrainerOptions(8))
+    module = Distiller(runs, stages, OnlineEstimation(2, 1))
     assert module.steps_done == 0
-    assert set(module.live_arms()) == {"identity", "standardize"}
+    assert {run.key for run in module.live()} == {"identity", "standardize"}
     module.steps_done = 3
-    assert set(module.live_arms()) == {"identity", "standardize", "whiten"}
-    assert not module.took_last_step("whiten")
+    assert {run.key for run in module.live()} == {"identity", "standardize", "whiten"}
+    assert not module.took_last_step(by_key["whiten"])
 
 
 def test_a_failed_arm_is_recorded_at_once_and_not_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,4 +91,4 @@ def test_a_stopped_arm_frees_the_state_of_its_optimiser(tmp_path: Path) -> None:
     group = make_group(tmp_path, WILD)
     with pytest.raises(ArmFailedError, match="not finite"):
         train_group(group)
-    assert not group.arms["wild"].optimizer.state
+    assert not run_of(group, "wild").arm.optimizer.state

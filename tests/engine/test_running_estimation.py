@@ -29,6 +29,18 @@ def tokens(step: int) -> torch.Tensor:
     return features(step)["all"][2, 2]["sam"].spatial.reshape(-1, 5).double()
 
 
+def test_variances_alone_are_averaged_as_covariances_are() -> None:
+    full = started()
+    light = full.of_variances()
+    light.start({}, {PLACE}, 6)
+    for step in range(4):
+        full.observe(features(step), step)
+        light.observe(features(step), step)
+    covariances, variances = full.gathered([PLACE])["sam"], light.gathered([PLACE])["sam"]
+    assert variances.diagonal
+    torch.testing.assert_close(variances.variance, covariances.variance, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("first", [False, True])
 def test_the_statistics_are_averages_that_a_cosine_weighs(first: bool) -> None:
     estimation = started(take_in_first=first)

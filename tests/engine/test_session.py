@@ -8,8 +8,8 @@ import torch
 from small_arms import make_arm, make_group
 from test_shared_arms import fail_at_call
 
-from phis_lab.engine import Group, load_checkpoint, train_group
-from phis_lab.normalizers import PhiS
+from phis_lab.engine import Distiller, Group, load_checkpoint, train_group
+from phis_lab.normalizers import PhiS, Standardize
 from phis_lab.tracking import RunRecord, Source, read_record
 
 
@@ -18,7 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     group = make_group(folder, {"phis": make_arm})
     logged: list[tuple[int, dict[str, float]]] = []
-    group.loggers["phis"].log = lambda values, step: logged.append((step, dict(values)))
+    group.runs[0].loggers.log = lambda values, step: logged.append((step, dict(values)))
     train_group(group)
     torch.save(logged, folder / "logged.pt")
     return folder
@@ -56,6 +56,27 @@ def test_steps_are_logged_per_teacher_and_term(folder: Path) -> None:
     assert "test/loud/spatial/fidelity" in logged[12]
 
 
+def test_features_that_are_not_finite_are_refused_by_teacher_kind_and_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = make_group(tmp_path, {"phis": make_arm})
+    monkeypatch.setattr(group.stages[0].main.train.pool.teachers["loud"], "scale", float("nan"))
+    with pytest.raises(ValueError, match=r"teacher 'loud': .* NaN or infinite values in its summary features"):
+        train_group(group)
+
+
+def test_only_arms_that_solve_for_directions_pay_for_covariances(tmp_path: Path) -> None:
+    group = make_group(tmp_path, {"phis": make_arm, "standardize": lambda pool: make_arm(pool, Standardize)})
+    module = Distiller(group.runs, group.stages, group.estimation)
+    module.on_fit_start()
+    module.training_step(next(iter(group.data.train_dataloader())), 0)
+    kept = {run.key: module.estimation_of(run).moments for run in group.runs}
+    assert {key: {m.diagonal for by in of_run.values() for m in by.values()} for key, of_run in kept.items()} == {
+        "phis": {False},
+        "standardize": {True},
+    }
+
+
 def test_a_checkpoint_of_another_configuration_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="of another configuration"):
         load_checkpoint(folder / "phis", "f" * 64)
@@ -77,7 +98,7 @@ def test_a_run_that_finished_training_only_evaluates_again(folder: Path, record:
 
 def run_of(folder: Path, fingerprint: str, **changes: Any) -> Group:
     group = make_group(folder, {"phis": make_arm}, max_steps=5, **changes)
-    group.sources = {"phis": {"the training images": Source(sha256=fingerprint)}}
+    group.runs[0].sources = {"the training images": Source(sha256=fingerprint)}
     return group
 
 

@@ -1,11 +1,11 @@
-"""Arms that share a teacher pass equal their solo runs bit for bit, whatever the others are."""
+"""Arms that partition a teacher pass equal their solo runs bit for bit, whatever the others are."""
 
 import itertools
 from pathlib import Path
 
 import pytest
 import torch
-from small_arms import WholeRuns, make_arm, make_group
+from small_arms import WholeRuns, make_arm, make_group, run_of
 
 from phis_lab.engine import ArmFailedError, FeatureProvider, train_group
 from phis_lab.linalg import Moments
@@ -107,7 +107,8 @@ def test_an_arm_that_its_last_step_broke_keeps_nobody_from_being_scored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     group = make_group(tmp_path, {"broken": ARMS["identity"], "phis": ARMS["phis"]})
-    arm, optimise = group.arms["broken"], group.arms["broken"].optimizer.step
+    arm = run_of(group, "broken").arm
+    optimise = arm.optimizer.step
     calls = itertools.count(3)  # the first two steps only gather
 
     def breaking() -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_arms import WholeRuns, make_arm, make_group, patch_pool
+from small_arms import WholeRuns, make_arm, make_group, patch_pool, run_of
 from test_shared_arms import assert_same_run, fail_at_call
 
-from phis_lab.data import Partition, StagePlan
-from phis_lab.engine import Arm, train_group
-from phis_lab.engine.distiller import Distiller
+from phis_lab.data import PartitionPlan, StagePlan
+from phis_lab.engine import Arm, OnlineEstimation, train_group
+from phis_lab.engine.stages import Shifts
 from phis_lab.linalg import Moments
 from phis_lab.losses import AdaLoss
 from phis_lab.normalizers import Identity, Standardize
@@ -19,7 +19,7 @@ from phis_lab.tracking import read_record
 
 STAGES = {
     "first": StagePlan(),
-    "second": StagePlan(partitions={"low": Partition(size=1.5), "high": Partition(size=2.0, batch=0.25)}),
+    "second": StagePlan(partitions={"low": PartitionPlan(scale=1.5), "high": PartitionPlan(scale=2.0, batch=0.25)}),
 }
 ARMS: dict[str, Callable[[TeacherPool], Arm]] = {
     "phis": lambda pool: make_arm(pool, recipe={"frozen_body_steps": 2}),
@@ -61,9 +61,10 @@ def test_every_stage_begins_its_statistics_schedule_and_optimiser_anew(
 ) -> None:
     group = make_group(tmp_path, {"phis": ARMS["phis"]}, stages=STAGES, max_steps=18, log_every=1)
     rates: dict[int, float] = {}
-    logged = group.loggers["phis"].log
+    loggers = group.runs[0].loggers
+    logged = loggers.log
     monkeypatch.setattr(
-        group.loggers["phis"],
+        loggers,
         "log",
         lambda values, step: (
             rates.update({step: values["train/lr"]} if "train/lr" in values else {}),
@@ -77,7 +78,7 @@ def test_every_stage_begins_its_statistics_schedule_and_optimiser_anew(
     assert fits == [2, 4, 5, 11, 13, 14]
     assert sorted(rates) == [2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17]
     assert [rates[step] for step in range(2, 9)] == [rates[step] for step in range(11, 18)]
-    assert group.arms["phis"].stage == "second"
+    assert group.runs[0].arm.stage == "second"
 
 
 def test_moments_of_a_stage_are_those_of_its_partitions_together(
@@ -85,17 +86,17 @@ def test_moments_of_a_stage_are_those_of_its_partitions_together(
 ) -> None:
     group = make_group(tmp_path, {"one": lambda pool: make_arm(pool, Standardize)}, stages=STAGES, max_steps=18)
     tokens: list[torch.Tensor] = []
-    observe = group.estimation.observe
+    observe = OnlineEstimation.observe
 
-    def spying(features: object, step: int) -> bool:
+    def spying(estimation: OnlineEstimation, features: object, step: int) -> bool:
         if set(features) == {"low", "high"} and step < 6:  # type: ignore[call-overload]
             tokens.extend(t["loud"].spatial.reshape(-1, 20) for part in features.values() for t in part.values())  # type: ignore[attr-defined]
-        return observe(features, step)  # type: ignore[arg-type]
+        return observe(estimation, features, step)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(group.estimation, "observe", spying)
+    monkeypatch.setattr(OnlineEstimation, "observe", spying)
     train_group(group)
     expected = torch.cat(tokens).double()
-    normalizer = group.arms["one"].space("loud").spatial
+    normalizer = run_of(group, "one").arm.space("loud").spatial
     weight, shift = normalizer.affine()  # type: ignore[operator]
     torch.testing.assert_close(shift.double(), expected.mean(0), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(weight.diagonal().double(), 1 / expected.std(0), rtol=1e-3, atol=1e-5)
@@ -109,13 +110,17 @@ def test_the_record_counts_the_images_of_all_stages(whole_runs: WholeRuns) -> No
 
 def test_the_loss_is_the_mean_of_the_partitions_and_names_its_rows_after_them(pool: TeacherPool) -> None:
     group = make_group(Path("unused"), {"phis": lambda _: make_arm(pool, Identity)}, stages=STAGES, max_steps=18)
-    module = Distiller(group.arms, group.stages, group.estimation)
-    arm = group.arms["phis"]
+    arm, shifts = group.runs[0].arm, Shifts((0, 0), (0, 0))
     arm.enter("second", ["low", "high"])
     batch = next(step for number, step in enumerate(group.data.train_dataloader()) if number == 12)
     views = {
-        name: module._seen(share, batch[name]).view(arm.grid_at(share.plan.size), arm.patch_size)
-        for name, share in group.stages[1].shares.items()
+        name: partition.view(
+            batch[name],
+            partition.features(batch[name], shifts)[arm.grid_at(partition.plan.scale)],
+            shifts,
+            arm.patch_size,
+        )
+        for name, partition in group.stages[1].partitions.items()
     }
     arm.fit({name: Moments(f.spatial.shape[-1]).update(f.spatial) for name, f in views["low"].features.items()}, 0)
     result = arm.step(views, 0, 5)

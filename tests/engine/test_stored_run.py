@@ -24,12 +24,12 @@ ARMS = {"phis": make_arm, "identity": lambda pool: make_arm(pool, Identity, reci
 
 def stored(group: Group, root: Path, dtype: StoreDtype = "float32") -> Group:
     """The group with its teacher features, of training and of evaluation, in a store."""
-    share, memory = group.stages[0].main, group.options.memory_gb
-    pool, grids = share.train.pool, share.train.grids
+    partition, memory = group.stages[0].main, group.options.memory_gb
+    pool, grids = partition.train.pool, partition.train.grids
     train = FeatureStore(root, dtype, pool, grids, group.data.fixed_train_views())
     test = FeatureStore(root, dtype, pool, grids, group.data.central_test_views(20))
-    share.train = FeatureProvider(pool, grids, 64, 2, memory, train)
-    share.test = FeatureProvider(pool, grids, 20, 1, memory, test)
+    partition.train = FeatureProvider(pool, grids, 64, 2, memory, train)
+    partition.test = FeatureProvider(pool, grids, 20, 1, memory, test)
     return group
 
 

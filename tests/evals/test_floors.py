@@ -1,6 +1,7 @@
 """Floors against students that are blind, and against scikit-learn's dummy."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,12 +9,13 @@ from drawn_subjects import drawn_subject
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
+from small_arms import make_arm, make_job, patch_pool
 from torch import Tensor
 
 from phis_lab.data.masks import IGNORED
-from phis_lab.engine.callbacks.keeper import ArmRun
 from phis_lab.engine.evaluation import Scores
 from phis_lab.engine.record import measured
+from phis_lab.engine.run import Run
 from phis_lab.evals import KNN, DinoProbe, Embeddings, LinearProbe, Probe
 from phis_lab.evals.score import Score, constant_answer, mean_score
 from phis_lab.evals.subject import Subject
@@ -108,7 +110,7 @@ def test_the_record_keeps_floors_and_units_and_the_history_plain_numbers() -> No
         "own/number": (0.3, "fraction", None),
         "effective_rank/summary": (9.0, "rank", None),
     }
-    run = ArmRun.__new__(ArmRun)
-    run.history, run.units = [], {}
-    run.scored(3, scores)
+    run = Run("one", "phis", make_job(Path("unused")), make_arm(patch_pool()))
+    run.scored(3, scores, final=True)
+    assert run.scores is scores
     assert {type(value) for value in run.history[0]["metrics"].values()} == {float}

@@ -68,14 +68,14 @@ def test_every_figure_is_drawn_from_finished_runs(runs, tmp_path):
 def test_a_rebuilt_arm_errs_as_its_record_says(trained):
     jobs = [finished_job(trained / method / "seed0") for method in METHODS]
     group = rebuild(jobs)
-    for key in group.arms:
-        restore(group, key)
-    losses = channel_losses(TestFeatures(group, IMAGES), list(group.arms))
-    for key, by_teacher in losses.items():
-        record = read_record(group.jobs[key].folder / "result.json")
+    for run in group.runs:
+        restore(group, run)
+    losses = channel_losses(TestFeatures(group, IMAGES), group.runs)
+    for run in group.runs:
+        by_teacher, record = losses[run.key], read_record(run.folder / "result.json")
         for teacher, table in by_teacher.items():
             assert table.shape[0] == IMAGES
-            weight, _ = group.arms[key].space(teacher).spatial.affine()
+            weight, _ = run.arm.space(teacher).spatial.affine()
             alpha_squared = float(torch.linalg.matrix_norm(weight, 2)) ** 2  # both methods scale all directions alike
             expected = alpha_squared * record.teacher_metrics[teacher]["spatial"]["mse"]
             assert float(table.double().mean()) == pytest.approx(expected, rel=1e-4)
@@ -117,7 +117,7 @@ def test_a_checkpoint_of_another_shape_is_refused(runs):
     torch.save(state, folder / "checkpoint.pt")
     group = rebuild([finished_job(folder)])
     with pytest.raises(ValueError, match="does not fit this version's arm"):
-        restore(group, next(iter(group.arms)))
+        restore(group, group.runs[0])
 
 
 def test_the_command_draws_beside_the_runs_and_says_what_is_missing(runs):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from phis_lab.data import ONE_STAGE, Augmentation, Partition, StagePlan, StepSampler
+from phis_lab.data import ONE_STAGE, Augmentation, PartitionPlan, StagePlan, StepSampler
 from phis_lab.data.digits import Digits
 from phis_lab.statistics.passes import FirstViews, passes
 
@@ -15,27 +15,27 @@ def plan(**partitions):
 
 
 def seen(found):
-    return {(partition.size, name, factor) for partition in found for name, factor in partition.teachers.items()}
+    return {(partition.scale, name, factor) for partition in found for name, factor in partition.teachers.items()}
 
 
 def test_without_stages_one_pass_shows_all_teachers_the_images():
-    assert passes(ONE_STAGE, TEACHERS) == [Partition(size=1.0, teachers={"a": 1.0, "b": 1.0})]
+    assert passes(ONE_STAGE, TEACHERS) == [PartitionPlan(scale=1.0, teachers={"a": 1.0, "b": 1.0})]
 
 
 def test_stages_at_the_same_size_share_a_pass():
-    low, high = Partition(), Partition(size=4.0, batch=0.125)
+    low, high = PartitionPlan(), PartitionPlan(scale=4.0, batch=0.125)
     found = passes({"first": plan(low=low), "second": plan(low=low, high=high)}, TEACHERS)
-    assert [partition.size for partition in found] == [1.0, 4.0]
+    assert [partition.scale for partition in found] == [1.0, 4.0]
     assert seen(found) == {(size, name, 1.0) for size in (1.0, 4.0) for name in TEACHERS}
 
 
 def test_teachers_with_images_of_their_own_share_a_pass():
-    parts = {name: Partition(batch=0.5, teachers={name: 1.0}) for name in TEACHERS}
+    parts = {name: PartitionPlan(batch=0.5, teachers={name: 1.0}) for name in TEACHERS}
     assert len(passes({"all": plan(**parts)}, TEACHERS)) == 1
 
 
 def test_a_teacher_at_two_of_its_own_sizes_takes_two_passes():
-    parts = {"near": Partition(teachers={"a": 1.0, "b": 1.0}), "far": Partition(teachers={"a": 2.0})}
+    parts = {"near": PartitionPlan(teachers={"a": 1.0, "b": 1.0}), "far": PartitionPlan(teachers={"a": 2.0})}
     found = passes({"all": plan(**parts)}, TEACHERS)
     assert len(found) == 2
     assert seen(found) == {(1.0, "a", 1.0), (1.0, "b", 1.0), (1.0, "a", 2.0)}

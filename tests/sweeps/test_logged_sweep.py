@@ -48,10 +48,10 @@ ARMS = {"phis": make_arm, "identity": plain}
 def logged_group(folder: Path, arms: dict[str, Any] = ARMS, only: tuple[str, ...] = ()) -> Group:
     """A group whose arms have every logger, or `only` some."""
     group = make_group(folder, arms, log_every=1)
-    for key in arms:
+    for run in group.runs:
         loggers = {"csv": CSVLogger, "tensorboard": TensorBoardLogger, "wandb": WandbLogger}
-        group.loggers[key] = LoggerSet(
-            {name: make(str(folder / key)) for name, make in loggers.items() if name in (only or loggers)}
+        run.loggers = LoggerSet(
+            {name: make(str(run.folder)) for name, make in loggers.items() if name in (only or loggers)}
         )
     return group
 
@@ -88,7 +88,7 @@ class Killed(BaseException):
 
 
 def stop_at(group: Group, step: int) -> None:
-    loggers = next(iter(group.loggers.values()))
+    loggers = group.runs[0].loggers
     log = loggers.log
 
     def log_or_die(values: dict[str, float], at: int) -> None:
@@ -160,7 +160,8 @@ def test_no_logger_stops_a_run_or_comes_before_its_record(tmp_path: Path, caplog
     arms = dict.fromkeys(("start", "log", "finish"), make_arm)
     group = make_group(tmp_path, arms)
     loggers = {key: Broken(tmp_path / key, key) for key in arms}
-    group.loggers = {key: LoggerSet({"own": logger}) for key, logger in loggers.items()}
+    for run in group.runs:
+        run.loggers = LoggerSet({"own": loggers[run.key]})
     train_group(group)
     records = [read_record(tmp_path / key / "result.json") for key in arms]
     assert [record.metrics for record in records] == [records[0].metrics] * 3

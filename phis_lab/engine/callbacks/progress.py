@@ -3,7 +3,6 @@
 import logging
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any, TextIO
 
 import lightning as L
@@ -20,8 +19,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from phis_lab.engine.callbacks.keeper import ArmRun
 from phis_lab.engine.distiller import Distiller
+from phis_lab.engine.run import Run
 from phis_lab.engine.stages import images_of
 from phis_lab.tracking.spoken import spoken
 
@@ -34,12 +33,10 @@ class ProgressLine(L.Callback):
 
     Args:
         console: where to draw.
-        runs: the arms, with their titles and evaluations; arms that are not named are drawn by their labels.
     """
 
-    def __init__(self, console: Console, runs: Sequence[ArmRun] = ()) -> None:
+    def __init__(self, console: Console) -> None:
         self.console = console
-        self.runs = {run.label: run for run in runs}
         self._live: Live | None = None
         self._bar, self._task = _bar()
         self._started = self._spoke = 0.0
@@ -52,8 +49,8 @@ class ProgressLine(L.Callback):
         module = pl_module
         self._started = self._spoke = time.perf_counter()
         if self.console.is_terminal and trainer.is_global_zero:
-            count = len(module.arms)
-            name = self._title(next(iter(module.arms))) if count == 1 else f"{count} arms, one teacher pass"
+            count = len(module.runs)
+            name = module.runs[0].title if count == 1 else f"{count} arms, one teacher pass"
             self._bar.update(self._task, description=name, total=module.max_steps, completed=module.steps_done, rate="")
             self._live = Live(get_renderable=lambda: self._view(module), console=self.console, refresh_per_second=2)
             self._open(self._live)
@@ -72,7 +69,7 @@ class ProgressLine(L.Callback):
             self._spoke = now
             left = (pl_module.max_steps - pl_module.steps_done) * (now - self._started) / (batch_idx + 1)
             text = "step %d of %d, %.0f images/s, about %.0f s left; loss of %s"
-            losses = ", ".join(f"{self._title(label)}: {self._state(pl_module, label)}" for label in pl_module.arms)
+            losses = ", ".join(f"{run.title}: {_state(pl_module, run)}" for run in pl_module.runs)
             log.info(text, pl_module.steps_done, pl_module.max_steps, rate, left, losses)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -102,29 +99,26 @@ class ProgressLine(L.Callback):
 
     def _view(self, module: Distiller) -> RenderableType:
         table = Table("arm", "loss", "newest evaluation", box=None, header_style="dim", pad_edge=False)
-        for label in module.arms:
-            table.add_row(self._title(label), self._state(module, label), self._newest(label))
+        for run in module.runs:
+            table.add_row(run.title, _state(module, run), _newest(run))
         return Group(self._bar, table)
 
-    def _title(self, label: str) -> str:
-        return self.runs[label].title if label in self.runs else label
 
-    def _newest(self, label: str) -> str:
-        run = self.runs.get(label)
-        if run is None or not run.history:
-            return ""
-        newest, units = run.history[-1], run.units
-        values = ", ".join(f"{name} {spoken(value, units.get(name, ''))}" for name, value in newest["metrics"].items())
-        return f"{values or 'teacher matching'} (step {newest['step']})"
+def _newest(run: Run) -> str:
+    if not run.history:
+        return ""
+    newest, units = run.history[-1], run.units
+    values = ", ".join(f"{name} {spoken(value, units.get(name, ''))}" for name, value in newest["metrics"].items())
+    return f"{values or 'teacher matching'} (step {newest['step']})"
 
-    @staticmethod
-    def _state(module: Distiller, label: str) -> str:
-        """The loss of an arm, or why it has none."""
-        if label in module.failures:
-            return f"stopped after step {module.failures[label].step}"
-        if not module.has_joined(label):
-            return f"joins at step {module.starts[label].step}"
-        return spoken(module.losses[label]) if label in module.losses else "gathering statistics"
+
+def _state(module: Distiller, run: Run) -> str:
+    """The loss of an arm, or why it has none."""
+    if run.failure is not None:
+        return f"stopped after step {run.failure.step}"
+    if not module.has_joined(run):
+        return f"joins at step {run.start.step}"
+    return "gathering statistics" if run.loss is None else spoken(run.loss)
 
 
 def _bar() -> tuple[Progress, TaskID]:

@@ -1,36 +1,22 @@
 """Tells the folders of unfinished arms how far they are."""
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
 
-from phis_lab.engine.callbacks.keeper import ArmRun
 from phis_lab.engine.distiller import Distiller
+from phis_lab.engine.run import Run
 from phis_lab.tracking import RunProgress, write_progress
-from phis_lab.tracking.job import Job
 from phis_lab.tracking.progress import now
 
 SECONDS_BETWEEN = 10.0
 
 
 class StatusFiles(L.Callback):
-    """Writes `progress.json` for every arm of the first process, at most once in ten seconds.
+    """Writes `progress.json` for every arm of the first process, at most once in ten seconds."""
 
-    Args:
-        runs: arms with what was measured so far, by label.
-        jobs: what each of them is.
-        labels: method of each.
-    """
-
-    def __init__(
-        self,
-        runs: Mapping[str, ArmRun],
-        jobs: Mapping[str, Job],
-        labels: Mapping[str, str],
-    ) -> None:
-        self.runs, self.jobs, self.labels = runs, jobs, labels
+    def __init__(self) -> None:
         self._written = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -53,23 +39,24 @@ class StatusFiles(L.Callback):
         self._written = time.monotonic()
         if not trainer.is_global_zero:
             return
-        for label, run in self.runs.items():
-            if label not in module.failures:
-                write_progress(run.folder, self._progress(label, run, module))
+        for run in module.runs:
+            if run.failure is None:
+                write_progress(run.folder, _progress(run, module))
 
-    def _progress(self, label: str, run: ArmRun, module: Distiller) -> RunProgress:
-        newest = run.history[-1] if run.history else {}
-        return RunProgress(
-            name=self.jobs[label].study,
-            method=self.labels[label],
-            seed=self.jobs[label].seed,
-            step=max(module.steps_done, module.starts[label].step),
-            max_steps=module.max_steps,
-            images_per_s=run.images_seen / max(run.train_seconds, 1e-9),
-            loss=module.losses.get(label),
-            scored_at=newest.get("step"),
-            metrics=newest.get("metrics", {}),
-            units={name: unit for name, unit in run.units.items() if name in newest.get("metrics", {})},
-            teacher_metrics=newest.get("teacher_metrics", {}),
-            updated=now(),
-        )
+
+def _progress(run: Run, module: Distiller) -> RunProgress:
+    newest = run.history[-1] if run.history else {}
+    return RunProgress(
+        name=run.job.study,
+        method=run.label,
+        seed=run.job.seed,
+        step=max(module.steps_done, run.start.step),
+        max_steps=module.max_steps,
+        images_per_s=run.images_per_s,
+        loss=run.loss,
+        scored_at=newest.get("step"),
+        metrics=newest.get("metrics", {}),
+        units={name: unit for name, unit in run.units.items() if name in newest.get("metrics", {})},
+        teacher_metrics=newest.get("teacher_metrics", {}),
+        updated=now(),
+    )

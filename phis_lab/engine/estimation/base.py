@@ -28,6 +28,18 @@ class Estimation(ABC):
     """
 
     moments: dict[Place, dict[str, Moments]]
+    diagonal: bool = False
+    """Gather variances alone: no product of all channels with all others is ever taken."""
+    first_step: int = 0
+    """Students are optimised from this step of a stage on."""
+    frozen_after: int | None = None
+    """Steps of a stage after which the statistics stay as they are; None if there is no such step."""
+
+    def of_variances(self) -> "Estimation":
+        """The same for arms whose maps need variances alone; itself where moments are read, or saved for any method."""
+        copied = copy.copy(self)
+        copied.moments, copied.diagonal = {}, True
+        return copied
 
     @abstractmethod
     def start(self, provenance: Provenance, places: set[Place], steps: int) -> None:
@@ -36,9 +48,6 @@ class Estimation(ABC):
     @abstractmethod
     def observe(self, features: PlacedFeatures, step: int) -> bool:
         """Take in a step's features; True where the normalisers have to be fitted anew."""
-
-    first_step: int = 0
-    """Students are optimised from this step of a stage on."""
 
     def check(self, steps: int) -> None:
         """Raise ValueError where a stage of this length makes no sense."""
@@ -61,18 +70,24 @@ class Estimation(ABC):
         """Take in what `state_dict` knew of some places at the step that comes next."""
         assert not state, f"{type(self).__name__} has no state to load"
 
+    def used(self) -> Mapping[Place, Mapping[str, Moments]]:
+        """The moments that this step's maps are fitted to."""
+        return self.moments
+
     def gathered(self, places: Collection[Place]) -> dict[str, Moments]:
         """The moments of an arm: per teacher those of every partition in which it sees one, together."""
         merged: dict[str, Moments] = {}
         for place in places:
-            for teacher, moments in self.moments[place].items():
+            for teacher, moments in self.used()[place].items():
                 merged[teacher] = moments if teacher not in merged else copy.deepcopy(merged[teacher]).merge(moments)
         return merged
 
 
-def batch_moments(spatial: Float[Tensor, "b h w c"], provenance: Mapping[str, str] | None = None) -> Moments:
+def batch_moments(
+    spatial: Float[Tensor, "b h w c"], provenance: Mapping[str, str] | None = None, diagonal: bool = False
+) -> Moments:
     """Moments of a batch over all processes."""
-    moments = Moments(spatial.shape[-1], provenance=provenance)
+    moments = Moments(spatial.shape[-1], diagonal, provenance)
     moments.update(spatial.double())  # so that the split over processes changes nothing above 1e-12
     return moments.all_reduce() if world_size() > 1 else moments
 
@@ -92,7 +107,7 @@ def unpacked(state: Mapping[str, Any], places: Collection[Place]) -> Iterator[tu
     for key, of_teacher in state.items():
         name, _, teacher = key.rpartition("/")
         if name in named:
-            moments = Moments(len(of_teacher["mean"]))
+            moments = Moments(len(of_teacher["mean"]), diagonal=of_teacher["scatter"].ndim == 1)
             moments.load_state_dict(of_teacher)
             yield named[name], teacher, moments
 

@@ -16,7 +16,6 @@ from phis_lab.engine.estimation.base import (
     Provenance,
     batch_moments,
     packed,
-    refuse_non_finite,
     unpacked,
 )
 from phis_lab.engine.estimation.saved_moments import moments_file, provenance_of
@@ -48,9 +47,13 @@ class OnlineEstimation(Estimation):
             raise ValueError(f"warmup_steps ({warmup_steps}) must be below steps ({steps})")
         self.steps, self.refresh_every, self.first_step, self.save = steps, refresh_every, warmup_steps, save
         self.moments = {}
+        self.frozen_after = steps
         self._provenance: Provenance = {}
         self._counted: set[Place] = set()
         self._frozen = False
+
+    def of_variances(self) -> Estimation:  # noqa: D102
+        return self if self.save is not None else super().of_variances()
 
     def start(self, provenance: Provenance, places: set[Place], steps: int) -> None:  # noqa: D102
         self._provenance = provenance
@@ -67,7 +70,6 @@ class OnlineEstimation(Estimation):
             raise ValueError(f"nothing would be saved: the moments are complete after {self.steps} of {steps} steps")
 
     def observe(self, features: PlacedFeatures, step: int) -> bool:  # noqa: D102
-        refuse_non_finite(features, step)
         if step >= self.steps:
             return False
         for partition, grid in sorted(self._counted):
@@ -81,7 +83,7 @@ class OnlineEstimation(Estimation):
         return last or (since >= 0 and since % self.refresh_every == 0)
 
     def _add(self, place: Place, teacher: str, spatial: Tensor) -> None:
-        batch = batch_moments(spatial, self._facts(place, teacher))
+        batch = batch_moments(spatial, self._facts(place, teacher), self.diagonal)
         if teacher in self.moments[place]:
             self.moments[place][teacher].merge(batch)
         else:
@@ -93,7 +95,6 @@ class OnlineEstimation(Estimation):
 
     def _freeze(self) -> None:
         self._frozen = True
-        log.info("Teacher statistics are frozen after %d steps.", self.steps)
         if self.save is None or rank() > 0:
             return
         found: dict[Path, Moments] = {}

@@ -14,7 +14,6 @@ from phis_lab.engine.estimation.base import (
     Provenance,
     batch_moments,
     packed,
-    refuse_non_finite,
     unpacked,
 )
 from phis_lab.linalg import Moments
@@ -58,23 +57,18 @@ class RunningEstimation(Estimation):
         return self.momentum_end + (self.momentum_start - self.momentum_end) * descent
 
     def observe(self, features: PlacedFeatures, step: int) -> bool:  # noqa: D102
-        refuse_non_finite(features, step)
         fit = step >= self.first_step and (step - self.first_step) % self.refresh_every == 0
         before = {place: dict(by_teacher) for place, by_teacher in self.moments.items()}
         for (partition, grid), by_teacher in self.moments.items():
             for teacher, feature in features[partition][grid].items():
                 if feature.spatial is not None:
-                    old, new = by_teacher.get(teacher), batch_moments(feature.spatial)
+                    old, new = by_teacher.get(teacher), batch_moments(feature.spatial, diagonal=self.diagonal)
                     by_teacher[teacher] = new if old is None else _averaged(old, new, self.momentum(step))
         self._used = self.moments if self.take_in_first else before
         return fit
 
-    def gathered(self, places: Collection[Place]) -> dict[str, Moments]:  # noqa: D102
-        kept, self.moments = self.moments, self._used
-        try:
-            return super().gathered(places)
-        finally:
-            self.moments = kept
+    def used(self) -> Mapping[Place, Mapping[str, Moments]]:  # noqa: D102
+        return self._used
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102
         return packed(self.moments)
@@ -85,13 +79,14 @@ class RunningEstimation(Estimation):
 
 
 def _averaged(old: Moments, new: Moments, momentum: float) -> Moments:
-    """Means and covariances of both, of which the new ones weigh `momentum`; the count stays that of a batch."""
-    averaged = Moments(new.dim)
+    """Means and (co)variances of both, of which the new ones weigh `momentum`; the count stays that of a batch."""
+    before, after = (moments.variance if new.diagonal else moments.covariance for moments in (old, new))
+    averaged = Moments(new.dim, new.diagonal)
     averaged.load_state_dict(
         {
             "count": torch.tensor(new.count),
             "mean": old.mean.lerp(new.mean, momentum),
-            "scatter": old.covariance.lerp(new.covariance, momentum) * (new.count - 1),
+            "scatter": before.lerp(after, momentum) * (new.count - 1),
         }
     )
     return averaged

@@ -15,7 +15,7 @@ from phis_lab.metrics.cka import LEAST_ROWS
 from phis_lab.tracking import TeacherMetrics
 
 Key = tuple[str, Kind]
-Place = tuple[Kind, tuple[int, ...]]
+TokenGrid = tuple[Kind, tuple[int, ...]]
 """Kind of the student's tokens, and their grid; summaries have none."""
 
 
@@ -76,8 +76,8 @@ class ArmMatching:
         self.arm, self.shared = arm, shared
         self._matching: dict[Key, TeacherMatching] = {}
         self._errors: dict[str, Moments] = {}
-        self._tokens: dict[Place, Moments] = {}
-        self._cross: dict[Key, tuple[Place, CrossMoments]] = {}
+        self._tokens: dict[TokenGrid, Moments] = {}
+        self._cross: dict[Key, tuple[TokenGrid, CrossMoments]] = {}
         self._maps = KeptByMaps(arm)
 
     def update(self, tokens: Features, predictions: Mapping[str, Features], targets: Mapping[str, Features]) -> None:
@@ -91,7 +91,9 @@ class ArmMatching:
         Raises:
             ValueError: grid or channels of a prediction and its target differ, or features hold NaN or inf.
         """
-        placed: dict[Place, Tensor] = {(kind, tuple(rows.shape[1:-1])): rows for kind, rows in tokens.kinds().items()}
+        placed: dict[TokenGrid, Tensor] = {
+            (kind, tuple(rows.shape[1:-1])): rows for kind, rows in tokens.kinds().items()
+        }
         for teacher, target in targets.items():
             answer, goal = self.arm.space(teacher).comparable(predictions[teacher], target)
             answers, raw = answer.kinds(), target.kinds()
@@ -103,8 +105,8 @@ class ArmMatching:
                         self._compare((teacher, kind), answers[kind], raw[kind], placed)
         if self.shared is not None:
             self._maps.update(targets)
-            for place, rows in placed.items():
-                self._tokens.setdefault(place, Moments(rows.shape[-1])).update(rows)
+            for where, rows in placed.items():
+                self._tokens.setdefault(where, Moments(rows.shape[-1])).update(rows)
 
     def _match(self, key: Key, answer: Tensor, target: Tensor, normalized: Tensor | None) -> None:
         teacher, kind = key
@@ -114,19 +116,19 @@ class ArmMatching:
         else:
             metric.update(answer, target)
 
-    def _compare(self, key: Key, answer: Tensor, target: Tensor, placed: dict[Place, Tensor]) -> None:
+    def _compare(self, key: Key, answer: Tensor, target: Tensor, placed: dict[TokenGrid, Tensor]) -> None:
         teacher, kind = key
         if kind == "spatial" and self.arm.space(teacher).is_invertible:
             self._errors.setdefault(teacher, Moments(target.shape[-1])).update(answer - target)
-        place = kind, tuple(target.shape[1:-1])
-        if place not in placed:
+        where = kind, tuple(target.shape[1:-1])
+        if where not in placed:
             tokens = next((rows for (other, _), rows in placed.items() if other == kind), None)
             if tokens is None:
                 return
-            placed[place] = match_grid(tokens, (target.shape[1], target.shape[2]))
-        rows = placed[place]
+            placed[where] = match_grid(tokens, (target.shape[1], target.shape[2]))
+        rows = placed[where]
         if key not in self._cross:
-            self._cross[key] = place, CrossMoments(rows.shape[-1], target.shape[-1], target.device)
+            self._cross[key] = where, CrossMoments(rows.shape[-1], target.shape[-1], target.device)
         self._cross[key][1].update(rows, target)
 
     def compute(self) -> MatchingScores:
@@ -147,8 +149,8 @@ class ArmMatching:
     def _alignment(self, key: Key) -> dict[str, Tensor]:
         if self.shared is None or key not in self._cross:
             return {}
-        place, cross = self._cross[key]
-        tokens = self._tokens[place]
+        where, cross = self._cross[key]
+        tokens = self._tokens[where]
         return cross.cka(tokens, self.shared[key]) if tokens.count >= LEAST_ROWS else {}
 
     def _spectrum(self, key: Key) -> dict[str, Tensor]:
@@ -162,7 +164,7 @@ class ArmMatching:
         return {name: spectrum.unexplained_between(*shares) for name, shares in bounds.items()}
 
     def _ranks(self) -> dict[str, Score]:
-        """Of the tokens as the backbone gives them: a kind's first place; the others are resampled."""
+        """Of the tokens as the backbone gives them: a kind's first grid; the others are resampled."""
         native: dict[Kind, Moments] = {}
         for (kind, _), moments in self._tokens.items():
             native.setdefault(kind, moments)

@@ -18,7 +18,7 @@ class GroupMatching:
     Args:
         arms: by label, in evaluation mode.
         teachers: with whom they are compared.
-        size: at which the students see the images, over their own image sizes.
+        scale: size at which the students see the images, over their own image sizes.
         full: all that `ArmMatching` describes; otherwise only what is cheap enough to repeat while training.
         resize: how predictions are resampled to a finer grid of the teachers.
     """
@@ -27,14 +27,14 @@ class GroupMatching:
         self,
         arms: Mapping[str, Arm],
         teachers: Collection[str],
-        size: float = 1.0,
+        scale: float = 1.0,
         full: bool = True,
         resize: Resize = "antialias",
     ) -> None:
-        self.arms, self.teachers, self.size, self.resize = dict(arms), tuple(teachers), size, resize
-        self._shared = {arm.grid_at(size): TargetMoments() for arm in self.arms.values()} if full else {}
+        self.arms, self.teachers, self.scale, self.resize = dict(arms), tuple(teachers), scale, resize
+        self._shared = {arm.grid_at(scale): TargetMoments() for arm in self.arms.values()} if full else {}
         self._matching = {
-            label: ArmMatching(arm, self._shared.get(arm.grid_at(size))) for label, arm in self.arms.items()
+            label: ArmMatching(arm, self._shared.get(arm.grid_at(scale))) for label, arm in self.arms.items()
         }
 
     @torch.no_grad()
@@ -51,8 +51,8 @@ class GroupMatching:
         for grid, shared in self._shared.items():
             shared.update(self._chosen(features[grid]))
         for label, arm in self.arms.items():
-            view = View(images, self._chosen(features[arm.grid_at(self.size)]), self.size, resize=self.resize)
-            tokens, predictions = arm.predict(images, self.size, self.teachers)
+            view = View(images, self._chosen(features[arm.grid_at(self.scale)]), self.scale, resize=self.resize)
+            tokens, predictions = arm.predict(images, self.scale, self.teachers)
             self._matching[label].update(tokens, *common(predictions, view))
 
     def compute(self) -> dict[str, MatchingScores]:

@@ -1,0 +1,194 @@
+"""One run: the job of an arm, and all that happens to it from its start to its record."""
+
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from phis_lab.engine.arm import Arm
+from phis_lab.engine.checkpoint import load_checkpoint, save_checkpoint
+from phis_lab.engine.evaluation import Scores
+from phis_lab.tracking import LoggerSet, RunInfo, RunRecord, Source, write_record
+from phis_lab.tracking.job import Job
+from phis_lab.tracking.lock import LOCK_FILE
+from phis_lab.tracking.record import FILE_NAME
+
+log = logging.getLogger(__name__)
+
+
+class Failure(NamedTuple):
+    """When and why an arm was stopped."""
+
+    step: int
+    reason: str
+
+
+class Start(NamedTuple):
+    """Where an arm goes on, and in which state its checkpoint left it and the statistics of its grid."""
+
+    step: int = 0
+    arm: Mapping[str, Any] | None = None
+    estimation: Mapping[str, Any] = {}
+
+
+@dataclass
+class Run:
+    """A job with its arm, its folder, its loggers and what was measured so far, over all its restarts.
+
+    Attributes:
+        key: a name that no other run of its group has.
+        label: its method in tables.
+        job: what it is, and where it writes.
+        arm: what trains.
+        loggers: its views.
+        sources: what it is made of.
+        start: where it goes on.
+        failure: why it was stopped, if it was.
+        loss: of its last step, in the normalised space.
+        scores: of its last evaluation, once all steps are done.
+        history: evaluations.
+        units: of their metrics.
+        logged: what the loggers were told, as (step, values).
+        seconds: wall time, evaluations included.
+        train_seconds: of the steps alone, over which `images_seen` images passed, those of all processes.
+        corrupt_names: images that were left out; in every process its own, and in a checkpoint all.
+        trained_on: steps by the processes and the kind of device that took them.
+        is_new: whether its folder was empty when this process began.
+    """
+
+    key: str
+    label: str
+    job: Job
+    arm: Arm
+    loggers: LoggerSet = field(default_factory=lambda: LoggerSet({}))
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    start: Start = field(default_factory=Start)
+    failure: Failure | None = None
+    loss: float | None = None
+    scores: Scores | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)
+    logged: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    seconds: float = 0.0
+    train_seconds: float = 0.0
+    images_seen: int = 0
+    corrupt_names: set[str] = field(default_factory=set)
+    trained_on: dict[str, int] = field(default_factory=dict)
+    is_new: bool = False
+
+    @property
+    def title(self) -> str:
+        """Method and seed, for a reader."""
+        return f"{self.label}, seed {self.job.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where it writes."""
+        return self.job.folder
+
+    @property
+    def images_per_s(self) -> float:
+        """Images over the seconds of its steps."""
+        return self.images_seen / max(self.train_seconds, 1e-9)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, where there is one.
+
+        Raises:
+            ValueError: see `load_checkpoint`.
+        """
+        made_of = {name: source.sha256 for name, source in self.sources.items()}
+        state = load_checkpoint(self.folder, self.job.sha256, self.job.seed, made_of)
+        if state is not None:
+            self.load_state_dict(state["run"])
+            self.start = Start(state["step"], state["arm"], state["estimation"])
+
+    def open(self) -> None:
+        """Begin the folder and the views, and tell these what a stopped process had logged before its checkpoint."""
+        job = self.job
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.is_new = not any(path.name != LOCK_FILE for path in self.folder.iterdir())
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(job.config, sort_keys=False))
+        info = RunInfo(
+            name=f"{self.label}/seed{job.seed}",
+            group=job.study,
+            config=job.config,
+            tags=tuple(f"{key}:{option}" for key, option in job.choices.items()),
+            method=self.label,
+            choices=job.choices,
+            config_sha256=job.sha256,
+        )
+        self.loggers.start(info)
+        for step, values in self.logged:
+            self.loggers.log(values, step)
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        """Tell the views, and keep what they were told for those of a resumed run."""
+        self.logged.append((step, values))
+        self.loggers.log(values, step)
+
+    def scored(self, step: int, scores: Scores, final: bool) -> None:
+        """Add an evaluation to the history, as plain numbers, which a checkpoint may hold, and tell the views.
+
+        Args:
+            step: steps done.
+            scores: what was measured.
+            final: whether this is the evaluation that the record tells.
+        """
+        plain = {name: float(value) for name, value in scores.probes.items()}
+        self.history.append({"step": step, "metrics": plain, "teacher_metrics": scores.matching})
+        self.units |= {name: score.unit for name, score in scores.probes.items()}
+        self.scores = scores if final else None
+        self.log(scores.flat(), step)
+
+    def save(self, step: int, estimation: Mapping[str, Any]) -> None:
+        """Write a checkpoint.
+
+        Args:
+            step: steps done.
+            estimation: state of the statistics of its arm.
+        """
+        state = {
+            "config_sha256": self.job.sha256,
+            "seed": self.job.seed,
+            "sources": {name: source.sha256 for name, source in self.sources.items()},
+            "step": step,
+            "arm": self.arm.training_state(),
+            "estimation": estimation,
+            "run": self.state_dict(),
+        }
+        save_checkpoint(self.folder, state)
+
+    def write(self, record: RunRecord) -> None:
+        """Write the record; the views stay open, for all of a group's records are written before the first closes."""
+        log.info("%s: %s", self.title, write_record(self.folder, record))
+
+    def leave_nothing(self) -> None:
+        """Remove a folder that was found empty, of a run that was refused before it took a step."""
+        if self.is_new and not (self.folder / FILE_NAME).exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run goes on counting from."""
+        return {
+            "history": self.history,
+            "units": self.units,
+            "logged": self.logged,
+            "seconds": self.seconds,
+            "train_seconds": self.train_seconds,
+            "images_seen": self.images_seen,
+            "corrupt_names": sorted(self.corrupt_names),
+            "trained_on": self.trained_on,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.history, self.logged = list(state["history"]), list(state["logged"])
+        self.units = dict(state["units"])
+        self.corrupt_names = set(state["corrupt_names"])
+        self.seconds, self.train_seconds = state["seconds"], state["train_seconds"]
+        self.images_seen, self.trained_on = state["images_seen"], dict(state["trained_on"])
