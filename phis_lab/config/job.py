@@ -193,4 +193,5 @@ def misfit(folder: Path, part: str) -> ValueError:
 def _writer(folder: Path) -> str:
     """The version that a run's record names, by its number and its commit."""
     record = read_record(folder / FILE_NAME)
-    return f"{record.versions.get('phis_lab', 'of no number')}, commit {record.commit[:10]}"
+    commit = "" if record.commit == "unknown" else f", commit {record.commit[:10]}"
+    return record.versions.get("phis_lab", "of no number") + commit
