@@ -95,6 +95,8 @@ def about_key(path: str, value: str, folders: Sequence[Path], chosen: Chosen) ->
     if not parent:
         return _about_root(path, word, config, folders)
     unset = options_at(config, parent)
+    if word in unset:
+        return f"{parent}.{word} is not set, and cannot be taken away; leave out ~{path}."
     known += [name for name, usual in unset.items() if usual is not Parameter.empty and name not in known]
     guess = nearest(word, known)
     guess = guess or _of_others(parent, word, folders) or _elsewhere(path, config, parent.partition(".")[0])

@@ -117,6 +117,7 @@ def test_groups_that_are_needed_are_not_taken_away(form: str) -> None:
         (["stages.one.share=1"], "stages is null; choose stages=... of "),
         (["seed.x=1"], "seed is a value"),
         (["~head.hidden"], "head.hidden is null already"),
+        (["~optimizer.optimizer.amsgrad"], "optimizer.optimizer.amsgrad is not set"),
         (["debug=smok"], "Did you mean 'smoke'?"),
     ],
 )
