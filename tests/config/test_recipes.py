@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from phis_lab.config.compose import composer
+from phis_lab.config.compose import NAME, Composer
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -34,6 +36,11 @@ def said(group: str, option: str) -> tuple[dict[str, str], dict[str, Any]]:
     return choices, values | (dict(leaves(own)) if own else {})
 
 
+def typed(*overrides: str) -> Composer:
+    """A command line, whose option files are read once for all of them."""
+    return Composer(Hydra("run", GlobalHydra.instance().config_loader()), overrides, (), NAME)
+
+
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(node, Mapping) and node:
         for key, value in node.items():
@@ -51,8 +58,7 @@ def as_said(config: Any, choices: Mapping[str, str], values: Mapping[str, Any]) 
 
 @pytest.mark.parametrize("experiment", recipes("experiment"))
 def test_an_experiment_runs_what_its_file_says(experiment: str) -> None:
-    with composer([f"experiment={experiment}"]) as command:
-        as_said(command.sound(), *said("experiment", experiment))
+    as_said(typed(f"experiment={experiment}").sound(), *said("experiment", experiment))
 
 
 @pytest.mark.parametrize("sweep", recipes("sweep"))
@@ -61,21 +67,22 @@ def test_the_jobs_of_a_sweep_are_what_its_file_says(sweep: str) -> None:
     given = yaml.safe_load((CONF / "sweep" / f"{sweep}.yaml").read_text())["hydra"]["sweeper"]["params"]
     listed = {name: re.findall(r"\[.*?\]|[^,]+", str(value)) for name, value in given.items()}
     wanted = [dict(zip(listed, row, strict=True)) for row in itertools.product(*listed.values())]
-    with composer([f"sweep={sweep}"]) as command:
-        jobs = command.jobs()
-        assert jobs is not None
-        assert [dict(text.split("=", 1) for text in job) for job in jobs] == [row | {"sweep": sweep} for row in wanted]
-        for job, row in ((jobs[0], wanted[0]), (jobs[-1], wanted[-1])):
-            chosen = {name: option for name, option in row.items() if (CONF / name).is_dir()}
-            options = {name: yaml.safe_load(value) for name, value in row.items() if name not in chosen}
-            as_said(command.sound(job), choices | chosen, values | options)
+    command = typed(f"sweep={sweep}")
+    jobs = command.jobs()
+    assert jobs is not None
+    assert [dict(text.split("=", 1) for text in job) for job in jobs] == [row | {"sweep": sweep} for row in wanted]
+    for job, row in ((jobs[0], wanted[0]), (jobs[-1], wanted[-1])):
+        chosen = {name: option for name, option in row.items() if (CONF / name).is_dir()}
+        options = {name: yaml.safe_load(value) for name, value in row.items() if name not in chosen}
+        as_said(command.sound(job), choices | chosen, values | options)
 
 
 def test_a_sweep_gives_way_to_what_is_typed() -> None:
-    typed = ["sweep=unic_balancing", "normalizer=phis", "scale=unic_paper", "data.root=x", "balancer=uniform", "seed=7"]
-    with composer(typed) as command:
-        (job,) = command.jobs() or []
-        taken = command.sound(job).hydra.runtime.choices
+    command = typed(
+        "sweep=unic_balancing", "normalizer=phis", "scale=unic_paper", "data.root=x", "balancer=uniform", "seed=7"
+    )
+    (job,) = command.jobs() or []
+    taken = command.sound(job).hydra.runtime.choices
     assert (taken.normalizer, taken.loss, taken.scale, taken.balancer) == ("phis", "unic", "unic_paper", "uniform")
 
 
