@@ -19,5 +19,11 @@ def teacher_matching(pred: Float[Tensor, "*tokens channels"], target: Float[Tens
 
     Raises:
         ValueError: the shapes differ or are empty.
+
+    Example:
+        >>> import torch
+        >>> target = torch.tensor([[1.0, 1.0], [3.0, 5.0]])
+        >>> teacher_matching(target + torch.tensor([0.5, 0.0]), target)["mse"]
+        0.125
     """
     return {name: value.item() for name, value in matching_values(*matching_moments(pred, target)).items()}

@@ -69,7 +69,13 @@ def constant_answer(labels: Int64[Tensor, " n"]) -> float:
 
 
 def accuracy_score(share: float, labels: Int64[Tensor, " n"]) -> Score:
-    """A share of right answers, whose floor is the best constant answer to these labels."""
+    """A share of right answers, whose floor is the best constant answer to these labels.
+
+    Example:
+        >>> import torch
+        >>> accuracy_score(0.75, torch.tensor([0, 0, 1, 1])).floor
+        0.5
+    """
     return Score(share, constant_answer(labels))
 
 

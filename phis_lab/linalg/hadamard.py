@@ -27,6 +27,10 @@ def hadamard_matrix(order: int, dtype: torch.dtype = torch.int8) -> Tensor:
 
     Source:
         Sylvester 1867; Paley, "On orthogonal matrices", 1933; PHI-S, eq. 18 and A.1.1.
+
+    Example:
+        >>> hadamard_matrix(4).tolist()
+        [[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]
     """
     plan = _plan(whole("order", order))
     if plan is None:
@@ -37,7 +41,12 @@ def hadamard_matrix(order: int, dtype: torch.dtype = torch.int8) -> Tensor:
 
 
 def is_hadamard_order(order: int) -> bool:
-    """Says whether `hadamard_matrix` can build this order, without building it."""
+    """Says whether `hadamard_matrix` can build this order, without building it.
+
+    Example:
+        >>> [order for order in range(1, 30) if is_hadamard_order(order)]
+        [1, 2, 4, 8, 12, 16, 20, 24, 28]
+    """
     return _plan(whole("order", order)) is not None
 
 

@@ -31,6 +31,13 @@ class Moments:
             made.
         provenance: where the rows come from (teacher, weights, layer, resolution, data fingerprint); saved
             with them.
+
+    Example:
+        >>> moments = Moments(2).update(torch.tensor([[1.0, 2.0], [3.0, 6.0]]))
+        >>> moments.count, moments.mean.tolist()
+        (2, [2.0, 4.0])
+        >>> moments.covariance.tolist()
+        [[2.0, 4.0], [4.0, 8.0]]
     """
 
     def __init__(self, dim: int, diagonal: bool = False, provenance: Mapping[str, str] | None = None) -> None:

@@ -20,6 +20,10 @@ def hadamard_rotation(dim: int) -> Float64[Tensor, "dim dim"]:
 
     Raises:
         ValueError: no Hadamard matrix of this order is known.
+
+    Example:
+        >>> (hadamard_rotation(12).abs() * 12**0.5).unique().round(decimals=6).tolist()
+        [1.0]
     """
     return positive_diagonal(hadamard_matrix(dim, torch.float64) / dim**0.5)
 
@@ -40,6 +44,11 @@ def equal_diagonal_rotation(eigenvalues: Float[Tensor, "dim"]) -> Float[Tensor, 
 
     Source:
         Schur 1923, Horn 1954: a spectrum can have a diagonal if and only if it majorises it.
+
+    Example:
+        >>> rotation = equal_diagonal_rotation(torch.tensor([3.0, 1.0]))
+        >>> (rotation @ torch.tensor([3.0, 1.0]).diag() @ rotation.T).diagonal().tolist()
+        [1.9999998807907104, 1.9999998807907104]
     """
     require_tensors(eigenvalues=eigenvalues)
     if eigenvalues.ndim != 1:
@@ -78,6 +87,11 @@ def random_rotation(dim: int, seed: int) -> Float64[Tensor, "dim dim"]:
 
     Source:
         Mezzadri, "How to generate random matrices from the classical compact groups", 2007.
+
+    Example:
+        >>> rotation = random_rotation(3, seed=0)
+        >>> torch.allclose(rotation @ rotation.T, torch.eye(3, dtype=torch.float64))
+        True
     """
     gaussian = torch.randn(dim, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     q, r = torch.linalg.qr(gaussian)

@@ -115,6 +115,10 @@ def channel_moments(x: Float[Tensor, "*tokens channels"]) -> Float64[Tensor, "3 
     """Returns the rows (count, mean, sum of squared deviations from the mean) over all tokens, in float64.
 
     One tensor holds what `Sums` holds of a diagonal scatter, so that it can be a state of a metric.
+
+    Example:
+        >>> channel_moments(torch.tensor([[1.0, 5.0], [3.0, 5.0]])).tolist()
+        [[2.0, 2.0], [2.0, 5.0], [2.0, 0.0]]
     """
     x = x.reshape(-1, x.shape[-1]).double()
     count = x.new_full((x.shape[-1],), len(x))
@@ -128,6 +132,11 @@ def merge_moments(moments: Float64[Tensor, "parts 3 channels"]) -> Float64[Tenso
     It is `combine` for many at once, about their common mean: with n = sum n_i and m = sum n_i m_i / n, the deviations
     are sum S_i + n_i (m_i - m)^2. Unlike sums of squares this cancels nothing, however large the mean is beside the
     spread.
+
+    Example:
+        >>> parts = torch.stack([channel_moments(torch.tensor([[value]])) for value in (1.0, 3.0)])
+        >>> merge_moments(parts).flatten().tolist()
+        [2.0, 2.0, 2.0]
     """
     counts, means, deviations = moments.unbind(dim=1)
     count = counts.sum(dim=0)

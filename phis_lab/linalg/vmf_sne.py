@@ -49,6 +49,11 @@ def vmf_sne(
 
     Source:
         Mannix, Hodgkinson and Bondell, TinTeM / CosPress (arXiv 2411.15239), the loss of the teacher's head.
+
+    Example:
+        >>> tokens = torch.eye(3)[None]
+        >>> vmf_sne(tokens, 2 * tokens).tolist()
+        [0.0]
     """
     _check(source, mapped, temperatures)
     images = images_at_a_time or max(1, _PAIRS_AT_A_TIME // source.shape[1] ** 2)

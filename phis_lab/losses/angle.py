@@ -30,6 +30,10 @@ def squared_angle(
 
     Source:
         C-RADIOv4 (arXiv 2601.17237), numerator of eq. 7.
+
+    Example:
+        >>> squared_angle(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])).sqrt().rad2deg().tolist()
+        [90.0]
     """
     x, y = (_unit(side) for side in aligned(pred, target))
     apart, together = vector_norm(x - y, dim=-1), vector_norm(x + y, dim=-1)
@@ -52,6 +56,10 @@ def angular_dispersion(
 
     Source:
         C-RADIOv4 (arXiv 2601.17237), denominator of eq. 7.
+
+    Example:
+        >>> angular_dispersion(torch.eye(2)).sqrt().rad2deg().round().item()
+        45.0
     """
     require_tensors(summaries=summaries, mean=mean)
     mean = summaries.mean(dim=0) if mean is None else mean

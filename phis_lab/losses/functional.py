@@ -26,6 +26,10 @@ def mse(pred: Float[Tensor, "batch *tokens channels"], target: Float[Tensor, "..
 
     Raises:
         ValueError: the shapes differ (they would otherwise broadcast).
+
+    Example:
+        >>> mse(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]])).tolist()
+        [2.0]
     """
     pred, target = aligned(pred, target)
     return per_image(mse_loss(pred, target, reduction="none"))
@@ -41,6 +45,10 @@ def smooth_l1(
 
     Raises:
         ValueError: the shapes differ.
+
+    Example:
+        >>> smooth_l1(torch.tensor([[0.0, 3.0]]), torch.zeros(1, 2)).tolist()
+        [1.25]
     """
     pred, target = aligned(pred, target)
     return per_image(smooth_l1_loss(pred, target, beta=beta, reduction="none"))
@@ -60,6 +68,10 @@ def dampened_mse(
 
     Source:
         The spatial loss `dampened_mse` of NVIDIA TAO 7.0.1, without the 1e-8 that it adds under the root.
+
+    Example:
+        >>> dampened_mse(torch.tensor([[0.5], [9.0]]), torch.zeros(2, 1)).tolist()
+        [0.125, 4.5]
     """
     pred, target = aligned(pred, target)
     error = (pred - target).abs()
@@ -74,6 +86,10 @@ def cosine(pred: Float[Tensor, "batch *tokens channels"], target: Float[Tensor, 
 
     Raises:
         ValueError: the shapes differ.
+
+    Example:
+        >>> cosine(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])).tolist()
+        [0.0, 1.0]
     """
     pred, target = aligned(pred, target)
     return per_image(1 - cosine_similarity(pred, target, dim=-1))
@@ -97,6 +113,10 @@ def hybrid(
 
     Raises:
         ValueError: the shapes differ.
+
+    Example:
+        >>> hybrid(torch.tensor([[2.0, 0.0]]), torch.tensor([[1.0, 0.0]]), mse, cosine_weight=0.5).tolist()
+        [0.25]
     """
     return cosine_weight * cosine(pred, target) + (1 - cosine_weight) * regression(pred, target)
 
@@ -125,6 +145,11 @@ def unic(
     Source:
         UNIC (arXiv 2408.05088), eq. 1 and 2. Its eq. 6 has the smooth L1 of the norm of x - y; its numbers come from
         the element-wise one.
+
+    Example:
+        >>> target = torch.tensor([[1.0, 0.0]])
+        >>> unic(2 * target, None, target, None).tolist()
+        [0.125]
     """
     pairs = paired(Features(pred_summary, pred_spatial), Features(target_summary, target_spatial))
     losses = [hybrid(pred, target, smooth_l1, cosine_weight=0.5) for pred, target in pairs.values()]

@@ -35,6 +35,11 @@ def specmatch(
         Saito and Ushiku, "The devil is in the spectrum bias" (SpecMatch), with its sum over components and
         beta = 1/3. The mean in place of the sum, so that wide teachers weigh as much as narrow ones, and the
         value of epsilon are ours.
+
+    Example:
+        >>> import torch
+        >>> specmatch(torch.zeros(1, 2), torch.tensor([[1.0, 8.0]]), epsilon=0.0).tolist()
+        [2.5]
     """
     pred, target = aligned(pred, target)
     errors = (pred - target).square().reshape(len(pred), -1, pred.shape[-1]).mean(dim=1) + epsilon

@@ -22,6 +22,11 @@ def flattened_cosine(prediction: Features, target: Features) -> Float[Tensor, " 
 
     Raises:
         ValueError: shapes differ, a prediction that the teacher calls for is missing, or it has neither kind.
+
+    Example:
+        >>> features = Features(torch.ones(1, 2), torch.ones(1, 1, 1, 2))
+        >>> flattened_cosine(features.map(lambda part: 3 * part), features).abs().round(decimals=6).tolist()
+        [0.0]
     """
     pairs = [aligned(*pair) for pair in paired(prediction, target).values()]
     return cosine(*(torch.cat([tokens.flatten(1) for tokens in side], dim=1) for side in zip(*pairs, strict=True)))

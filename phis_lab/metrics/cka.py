@@ -36,6 +36,11 @@ def linear_cka(x: Float[Tensor, "*rows dim_x"], y: Float[Tensor, "*rows dim_y"])
     Source:
         Kornblith et al., "Similarity of neural network representations revisited", ICML 2019; Song et al., "Feature
         selection via dependence maximization", JMLR 2012, eq. 5.
+
+    Example:
+        >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0], [3.0, 5.0]])
+        >>> {name: round(value.item(), 6) for name, value in linear_cka(x, 3 * x).items()}
+        {'cka': 1.0, 'cka_unbiased': 1.0}
     """
     require_tensors(x=x, y=y)
     cross = CrossMoments(x.shape[-1], y.shape[-1], x.device)

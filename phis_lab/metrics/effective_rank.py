@@ -24,6 +24,10 @@ def effective_rank(embeddings: Float[Tensor, "*rows dim"]) -> Float64[Tensor, ""
 
     Source:
         Garrido et al., "RankMe", ICML 2023; Roy and Vetterli, "The effective rank", 2007.
+
+    Example:
+        >>> effective_rank(torch.cat([torch.eye(3), -torch.eye(3)])).round(decimals=6).item()
+        3.0
     """
     require_tensors(embeddings=embeddings)
     if embeddings.numel() == 0:
@@ -46,6 +50,10 @@ def rank_of(moments: Moments) -> Float64[Tensor, ""]:
 
     Raises:
         ValueError: fewer than two embeddings were seen.
+
+    Example:
+        >>> rank_of(Moments(3).update(torch.cat([torch.eye(3), -torch.eye(3)]))).round(decimals=6).item()
+        3.0
     """
     covariance, mean = moments.covariance * (1 - 1 / moments.count), moments.mean
     eigenvalues = torch.linalg.eigvalsh((covariance + torch.outer(mean, mean)).cpu())

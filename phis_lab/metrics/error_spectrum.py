@@ -61,6 +61,11 @@ def error_spectrum(pred: Float[Tensor, "*tokens dim"], target: Float[Tensor, "..
     Source:
         Saito and Ushiku, "The devil is in the spectrum bias" (SpecMatch), whose figures show e_k / l_k with the
         error's mean included.
+
+    Example:
+        >>> target = torch.cat([torch.eye(2), -torch.eye(2)])
+        >>> error_spectrum(target * torch.tensor([0.5, 1.0]), target).error_variance.tolist()
+        [0.0, 0.125]
     """
     require_tensors(pred=pred, target=target)
     if pred.shape != target.shape:
@@ -82,6 +87,11 @@ def spectrum_along(
         teacher_variance: eigenvalues of the teacher's covariance, descending.
         basis: their eigenvectors, as columns.
         error: covariance of the error, of the same normalisation.
+
+    Example:
+        >>> variance, error = torch.tensor([4.0, 1.0]).double(), torch.tensor([[3.0, 0.0], [0.0, 1.0]]).double()
+        >>> spectrum_along(variance, torch.eye(2).double(), error).cumulative_share.tolist()
+        [0.75, 1.0]
     """
     variance = (basis * (error @ basis)).sum(dim=0).clamp_min(0)
     total = variance.cumsum(dim=0)

@@ -21,6 +21,11 @@ def matching_moments(
 
     Raises:
         ValueError: the shapes differ.
+
+    Example:
+        >>> target, error, similarity = matching_moments(torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0]]))
+        >>> error.tolist()
+        [[1.0, 1.0], [0.0, 2.0], [0.0, 0.0]]
     """
     parts = [_of_block(*block) for block in _blocks(pred, target)]
     target_moments, error, similarity = (merge_moments(torch.stack(moments)) for moments in zip(*parts, strict=True))
@@ -63,6 +68,11 @@ def matching_values(
 
     Raises:
         ValueError: there are no tokens.
+
+    Example:
+        >>> target = torch.tensor([[1.0, 1.0], [3.0, 5.0]])
+        >>> sorted(matching_values(*matching_moments(target + 0.5, target)))
+        ['cosine', 'error_variance_range', 'fidelity', 'fidelity_global', 'mse']
     """
     if error[0, 0] == 0:
         raise ValueError("teacher matching has seen no tokens; update it before it is computed")

@@ -22,6 +22,10 @@ def orthogonality(weight: Float[Tensor, "outputs inputs"]) -> dict[str, Float64[
 
     Raises:
         ValueError: there are more outputs than inputs, so that W W^T cannot be the identity.
+
+    Example:
+        >>> {name: round(value.item(), 6) for name, value in orthogonality(torch.eye(4)[:2]).items()}
+        {'singular_min': 1.0, 'singular_median': 1.0, 'singular_max': 1.0, 'deviation': 0.0, 'procrustes': 0.0}
     """
     outputs, inputs = weight.shape
     if outputs > inputs:
@@ -50,6 +54,11 @@ def cosine_preservation(
 
     Raises:
         ValueError: the rows do not correspond, or there are fewer than three.
+
+    Example:
+        >>> rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0], [3.0, 5.0]])
+        >>> round(cosine_preservation(rows, 2 * rows)["pearson"].item(), 6)
+        1.0
     """
     if len(before) != len(after) or len(before) < 3:
         raise ValueError(

@@ -23,6 +23,13 @@ class PhiS(MatrixNormalizer):
     Args:
         dim: channels of the teacher. Where no Hadamard matrix of this order is known, an equal-diagonal
             rotation takes its place; `rotation` says which one is used.
+
+    Example:
+        >>> import torch
+        >>> rows = torch.tensor([[9.0, 0.0], [-9.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+        >>> phis = PhiS(2).fit(Moments(2).update(rows))
+        >>> phis(rows).var(dim=0).round(decimals=4).tolist()
+        [1.0, 1.0]
     """
 
     needs_covariance: ClassVar[bool] = True

@@ -50,6 +50,11 @@ def nearest_neighbours(
 
     Raises:
         ValueError: fewer training images than `k`, dimensions that do not agree, or NaN in the features.
+
+    Example:
+        >>> similarity, index = nearest_neighbours(torch.eye(2), torch.tensor([[0.6, 0.8]]), k=1)
+        >>> similarity.tolist(), index.tolist()
+        ([[0.800000011920929]], [[1]])
     """
     _check(train_x, test_x, k)
     similarity = torch.full((len(test_x), k), -torch.inf, device=test_x.device)

@@ -47,6 +47,10 @@ def knn_predict(
     Raises:
         ValueError: fewer training images than `k`, a temperature below 1/700 (the weights would overflow),
             another protocol, sizes that do not agree, or NaN in the features.
+
+    Example:
+        >>> knn_predict(torch.eye(2), torch.tensor([7, 3]), torch.tensor([[0.9, 0.1]]), k=1).tolist()
+        [7]
     """
     if protocol not in {"radio", "dino"}:
         raise ValueError(f"protocol must be radio or dino, got {protocol!r}")

@@ -50,6 +50,11 @@ def linear_probe(
     """Trains a linear classifier by full-batch L-BFGS and returns its test accuracy.
 
     `linear_probe_path` for one value of c: see there for the objective, the arguments and the errors.
+
+    Example:
+        >>> x, y = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1])
+        >>> linear_probe(x, y, x, y).accuracy
+        1.0
     """
     (result,) = linear_probe_path(
         train_x,

@@ -32,6 +32,11 @@ def precise_linear(
         bias: b; none if left out.
         shift: what is subtracted from each row before W could amplify the rounding of a large mean; nothing
             if left out.
+
+    Example:
+        >>> x, weight = torch.tensor([[3.0, 5.0]]), torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+        >>> precise_linear(x, weight, shift=torch.tensor([1.0, 1.0])).tolist()
+        [[4.0, 4.0]]
     """
     require_tensors(x=x, weight=weight, bias=bias, shift=shift)
     with torch.autocast(x.device.type, enabled=False), full_float32():
