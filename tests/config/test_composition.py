@@ -1,5 +1,6 @@
 """Every option of every group composes, and is accepted by what it configures."""
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -38,25 +39,47 @@ NEEDED = {
     ],
 }
 FILES = sorted(file.relative_to(CONF) for file in CONF.glob("*/**/*.yaml"))
-GROUPS = ["{}={}".format(*file.with_suffix("").as_posix().split("/", 1)) for file in FILES]
+CHOICES = ["{}={}".format(*file.with_suffix("").as_posix().split("/", 1)) for file in FILES]
+ALONE = {"debug", "experiment", "scale", "segmentation", "stages", "sweep", "task", "teacher", "teachers", "transfer"}
+"""Groups whose options choose those of other groups, or stand in one of their places."""
+
+
+def together() -> list[list[str]]:
+    """As few commands as can be that choose every option: the n-th of each group that is not tried alone."""
+    groups: dict[str, list[str]] = {}
+    for choice in CHOICES:
+        groups.setdefault(choice.partition("=")[0], []).append(choice)
+    shared = [choices for group, choices in groups.items() if group not in ALONE]
+    rows = [[choice for choice in row if choice] for row in itertools.zip_longest(*shared)]
+    alone = [[choice] for group, choices in groups.items() if group in ALONE - {"teacher"} for choice in choices]
+    return [*rows, *alone]
 
 
 def composed(*overrides: str) -> DictConfig:
     return compose("config", list(overrides), return_hydra_config=True)
 
 
-@pytest.mark.parametrize("choice", [choice for choice in GROUPS if not choice.startswith("teacher=")])
-def test_every_option_composes_and_is_accepted(choice: str) -> None:
-    check(to_plain(composed(choice, *NEEDED.get(choice, []))))
+@pytest.mark.parametrize("choices", together(), ids=" ".join)
+def test_every_option_composes_and_is_accepted(choices: list[str]) -> None:
+    config = composed(*choices, *(override for choice in choices for override in NEEDED.get(choice, [])))
+    check(to_plain(config))
+    taken = config.hydra.runtime.choices
+    for group, _, option in (choice.partition("=") for choice in choices):
+        assert option in str(taken[group])
 
 
-@pytest.mark.parametrize("choice", [choice for choice in GROUPS if choice.startswith("teacher=")])
+def test_no_option_is_left_out() -> None:
+    tried = {choice for choices in together() for choice in choices}
+    assert tried == {choice for choice in CHOICES if not choice.startswith("teacher=")}
+
+
+@pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice.startswith("teacher=")])
 def test_every_teacher_can_take_a_place_in_a_set(choice: str) -> None:
     config = composed(f"teacher@teachers.xfeat={choice.partition('=')[2]}")
     check(to_plain(config))
 
 
-@pytest.mark.parametrize("choice", [choice for choice in GROUPS if choice.startswith("task=")])
+@pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice.startswith("task=")])
 def test_every_task_can_join_an_evaluation(choice: str) -> None:
     given = (
         ["+evaluation.tasks.new.roots={r: x}", "+evaluation.tasks.new.classes_root=x"] if "shifted" in choice else []
@@ -111,7 +134,7 @@ def test_a_sweep_fills_the_same_folders_as_solo_runs() -> None:
 
 
 def commands_of(sweep: str) -> list[list[str]]:
-    """What the sweep's file says to run, once for every value of every parameter, the others at their first."""
+    """What the sweep's file says to run, as few jobs as can be that have every value of every parameter."""
     text = (CONF / "sweep" / f"{sweep}.yaml").read_text()
     command = re.search(r"run\.py -m (.*?)(?:      |\n)", text)
     typed = shlex.split(command.group(1)) if command else [f"sweep={sweep}"]
@@ -122,8 +145,8 @@ def commands_of(sweep: str) -> list[list[str]]:
     for name, value in parameters.items():
         override = parser.parse_override(f"{name}={value}")
         values[name] = list(override.sweep_string_iterator()) if override.is_sweep_override() else [value]
-    first = {name: choices[0] for name, choices in values.items()}
-    jobs = [first | {name: choice} for name, choices in values.items() for choice in choices]
+    count = max(map(len, values.values()))
+    jobs = [{name: choices[number % len(choices)] for name, choices in values.items()} for number in range(count)]
     return [[*typed, *(f"{name}={value}" for name, value in job.items())] for job in jobs]
 
 
