@@ -5,16 +5,15 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from rich.console import Console
 
 from phis_lab.config.teachers import split
 from phis_lab.data import DataModule, DataSource, ImageSource, TensorImages, UnlabelledError
 from phis_lab.data.transforms import Augmentation
 from phis_lab.engine import Evaluation, Scores
-from phis_lab.engine.callbacks.keeper import ArmRun
-from phis_lab.engine.callbacks.progress import ProgressLine
+from phis_lab.engine.callbacks import progress
 from phis_lab.engine.evaluation import named_scores
 from phis_lab.engine.record import measured
+from phis_lab.engine.run import Run
 from phis_lab.evals import KNN, Score, Task
 from phis_lab.evals.tasks.moments import FeatureMoments
 from phis_lab.evals.tasks.pruning import Pruning
@@ -59,18 +58,16 @@ def test_what_is_no_dict_of_numbers_is_refused_by_the_name_of_the_evaluation(giv
 
 def test_a_resumed_run_knows_the_units_of_the_plain_numbers_that_its_checkpoint_holds(tmp_path):
     scores = Scores({"own/bits": Score(1.5, unit="bits"), "knn/accuracy": Score(0.5)}, {}, {})
-    run, resumed = ArmRun.__new__(ArmRun), ArmRun.__new__(ArmRun)
+    run, resumed = Run.__new__(Run), Run.__new__(Run)
     for each in (run, resumed):
-        for of in dataclasses.fields(ArmRun):
+        for of in dataclasses.fields(Run):
             if of.default_factory is not dataclasses.MISSING:
                 setattr(each, of.name, of.default_factory())
-    run.scored(3, scores)
+    run.scored(3, scores, final=False)
     torch.save(run.state_dict(), tmp_path / "state.pt")
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert resumed.units == {"own/bits": "bits", "knn/accuracy": "fraction"}
-    shown = ProgressLine(Console(), [])
-    resumed.label, shown.runs = "arm", {"arm": resumed}
-    assert shown._newest("arm") == "own/bits 1.5, knn/accuracy 50.0% (step 3)"
+    assert progress._newest(resumed) == "own/bits 1.5, knn/accuracy 50.0% (step 3)"
 
 
 class _Unlabelled(DataSource):
