@@ -175,9 +175,9 @@ def test_hed_has_a_channel_that_photos_never_reach(photos: Tensor) -> None:
     assert not spatial[..., 390].any()
 
 
-@pytest.mark.parametrize("teacher_class", [EfficientNetLite0, PPOcr, XFeat, Hed])
-def test_bfloat16_keeps_the_features(teacher_class: type[Teacher], photos: Tensor) -> None:
-    teacher = teacher_class("t", image_size=96)
+@pytest.mark.parametrize(("teacher_class", "size"), [(EfficientNetLite0, 96), (PPOcr, 96), (XFeat, 96), (Hed, 32)])
+def test_bfloat16_keeps_the_features(teacher_class: type[Teacher], size: int, photos: Tensor) -> None:
+    teacher = teacher_class("t", image_size=size)
     exact, rounded = (TeacherPool({"t": teacher}, p)(photos)["t"].spatial for p in ("float32", "bfloat16"))
     assert cosine_similarity(exact, rounded, dim=-1).mean() > 0.99
 
