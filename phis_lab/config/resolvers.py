@@ -95,7 +95,7 @@ def smoke_image_size(*, _root_: DictConfig) -> int:
     patch = chosen if isinstance(chosen, int) and chosen > 0 else PATCH  # what is no patch is refused by name later
     stages = [stage for stage in (OmegaConf.select(_root_, "stages") or {}).values() if isinstance(stage, DictConfig)]
     partitions = [part for stage in stages for part in (stage.get("partitions") or {}).values() if part]
-    outgrown = any(part.get("size", 1) > _smallest(part.get("teachers")) for part in partitions)
+    outgrown = any(part.get("scale", 1) > _smallest(part.get("teachers")) for part in partitions)
     return patch * max(1, (SIDE // 2 if outgrown else SIDE) // patch)
 
 

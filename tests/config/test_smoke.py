@@ -131,7 +131,7 @@ def test_every_sweep_builds_as_a_smoke_run_by_its_name_alone(sweep: str, tmp_pat
     jobs = [job(tmp_path, *words) for words in choices(sweep)]
     assert len(jobs) > 1
     for group in group_jobs(jobs):
-        assert len(built(*group).arms) == len(group)
+        assert len(built(*group).runs) == len(group)
 
 
 @pytest.mark.slow
