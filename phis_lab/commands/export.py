@@ -51,7 +51,7 @@ def export_run(run: Path, folder: Path, overwrite: bool = False) -> list[Path]:
         backbone=_changed(job.config["student"], UNTRAINED | PLAIN),
         head=job.config["head"],
         teachers={name: Channels(summary=summary, spatial=spatial) for name, (summary, spatial) in dims.items()},
-        image_size=student.backbone.image_size_at(_last_size(job, dims)),
+        image_size=student.backbone.image_size_at(_last_scale(job, dims)),
         origin=Origin(
             study=record.name,
             method=record.method,
@@ -63,7 +63,7 @@ def export_run(run: Path, folder: Path, overwrite: bool = False) -> list[Path]:
     return write_student(folder, student, description, overwrite)
 
 
-def _last_size(job: Job, dims: Dims) -> float:
+def _last_scale(job: Job, dims: Dims) -> float:
     """Image size of the last stage's first partition, over the student's own."""
     plans = list(read_stages(job.config.get("stages"), dims).values())
     return next(iter(plans[-1].partitions.values())).scale

@@ -94,7 +94,7 @@ class Loader(ConfigLoaderImpl):
         for path, usual in self._usual.items():
             parent, _, key = path.rpartition(".")
             node = OmegaConf.select(config, parent)
-            if _same(_value(node, key), usual):
+            if isinstance(node, DictConfig) and key in node and _same(_value(node, key), usual):
                 with open_dict(config):
                     del node[key]
         return config
@@ -188,4 +188,5 @@ def _same(value: Any, usual: Any) -> bool:
     """Whether a value is what an argument has by default."""
     if isinstance(usual, tuple):
         usual = list(usual)
-    return type(value) is type(usual) and value == usual if isinstance(usual, bool | str) else value == usual
+    exact = any(isinstance(one, bool | str) for one in (value, usual))
+    return value == usual and (type(value) is type(usual) or not exact)

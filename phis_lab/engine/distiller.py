@@ -91,9 +91,9 @@ class Distiller(L.LightningModule):
             estimation.resume_at(step - stage.first)
 
     def _by_estimation(self) -> list[tuple[Estimation, list[Run]]]:
-        """The estimations that somebody is fitted from, with their runs."""
+        """The estimations that somebody is fitted from, with their runs; an arm that was stopped wants no more."""
         found: dict[int, tuple[Estimation, list[Run]]] = {}
-        for run in self.runs:
+        for run in (run for run in self.runs if run.failure is None):
             estimation = self.estimation_of(run)
             found.setdefault(id(estimation), (estimation, []))[1].append(run)
         return list(found.values())

@@ -128,26 +128,26 @@ class Evaluation:
 
         A teacher is matched on the first partition that it sees; the probes see the images of the first one.
         """
-        was_training = {label: arm.training for label, arm in arms.items()}
+        was_training = {key: arm.training for key, arm in arms.items()}
         for arm in arms.values():
             arm.eval()
         try:
             matching = self._match(arms, stage, device, final)
             probes = {name: probe for name, probe in self.probes.items() if final or probe.when == "always"}
-            scores = self._probe(arms, probes, stage.main, device) if probes else {label: {} for label in arms}
-            for label, arm in arms.items() if final else ():
+            scores = self._probe(arms, probes, stage.main, device) if probes else {key: {} for key in arms}
+            for key, arm in arms.items() if final else ():
                 for name, task in self.tasks.items():
                     subject = subject_of(arm, stage.main, device, task.needs_labels)
-                    scores[label] |= named_scores(name, task, task(subject))
+                    scores[key] |= named_scores(name, task, task(subject))
         finally:
-            for label, arm in arms.items():
-                arm.train(was_training[label])
-        return {label: Scores(scores[label], matching[label].teachers, matching[label].student) for label in arms}
+            for key, arm in arms.items():
+                arm.train(was_training[key])
+        return {key: Scores(scores[key], matching[key].teachers, matching[key].student) for key in arms}
 
     def _match(
         self, arms: Mapping[str, Arm], stage: Stage, device: torch.device, full: bool
     ) -> dict[str, MatchingScores]:
-        found = {label: MatchingScores({}, {}) for label in arms}
+        found = {key: MatchingScores({}, {}) for key in arms}
         for name, teachers in stage.matched().items():
             if not teachers:
                 continue
@@ -156,7 +156,7 @@ class Evaluation:
             for batch in partition.loader("test", self.matching_images, False).batches:
                 images = batch.images.to(device)
                 matching.update(images, partition.test(images, batch.keys))
-            found = {label: found[label].joined(scores) for label, scores in matching.compute().items()}
+            found = {key: found[key].joined(scores) for key, scores in matching.compute().items()}
         return found
 
     def _probe(
@@ -165,12 +165,12 @@ class Evaluation:
         train = self._embed(arms, partition, partition.loader("train", self.train_images, True), device)
         test = self._embed(arms, partition, partition.loader("test", self.test_images, True), device)
         return {
-            label: {
+            key: {
                 number: score
                 for name, probe in probes.items()
-                for number, score in named_scores(name, probe, probe(train[label], test[label])).items()
+                for number, score in named_scores(name, probe, probe(train[key], test[key])).items()
             }
-            for label in arms
+            for key in arms
         }
 
     def _embed(
@@ -180,16 +180,16 @@ class Evaluation:
         batches: Iterable[tuple[Tensor, Tensor]],
         device: torch.device,
     ) -> dict[str, Embeddings]:
-        features: dict[str, list[Tensor]] = {label: [] for label in arms}
+        features: dict[str, list[Tensor]] = {key: [] for key in arms}
         labels: list[Tensor] = []
         for images, targets in batches:
             labels.append(targets)
             on_device = images.to(device)
-            for label, arm in arms.items():
+            for key, arm in arms.items():
                 tokens = arm.predict(on_device, partition.plan.scale, teachers=())[0]
-                features[label].append(tokens.pooled(self.tokens))
+                features[key].append(tokens.pooled(self.tokens))
         truth = torch.cat(labels).to(device)
-        return {label: Embeddings(torch.cat(parts), truth) for label, parts in features.items()}
+        return {key: Embeddings(torch.cat(parts), truth) for key, parts in features.items()}
 
 
 def named_scores(name: str, part: Probe | Task, given: object) -> dict[str, Score]:

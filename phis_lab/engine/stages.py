@@ -24,7 +24,7 @@ class Partition:
     """One partition of a stage.
 
     Attributes:
-        plan: image size, batch and teachers, relative to the run's.
+        plan: scale, batch and teachers, relative to the run's.
         batch_size: images per step over all processes.
         image_size: side of the crops in pixels.
         shift: pixels by which training images are larger.

@@ -14,6 +14,7 @@ from phis_lab.figures.losses import loss_distributions
 from phis_lab.figures.teacher_errors import teacher_errors
 from phis_lab.figures.teacher_spaces import teacher_spaces
 from phis_lab.normalizers import PhiS
+from phis_lab.refusals import REFUSALS
 from phis_lab.reports import Study
 from phis_lab.reports.sections import Section, matching_history
 from phis_lab.reports.style import looks
@@ -21,7 +22,6 @@ from phis_lab.sweeps import group_jobs
 from phis_lab.tracking.job import Job
 
 BASELINE = "identity"
-REFUSALS = (ValueError, FileNotFoundError, ModuleNotFoundError)
 
 Save = Callable[[str, Figure], None]
 """Keeps a figure under a name."""

@@ -1,5 +1,7 @@
 """Normalisers that treat each channel by itself; none of their work needs a dim x dim matrix."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,8 @@ from phis_lab.shapes import Float
 
 class ElementwiseNormalizer(Normalizer):
     """y = scale (x - shift) per channel, computed as one multiply-add; `solve` gives shift and scale."""
+
+    needs_covariance: ClassVar[bool] = False
 
     scale: Tensor
 

@@ -37,8 +37,8 @@ class FeatureMap(nn.Module, ABC):
         out_dim: channels of the output; as many unless said otherwise.
     """
 
-    needs_covariance: ClassVar[bool] = False
-    """Whether `fit` needs full moments; if not, `Moments(dim, diagonal=True)` will do."""
+    needs_covariance: ClassVar[bool] = True
+    """Whether `fit` needs full moments; if not, `Moments(dim, diagonal=True)` will do, and no more is gathered."""
 
     summary_map: ClassVar[Literal["none", "own", "same"]] = "none"
     """What maps a teacher's summary: nothing, as in PHI-S, an instance of its own, or the map of the patches."""
@@ -88,7 +88,7 @@ class FeatureMap(nn.Module, ABC):
         return {}
 
     def schedule(self, progress: float) -> None:
-        """Tells how much of the run is done, from 0 to 1, before each training step; a fixed map does not change."""
+        """Tells how much of a stage is done, from 0 to 1, before each training step; a fixed map does not change."""
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the fitted map, its class and its options as safetensors."""

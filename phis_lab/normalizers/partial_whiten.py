@@ -1,7 +1,5 @@
 """Everything between scaling and whitening."""
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from phis_lab.linalg import Moments
@@ -23,8 +21,6 @@ class PartialWhiten(MatrixNormalizer):
     Raises:
         ValueError: gamma lies outside [0, 1].
     """
-
-    needs_covariance: ClassVar[bool] = True
 
     def __init__(self, dim: int, gamma: float | int = 0.5, floor: float | int = 1e-6) -> None:
         super().__init__(dim)

@@ -1,7 +1,5 @@
 """PHI-S with principal components in place of evenly mixed ones."""
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from phis_lab.linalg import Moments
@@ -14,8 +12,6 @@ class PCAScale(MatrixNormalizer):
 
     Its MSE equals that of PHI-S value by value; its channels' variances differ as much as the eigenvalues do.
     """
-
-    needs_covariance: ClassVar[bool] = True
 
     def solve(self, moments: Moments) -> dict[str, Tensor]:
         """W = U^T / phi."""

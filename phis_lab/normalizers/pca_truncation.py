@@ -1,7 +1,5 @@
 """The first principal components: what a linear compression can keep of the variance at most."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -27,8 +25,6 @@ class PCATruncation(LinearCompression):
         out_dim: d, the width of the student.
         center: subtract the mean; see `LinearCompression`.
     """
-
-    needs_covariance: ClassVar[bool] = True
 
     def solve(self, moments: Moments) -> dict[str, Tensor]:
         """W = U_d^T, with the signs that make its diagonal positive."""

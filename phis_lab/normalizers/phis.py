@@ -1,6 +1,6 @@
 """PHI-S: PCA-Hadamard isotropic standardisation."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -32,7 +32,6 @@ class PhiS(MatrixNormalizer):
         [1.0, 1.0]
     """
 
-    needs_covariance: ClassVar[bool] = True
     rotation: Literal["hadamard", "equal_diagonal"]
 
     def __init__(self, dim: int) -> None:

@@ -1,5 +1,7 @@
 """Random directions: the compression that knows nothing about the teacher."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,8 @@ class RandomProjection(LinearCompression):
         center: subtract the mean; see `LinearCompression`.
         seed: draws Q; the same seed gives the same Q, and a narrower student the first of its rows.
     """
+
+    needs_covariance: ClassVar[bool] = False
 
     def __init__(self, dim: int, out_dim: int, center: bool = True, seed: int = 0) -> None:
         super().__init__(dim, out_dim, center)

@@ -1,5 +1,7 @@
 """PHI-S with a random rotation."""
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from phis_lab.linalg import Moments, random_rotation
@@ -16,6 +18,8 @@ class RandomRotationScale(MatrixNormalizer):
         dim: channels of the teacher.
         seed: draws Q; the same seed gives the same Q.
     """
+
+    needs_covariance: ClassVar[bool] = False
 
     def __init__(self, dim: int, seed: int = 0) -> None:
         super().__init__(dim)

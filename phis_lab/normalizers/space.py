@@ -19,7 +19,7 @@ class NotInvertibleError(ValueError):
 class TeacherSpace(nn.Module):
     """The maps of one teacher's patches and summary, and what follows from their kinds.
 
-    Nobody else asks whether a method is invertible, or whether one map serves both kinds of features.
+    What is invertible, and which map serves which kind of features, is asked here.
 
     Args:
         teacher: its name, for messages.
@@ -119,7 +119,7 @@ class TeacherSpace(nn.Module):
             self.spatial.fit(moments)
 
     def schedule(self, progress: float) -> None:
-        """Tell maps that run how much of the stage is done, from 0 to 1."""
+        """Tell maps that run how much of a stage is done, from 0 to 1."""
         for of_kind in (self.spatial, self.summary):
             if of_kind is not None:
                 of_kind.schedule(progress)

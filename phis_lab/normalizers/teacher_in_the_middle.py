@@ -1,6 +1,7 @@
 """TinTeM's head on the teacher's side: a learned map into the student's space that keeps cosines."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,8 @@ class TeacherInTheMiddle(Compression):
     Source:
         Mannix, Hodgkinson and Bondell, TinTeM / CosPress (arXiv 2411.15239).
     """
+
+    needs_covariance: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -1,7 +1,6 @@
 """What the three whitening methods share."""
 
 from abc import abstractmethod
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -20,8 +19,6 @@ class Whiten(MatrixNormalizer):
         dim: channels of the teacher.
         floor: the smallest eigenvalue, relative to the mean eigenvalue; fainter components are whitened less.
     """
-
-    needs_covariance: ClassVar[bool] = True
 
     def __init__(self, dim: int, floor: float | int = 1e-6) -> None:
         super().__init__(dim)

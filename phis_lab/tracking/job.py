@@ -22,7 +22,7 @@ class Job:
         config: resolved, as plain dicts and lists.
         folder: named by content, so the same job finds the same folder.
         choices: option chosen in each config group.
-        overrides: as typed, for the record.
+        overrides: as composed, for the record.
         study: experiment or sweep.
         sha256: of the configuration without its seed.
         command: what the user typed.

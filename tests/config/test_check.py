@@ -100,7 +100,7 @@ def composed(*overrides: str) -> dict[str, object]:
         ),
         ("+evaluation.tasks.x=3", "evaluation.tasks.x=3: a Task is wanted"),
         ("+stages.a.stps=2", "stages.a.stps: no such option; there are: steps, partitions"),
-        ("+stages.a.partitions.b.sise=2", "partitions.b.sise: no such option; there are: size, batch, teachers"),
+        ("+stages.a.partitions.b.sise=2", "partitions.b.sise: no such option; there are: scale, batch, teachers"),
         ("stages=pocket +stages.small.partitions.all.x=1", "stages.small.partitions.all.x: no such option"),
         ("normalizer._target_=phis_lab.losses.MSE", "normalizer._target_='phis_lab.losses.MSE' is no FeatureMap"),
         (

@@ -131,3 +131,13 @@ def test_a_word_that_no_constructor_takes_is_refused_with_what_is_near(overrides
         composed(overrides)
     assert says in str(refused.value)
     assert "use +" not in str(refused.value)
+
+
+def test_an_option_of_a_part_that_is_taken_away_again_changes_nothing() -> None:
+    without = composed((*RADIO, "~teachers.sam_h"))
+    assert composed((*RADIO, "teachers.sam_h.spatial_scale=2", "~teachers.sam_h")) == without
+
+
+def test_a_truth_value_is_no_number_that_is_usual() -> None:
+    assert composed((*RADIO, "teachers.sam_h.spatial_scale=true"))["teachers"]["sam_h"]["spatial_scale"] is True
+    assert "spatial_scale" not in composed((*RADIO, "teachers.sam_h.spatial_scale=1.0"))["teachers"]["sam_h"]

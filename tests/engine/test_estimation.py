@@ -75,6 +75,17 @@ def test_what_is_gathered_for_scales_alone_are_variances_and_the_same() -> None:
     assert torch.equal(resumed.gathered([PLACE])["sam"].variance, variances.variance)
 
 
+def test_a_run_that_goes_on_with_other_moments_takes_their_variances_or_is_told_why_not() -> None:
+    full = online()
+    full.observe(features(), 0)
+    light = full.of_variances()
+    light.start(FACTS, {PLACE}, 8)
+    light.load_state_dict(full.state_dict(), {PLACE})
+    assert torch.equal(light.gathered([PLACE])["sam"].variance, full.gathered([PLACE])["sam"].variance)
+    with pytest.raises(ValueError, match=r"gathered variances alone; leave estimation\.save out"):
+        online().load_state_dict(light.state_dict(), {PLACE})
+
+
 def test_moments_that_are_saved_or_read_serve_every_method(tmp_path: Path) -> None:
     saving = online(save=str(tmp_path))
     assert saving.of_variances() is saving

@@ -165,7 +165,7 @@ def test_on_their_own_grids_teachers_are_counted_as_they_are(tmp_path, spatial):
 
 @pytest.mark.usefixtures("undrawn")
 def test_stages_at_several_sizes_are_all_there(tmp_path):
-    sizes = "stages={first:{partitions:{low:{size:1.0}}},second:{partitions:{high:{size:2.0,teachers:{siglip:2.0}}}}}"
+    sizes = "stages={first:{partitions:{low:{scale:1.0}}},second:{partitions:{high:{scale:2.0,teachers:{siglip:2.0}}}}}"
     result = stats(tmp_path, sizes, images=8)
     assert result.exit_code == 0, result.output
     found = list(read_statistics(tmp_path).teachers)

@@ -37,7 +37,7 @@ class Estimation(ABC):
 
     def of_variances(self) -> "Estimation":
         """The same for arms whose maps need variances alone; itself where moments are read, or saved for any method."""
-        copied = copy.copy(self)
+        copied = copy.deepcopy(self)
         copied.moments, copied.diagonal = {}, True
         return copied
 
@@ -101,14 +101,33 @@ def packed(moments: Mapping[Place, Mapping[str, Moments]]) -> dict[str, Any]:
     }
 
 
-def unpacked(state: Mapping[str, Any], places: Collection[Place]) -> Iterator[tuple[Place, str, Moments]]:
-    """Undoes `packed` for some places: place, teacher and moments, which have no provenance yet."""
+def unpacked(
+    state: Mapping[str, Any], places: Collection[Place], diagonal: bool
+) -> Iterator[tuple[Place, str, Moments]]:
+    """Undoes `packed` for some places: place, teacher and moments, which have no provenance yet.
+
+    Args:
+        state: of a checkpoint.
+        places: that are wanted.
+        diagonal: whether variances alone are wanted, which covariances hold too.
+
+    Raises:
+        ValueError: covariances are wanted, and the state has variances alone.
+    """
     named = {_name_of(place): place for place in places}
     for key, of_teacher in state.items():
         name, _, teacher = key.rpartition("/")
         if name in named:
-            moments = Moments(len(of_teacher["mean"]), diagonal=of_teacher["scatter"].ndim == 1)
-            moments.load_state_dict(of_teacher)
+            scatter = of_teacher["scatter"]
+            if scatter.ndim == 1 and not diagonal:
+                raise ValueError(
+                    "the run began without estimation.save and gathered variances alone; leave estimation.save out to "
+                    "go on, or delete its checkpoint to train anew"
+                )
+            if scatter.ndim > 1 and diagonal:
+                scatter = scatter.diagonal().clone()
+            moments = Moments(len(of_teacher["mean"]), diagonal)
+            moments.load_state_dict({**of_teacher, "scatter": scatter})
             yield named[name], teacher, moments
 
 

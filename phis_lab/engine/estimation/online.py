@@ -114,7 +114,7 @@ class OnlineEstimation(Estimation):
         return packed({place: self.moments[place] for place in self._counted})
 
     def load_state_dict(self, state: Mapping[str, Any], places: Collection[Place]) -> None:  # noqa: D102
-        for place, teacher, moments in unpacked(state, places):
+        for place, teacher, moments in unpacked(state, places, self.diagonal):
             moments.provenance = self._facts(place, teacher)
             self.moments[place][teacher] = moments
             self._counted.add(place)

@@ -74,7 +74,7 @@ class RunningEstimation(Estimation):
         return packed(self.moments)
 
     def load_state_dict(self, state: Mapping[str, Any], places: Collection[Place]) -> None:  # noqa: D102
-        for place, teacher, moments in unpacked(state, places):
+        for place, teacher, moments in unpacked(state, places, self.diagonal):
             self.moments[place][teacher] = moments
 
 

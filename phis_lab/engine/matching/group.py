@@ -16,7 +16,7 @@ class GroupMatching:
     """Streaming comparison of arms with teachers, at one image size; what depends on teachers alone is kept once.
 
     Args:
-        arms: by label, in evaluation mode.
+        arms: by key, in evaluation mode.
         teachers: with whom they are compared.
         scale: size at which the students see the images, over their own image sizes.
         full: all that `ArmMatching` describes; otherwise only what is cheap enough to repeat while training.
@@ -33,9 +33,7 @@ class GroupMatching:
     ) -> None:
         self.arms, self.teachers, self.scale, self.resize = dict(arms), tuple(teachers), scale, resize
         self._shared = {arm.grid_at(scale): TargetMoments() for arm in self.arms.values()} if full else {}
-        self._matching = {
-            label: ArmMatching(arm, self._shared.get(arm.grid_at(scale))) for label, arm in self.arms.items()
-        }
+        self._matching = {key: ArmMatching(arm, self._shared.get(arm.grid_at(scale))) for key, arm in self.arms.items()}
 
     @torch.no_grad()
     def update(self, images: Float[Tensor, "b 3 h w"], features: Mapping[Grid, Mapping[str, Features]]) -> None:
@@ -50,14 +48,14 @@ class GroupMatching:
         """
         for grid, shared in self._shared.items():
             shared.update(self._chosen(features[grid]))
-        for label, arm in self.arms.items():
+        for key, arm in self.arms.items():
             view = View(images, self._chosen(features[arm.grid_at(self.scale)]), self.scale, resize=self.resize)
             tokens, predictions = arm.predict(images, self.scale, self.teachers)
-            self._matching[label].update(tokens, *common(predictions, view))
+            self._matching[key].update(tokens, *common(predictions, view))
 
     def compute(self) -> dict[str, MatchingScores]:
         """Returns the scores of every arm over all images."""
-        return {label: matching.compute() for label, matching in self._matching.items()}
+        return {key: matching.compute() for key, matching in self._matching.items()}
 
     def _chosen(self, features: Mapping[str, Features]) -> dict[str, Features]:
         return {teacher: features[teacher] for teacher in self.teachers}

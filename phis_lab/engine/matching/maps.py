@@ -32,11 +32,12 @@ class KeptByMaps:
             rows = target.summary
             if rows is None and target.spatial is not None:
                 rows = target.spatial.mean(dim=(1, 2))
-            if rows is not None and not self.arm.space(teacher).is_invertible and sum(map(len, kept)) < MOST_ROWS:
+            compresses = isinstance(self.arm.space(teacher).spatial, Compression)
+            if rows is not None and compresses and sum(map(len, kept)) < MOST_ROWS:
                 kept.append(rows)
 
     def compute(self) -> dict[str, Score]:
-        """Numbers by `map/<teacher>/<name>`; none for an arm whose normalisers have an inverse."""
+        """Numbers by `map/<teacher>/<name>`; none for an arm whose maps are no compressions."""
         found: dict[str, Score] = {}
         for teacher, parts in self._summaries.items():
             if sum(map(len, parts)) >= LEAST_ROWS:
