@@ -25,7 +25,7 @@ demo: install  ## Compare three normalisers on four pretrained teachers; ends in
 	$(BIN)/python run.py -m sweep=demo
 	$(BIN)/phis-lab report outputs/demo
 
-test: install  ## Run the tests (about ten minutes on two cores)
+test: install  ## Run the tests (about a quarter of an hour on two slow cores)
 	$(BIN)/pytest -q -n 2 --dist loadgroup
 
 test-all: install  ## Run the slow tests too

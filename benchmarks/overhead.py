@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.harness import PAIRS, Comparison, Measurement, Seconds, in_turns, measured
-from benchmarks.parts import FrozenEstimation, PatchTeacher, arm_of
+from benchmarks.parts import FrozenEstimation, PatchTeacher, arm_of, run_of
 from benchmarks.pocket import PARTITION, Training, pocket_group, restart, schedule, steady
 from phis_lab.data import Augmentation, Batch, DataModule
 from phis_lab.data.digits import Digits
 from phis_lab.engine import FeatureProvider, View
+from phis_lab.engine.estimation.base import refuse_non_finite
 from phis_lab.linalg.cpu import one_torch_thread
 from phis_lab.students import ViT
 from phis_lab.teachers import TeacherPool
@@ -63,7 +64,7 @@ def _tiny() -> Training:
     data = DataModule(Digits(batch_size=4, train_images=200, test_images=20), Augmentation(SIDE), STEPS)
     batches = list(data.train_dataloader())  # rendering is no part of the framework
     provider = FeatureProvider(pool, [arm.grid_at()], 200, None, 0.0)
-    return Training({"arm": arm}, lambda: _Batches(batches), provider, FrozenEstimation(), STEPS)
+    return Training([run_of(arm)], lambda: _Batches(batches), provider, FrozenEstimation(), STEPS)
 
 
 class _Batches:
@@ -94,10 +95,11 @@ class BareCalls:
         restart(run.arm, training.starts[run.key])
         self.losses, ends = [], []
         for step, batch in enumerate(training.batches()):
-            images, keys, _ = batch[PARTITION]
-            features = training.provider(images, keys)
+            images = batch[PARTITION].images
+            features = training.provider(images, batch[PARTITION].keys)
+            refuse_non_finite({PARTITION: features}, step)
             training.estimation.observe({PARTITION: features}, step)
-            view = View(images, features[arm.grid_at()])
-            self.losses.append(arm.step({PARTITION: view}, step, schedule(training.steps)).loss)
+            view = View(images, features[run.arm.grid_at()])
+            self.losses.append(run.arm.step({PARTITION: view}, step, schedule(training.steps)).loss)
             ends.append(time.perf_counter())
         return steady(ends)

@@ -1,12 +1,13 @@
 """Parts for benchmarks whose subject is not the pocket recipe: random teachers, arms by hand, frozen statistics."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from phis_lab.engine import Arm, Estimation, OptimizerRecipe
+from phis_lab.engine import Arm, Estimation, OptimizerRecipe, Run
 from phis_lab.engine.estimation.base import Place, PlacedFeatures, Provenance
 from phis_lab.features import Features
 from phis_lab.linalg import Moments
@@ -16,6 +17,7 @@ from phis_lab.seeds import RandomStream
 from phis_lab.students import MLPHead, Student, ViT
 from phis_lab.teachers import Teacher, TeacherPool, Weights
 from phis_lab.teachers.pixels import Pixels
+from phis_lab.tracking.job import Job
 
 
 class PatchTeacher(Teacher):
@@ -70,6 +72,11 @@ def arm_of(
     spaces = {name: TeacherSpace(name, _fitted(normalizer(dim))) for name, (_, dim) in dims.items() if dim}
     recipe = OptimizerRecipe(_adamw, lr=1e-3, warmup=0.0, final=1.0)
     return Arm(student, spaces, MSE(), Uniform(), recipe, RandomStream(0), low_precision)
+
+
+def run_of(arm: Arm) -> Run:
+    """A run of an arm that is never written."""
+    return Run("arm", "arm", Job({"seed": 0}, Path("unused"), {}, (), "benchmark", "0" * 64, ""), arm)
 
 
 def _adamw(parameters: Any, lr: float) -> torch.optim.Optimizer:

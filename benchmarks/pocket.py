@@ -16,7 +16,17 @@ from phis_lab.config.assemble import assemble
 from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.data import EvalLoader, PartitionPlan
-from phis_lab.engine import Arm, Distiller, FeatureProvider, Group, OnlineEstimation, Partition, ProgressLine, Stage
+from phis_lab.engine import (
+    Arm,
+    Distiller,
+    FeatureProvider,
+    Group,
+    OnlineEstimation,
+    Partition,
+    ProgressLine,
+    Run,
+    Stage,
+)
 from phis_lab.engine.estimation.base import Estimation
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

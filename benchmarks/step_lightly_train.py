@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks.harness import Comparison, Seconds, in_turns, peer_module
 from benchmarks.limits import matrix_limit
-from benchmarks.parts import FrozenEstimation, arm_of
+from benchmarks.parts import FrozenEstimation, arm_of, run_of
 from benchmarks.pocket import BATCH, Training, steady
 from phis_lab.data import Augmentation, DataModule
 from phis_lab.data.image_folder import ImageFolder
@@ -44,7 +44,7 @@ def compare() -> Iterator[Comparison]:
         ours = _ours(Path(folder))
         peer()
         teacher = sum(p.numel() for p in ours.provider.pool.teachers["vits14"].parameters())
-        student = sum(p.numel() for p in ours.arms["arm"].student.backbone.parameters())
+        student = sum(p.numel() for p in ours.runs[0].arm.student.backbone.parameters())
         assert student == sum(p.numel() for p in peer.student.parameters())
         assert peer.has_learned(), "the peer's student did not change, or is not finite"
         check = (
@@ -65,7 +65,7 @@ def _ours(folder: Path) -> Training:
     pool = TeacherPool({"vits14": teacher}, precision="float32")
     arm = arm_of(pool, ViT(SIDE, PATCH), Identity, _linear)
     provider = FeatureProvider(pool, [arm.grid_at()], 1, None, 0.0)
-    return Training({"arm": arm}, data.train_dataloader, provider, FrozenEstimation(), STEPS)
+    return Training([run_of(arm)], data.train_dataloader, provider, FrozenEstimation(), STEPS)
 
 
 def _linear(in_dim: int, out_dim: int, *, widest: int) -> nn.Module:

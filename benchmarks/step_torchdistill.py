@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.harness import Comparison, Seconds, in_turns, peer_module
 from benchmarks.limits import matrix_limit
-from benchmarks.parts import FrozenEstimation, arm_of
+from benchmarks.parts import FrozenEstimation, arm_of, run_of
 from benchmarks.pocket import PARTITION, Training, pocket_group, restart, snapshot, steady
 from phis_lab.engine import Arm, FeatureProvider
 from phis_lab.features import match_grid
@@ -29,7 +29,7 @@ def compare() -> Iterator[Comparison]:
     arm = arm_of(pool, ViT(), Identity)
     provider = FeatureProvider(pool, [arm.grid_at()], 1, None, 0.0)
     batches = group.data.train_dataloader
-    ours = Training({"arm": arm}, batches, provider, FrozenEstimation(), STEPS)
+    ours = Training([run_of(arm)], batches, provider, FrozenEstimation(), STEPS)
     peer = Box(arm, pool.teachers[TEACHER], batches)
     ours()
     peer()

@@ -14,7 +14,7 @@ from statistics import mean, median
 from benchmarks.harness import PAIRS, Comparison, Seconds, timed
 from benchmarks.memory_use import PeakMemory, release_freed_memory
 from benchmarks.pocket import BATCH, PARTITION, Training, pocket_group, snapshot, steady
-from phis_lab.engine import Arm, FeatureProvider, Group, View
+from phis_lab.engine import Arm, FeatureProvider, Group, Run, View
 
 STEPS, SOLO, COMPARED = 4, 4, 2
 COUNTS = (1, 4, 12)
@@ -156,8 +156,8 @@ class Trials:
         """Data, features and their check, without a student."""
         ends = []
         for step, batches in enumerate(self.group.data.train_dataloader()):
-            self.images, keys, _ = batches[PARTITION]
-            self.features = provider(self.images, keys)
+            batch = batches[PARTITION]
+            self.images, self.features = batch.images, provider(batch.images, batch.keys)
             self.group.estimation.observe({PARTITION: self.features}, step)
             ends.append(time.perf_counter())
         return steady(ends)

@@ -108,3 +108,15 @@ def test_an_unknown_benchmark_lists_those_that_there_are():
     assert done.returncode == 1
     assert "momentz" in done.stderr
     assert all(name in done.stderr for name in NAMES)
+
+
+def test_the_distiller_and_the_calls_that_it_is_measured_against_lose_the_same(monkeypatch):
+    from benchmarks import overhead
+
+    monkeypatch.setattr(overhead, "STEPS", 6)
+    ours = overhead._tiny()
+    bare = overhead.BareCalls(ours)
+    ours()
+    bare()
+    assert ours.losses["arm"] == bare.losses
+    assert len(bare.losses) == 6
