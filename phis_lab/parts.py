@@ -11,21 +11,22 @@ class PartError(ValueError):
 
 
 @contextmanager
-def working(what: str, part: object) -> Iterator[None]:
+def working(what: str, part: object, *speaking: type[Exception]) -> Iterator[None]:
     """Say which part raised an error.
 
     Args:
         what: its role, such as "the head of teacher 'sam_h'".
         part: the object.
+        speaking: errors that say enough themselves, such as that a file of a teacher's cannot be read.
 
     Raises:
         PartError: with the error that it raised as its cause.
     """
     try:
         yield
-    except (PartError, OSError):  # that a file cannot be read is said by the file's name
-        raise
     except (Exception, SystemExit) as error:  # whatever a part raises
+        if isinstance(error, (PartError, *speaking)):
+            raise
         raise PartError(f"{what} ({type(part).__name__}) raised {type(error).__name__}: {error}") from error
 
 

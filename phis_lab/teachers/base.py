@@ -109,7 +109,7 @@ class Teacher(nn.Module, ABC):
         `forward` checks that, and a check makes a GPU wait.
         """
         what = f"teacher '{self.name}'"
-        with working(what, self):
+        with working(what, self, OSError):
             features = self.features(self.pixels(images))
         self._check(what, features, len(images))
         if features.spatial is None:

@@ -43,6 +43,11 @@ class OneNumber(MSE):
         return {kind: row.mean() for kind, row in super().forward(*tensors).items()}
 
 
+class Unread(MSE):
+    def spatial(self, pred, target):
+        raise FileNotFoundError("weights.txt")
+
+
 class Rows(Uniform):
     def forward(self, rows):
         return rows
@@ -77,6 +82,10 @@ WRONG = {
         r"the loss \(NoRows\) gives a NoneType, and a dict of rows is wanted",
     ),
     "one number": (lambda pool: make_arm(pool, loss=OneNumber()), r"row 'spatial' of teacher 'quiet', \(OneNumber\)"),
+    "unread": (
+        lambda pool: make_arm(pool, loss=Unread()),
+        r"the loss \(Unread\) raised FileNotFoundError: weights.txt",
+    ),
     "rows": (
         lambda pool: make_arm(pool, balancer=Rows()),
         r"the balancer \(Rows\) gives float32 \[4, 16\], and .* \[\]",
