@@ -72,8 +72,7 @@ class Distiller(L.LightningModule):
         for run in self.runs:
             if run.start.arm is not None:
                 _enter_arm(run.arm, stage_at(self.stages, max(0, run.start.step - 1)))
-                run.arm.load_training_state(run.start.arm)
-                run.start = run.start._replace(arm=None)
+                run.take_up()
         self._enter(stage_at(self.stages, self.steps_done), self.steps_done)
 
     def _enter(self, stage: Stage, step: int) -> None:

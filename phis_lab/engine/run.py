@@ -2,7 +2,8 @@
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from phis_lab.engine.arm import Arm
-from phis_lab.engine.checkpoint import load_checkpoint, save_checkpoint
+from phis_lab.engine.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from phis_lab.engine.evaluation import Scores
 from phis_lab.tracking import LoggerSet, RunInfo, RunRecord, Source, write_record
 from phis_lab.tracking.job import Job
@@ -99,13 +100,35 @@ class Run:
         """Go on from the checkpoint, where there is one.
 
         Raises:
-            ValueError: see `load_checkpoint`.
+            ValueError: see `load_checkpoint`; or another version of this package wrote it.
         """
         made_of = {name: source.sha256 for name, source in self.sources.items()}
         state = load_checkpoint(self.folder, self.job.sha256, self.job.seed, made_of)
         if state is not None:
-            self.load_state_dict(state["run"])
-            self.start = Start(state["step"], state["arm"], state["estimation"])
+            with self._of_this_version():
+                self.load_state_dict(state["run"])
+                self.start = Start(state["step"], state["arm"], state["estimation"])
+
+    def take_up(self) -> None:
+        """Give the arm, once it is on its device, the state in which its checkpoint left it.
+
+        Raises:
+            ValueError: another version of this package wrote it.
+        """
+        if self.start.arm is not None:
+            with self._of_this_version():
+                self.arm.load_training_state(self.start.arm)
+            self.start = self.start._replace(arm=None)
+
+    @contextmanager
+    def _of_this_version(self) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{self.folder / CHECKPOINT} was written by another version of phis_lab, whose state this one does not "
+                f"read; go on with that version, or delete it to train this run anew"
+            ) from error
 
     def open(self) -> None:
         """Begin the folder and the views, and tell these what a stopped process had logged before its checkpoint."""

@@ -77,6 +77,24 @@ def test_only_arms_that_solve_for_directions_pay_for_covariances(tmp_path: Path)
     }
 
 
+@pytest.mark.parametrize(
+    "lost", [("run", "units"), ("arm", "optimizer"), ("arm", "modules", "spaces.loud.spatial.weight")]
+)
+def test_a_checkpoint_that_another_version_wrote_is_refused_in_a_sentence(
+    tmp_path: Path, lost: tuple[str, ...]
+) -> None:
+    train_group(make_group(tmp_path, {"phis": make_arm}, max_steps=5))
+    (tmp_path / "phis" / "result.json").unlink()
+    path = tmp_path / "phis" / "checkpoint.pt"
+    state = node = torch.load(path, weights_only=True)
+    for name in lost[:-1]:
+        node = node[name]
+    del node[lost[-1]]
+    torch.save(state, path)
+    with pytest.raises(ValueError, match=r"checkpoint\.pt was written by another version of phis_lab"):
+        train_group(make_group(tmp_path, {"phis": make_arm}, max_steps=5))
+
+
 def test_a_checkpoint_of_another_configuration_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="of another configuration"):
         load_checkpoint(folder / "phis", "f" * 64)
