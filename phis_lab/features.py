@@ -63,6 +63,10 @@ class Features(NamedTuple):
             raise ValueError(f"tokens={which} were asked for, which this network does not have")
         return torch.cat(parts, dim=1)
 
+    def per_image(self) -> Float[Tensor, "b d"]:
+        """The summary, or the mean of the spatial tokens of a network without one."""
+        return self.pooled("spatial" if self.summary is None else "summary")
+
 
 GridFeatures = Mapping[Grid, Mapping[str, Features]]
 """Features by the students' grid to which they are resampled, and by teacher."""

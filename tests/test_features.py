@@ -30,3 +30,8 @@ def test_one_row_an_image_is_the_summary_the_mean_of_the_tokens_or_both():
     assert_close(features.pooled("both"), torch.cat([SUMMARY, mean], 1))
     with pytest.raises(ValueError, match="tokens=both were asked for"):
         Features(None, SPATIAL).pooled("both")
+
+
+def test_a_network_without_a_summary_is_told_by_the_mean_of_its_tokens():
+    assert torch.equal(Features(SUMMARY, SPATIAL).per_image(), SUMMARY)
+    assert_close(Features(None, SPATIAL).per_image(), SPATIAL.flatten(1, 2).mean(1))

@@ -8,9 +8,8 @@ from torch import nn
 
 from phis_lab.config.build import Dims, build_spaces
 from phis_lab.config.exported import build_student
-from phis_lab.config.job import check_recorded, finished_job, misfit
+from phis_lab.config.job import check_recorded, finished_job, misfit, trained_state
 from phis_lab.config.stages import read_stages
-from phis_lab.engine import load_checkpoint
 from phis_lab.normalizers import TeacherSpace
 from phis_lab.students import Student
 from phis_lab.students.export import Channels, Description, Origin, check_folder, write_student
@@ -89,9 +88,7 @@ def _restored(job: Job, dims: Dims) -> tuple[Student, dict[str, TeacherSpace]]:
     """The trained student, and how it matches each teacher."""
     config = {key: job.config[key] for key in ("student", "head", "normalizer")}
     check_recorded(job.folder, config)
-    state = load_checkpoint(job.folder, job.sha256)
-    if state is None:
-        raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
+    state = trained_state(job)
     student = build_student(_changed(config["student"], UNTRAINED), config["head"], dims)
     spaces = build_spaces(config["normalizer"], dims, student.backbone.width)
     parts = nn.ModuleDict({"student": student, "spaces": nn.ModuleDict(spaces)})

@@ -16,7 +16,7 @@ from phis_lab.config.stages import read_stages
 from phis_lab.config.teachers import RESERVED, split
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
-PLACES = {
+WAYS = {
     "evaluation.data": ". An option of data goes there by evaluation.data=NAME on the command line, and by "
     "`override /data@evaluation.data: NAME` in the defaults of a file"
 }
@@ -88,7 +88,7 @@ class _Check:
                 yield from self.value(arguments[0] if arguments else Any, child, f"{path}[{position}]")
         elif _is_part(hint):
             wanted = getattr(arguments[-1] if arguments else hint, "__name__", str(hint))
-            guess = PLACES.get(path) or self.guess(path, ())
+            guess = WAYS.get(path) or self.guess(path, ())
             yield f"{path}={value!r}: a {wanted} is wanted, a node with the _target_ of one{guess}"
         else:
             yield from _problems_of_value(hint, value, path, notes)

@@ -150,9 +150,7 @@ def restore(group: Group, run: Run) -> None:
     """
     job, arm = run.job, run.arm
     made_of = {name: source.sha256 for name, source in run.sources.items() if not name.startswith("evaluation.")}
-    state = load_checkpoint(job.folder, job.sha256, job.seed, made_of)
-    if state is None:
-        raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
+    state = trained_state(job, job.seed, made_of)
     last = group.stages[-1]
     arm.enter(last.name, last.partitions)
     try:
@@ -160,6 +158,18 @@ def restore(group: Group, run: Run) -> None:
     except (KeyError, RuntimeError) as error:
         raise misfit(job.folder, "arm") from error
     arm.eval()
+
+
+def trained_state(job: Job, seed: int | None = None, made_of: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The checkpoint of a run that has ended; see `load_checkpoint`.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    state = load_checkpoint(job.folder, job.sha256, seed, made_of)
+    if state is None:
+        raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
+    return state
 
 
 def check_recorded(folder: Path, config: Mapping[str, Any]) -> None:

@@ -51,8 +51,7 @@ class Distiller(L.LightningModule):
         self.runs, self.stages = list(runs), list(stages)
         self.arms = nn.ModuleDict({run.key: run.arm for run in runs})
         self.pools = nn.ModuleList([part.train.pool for stage in stages for part in stage.partitions.values()])
-        self.first_step, self.frozen_after = estimation.first_step, estimation.frozen_after
-        self._estimations = {True: estimation, False: estimation.of_variances()}
+        self.estimation, self._of_variances = estimation, estimation.of_variances()
         self.max_steps, self.steps_done = stages[-1].end, min(run.start.step for run in runs)
         self.stage: Stage | None = None
         self.log_every, self.stopped, self.shift_seed = log_every, stopped, shift_seed
@@ -99,7 +98,7 @@ class Distiller(L.LightningModule):
 
     def estimation_of(self, run: Run) -> Estimation:
         """What gathers the statistics of a run's arm: variances alone, where its maps need no more."""
-        return self._estimations[run.arm.needs_covariance]
+        return self.estimation if run.arm.needs_covariance else self._of_variances
 
     def has_joined(self, run: Run) -> bool:
         """Whether the steps have reached the one where a run goes on."""
@@ -116,7 +115,7 @@ class Distiller(L.LightningModule):
     def has_trained(self) -> bool:
         """Whether the statistics of the stage of the last step let students learn in that step."""
         stage = stage_at(self.stages, self.steps_done - 1)
-        return self.steps_done - stage.first > self.first_step
+        return self.steps_done - stage.first > self.estimation.first_step
 
     def stop(self, run: Run, reason: str) -> None:
         """Take an arm out and free what only training needs; the others go on.
@@ -163,8 +162,8 @@ class Distiller(L.LightningModule):
         features = {name: part.features(batch[name], shifts[name]) for name, part in stage.partitions.items()}
         refuse_non_finite(features, step)
         due = {id(estimation) for estimation, _ in self._by_estimation() if estimation.observe(features, step)}
-        if step + 1 == self.frozen_after:
-            log.info("Teacher statistics are frozen after %d steps.", self.frozen_after)
+        if step + 1 == self.estimation.frozen_after:
+            log.info("Teacher statistics are frozen after %d steps.", step + 1)
         gathered: dict[tuple[int, tuple[Place, ...]], dict[str, Moments]] = {}
         for run in live:
             grids, estimation = places(stage, run.arm.grid_at), self.estimation_of(run)
@@ -175,7 +174,7 @@ class Distiller(L.LightningModule):
                     if where not in gathered:
                         gathered[where] = estimation.gathered(where[1])
                     run.arm.fit(gathered[where], self.steps_done)
-                if self.first_step <= step:
+                if self.estimation.first_step <= step:
                     views = {
                         name: part.view(batch[name], features[name][grids[name]], shifts[name], run.arm.patch_size)
                         for name, part in stage.partitions.items()
@@ -196,7 +195,7 @@ class Distiller(L.LightningModule):
         return Shifts.draw(self.shift_seed, self.steps_done, partition.shift, self.runs[0].arm.patch_size)
 
     def _step_arm(self, run: Run, views: Mapping[str, View], stage: Stage) -> None:
-        first, step = stage.first + self.first_step, self.steps_done
+        first, step = stage.first + self.estimation.first_step, self.steps_done
         result = run.arm.step(views, step - first, stage.end - first)
         run.loss = result.loss
         if step % self.log_every == 0 or step == self.max_steps - 1:

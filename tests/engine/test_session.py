@@ -114,20 +114,20 @@ def test_a_run_that_finished_training_only_evaluates_again(folder: Path, record:
     assert again.teacher_metrics == record.teacher_metrics
 
 
-def run_of(folder: Path, fingerprint: str, **changes: Any) -> Group:
+def group_of(folder: Path, fingerprint: str, **changes: Any) -> Group:
     group = make_group(folder, {"phis": make_arm}, max_steps=5, **changes)
     group.runs[0].sources = {"the training images": Source(sha256=fingerprint)}
     return group
 
 
 def test_a_run_does_not_go_on_with_other_images_and_tells_what_it_is_made_of(tmp_path: Path) -> None:
-    train_group(run_of(tmp_path, "before"))
+    train_group(group_of(tmp_path, "before"))
     record = read_record(tmp_path / "phis" / "result.json")
     assert record.sources == {"the training images": Source(sha256="before")}
     assert record.trained_on == {"1 process on cpu": 5}
     (tmp_path / "phis" / "result.json").unlink()
     with pytest.raises(ValueError, match=r"the training images changed since .*checkpoint\.pt was written"):
-        train_group(run_of(tmp_path, "after"))
+        train_group(group_of(tmp_path, "after"))
 
 
 def test_a_run_that_is_refused_in_its_first_step_leaves_nothing(
@@ -135,11 +135,11 @@ def test_a_run_that_is_refused_in_its_first_step_leaves_nothing(
 ) -> None:
     fail_at_call(monkeypatch, 1)
     with pytest.raises(OSError, match="power"):
-        train_group(run_of(tmp_path, "x"))
+        train_group(group_of(tmp_path, "x"))
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "phis").mkdir()
     (tmp_path / "phis" / "notes.txt").touch()
     fail_at_call(monkeypatch, 1)
     with pytest.raises(OSError, match="power"):
-        train_group(run_of(tmp_path, "x"))
+        train_group(group_of(tmp_path, "x"))
     assert (tmp_path / "phis" / "notes.txt").exists()

@@ -2,7 +2,6 @@
 
 import math
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -16,13 +15,6 @@ from phis_lab.losses import functional, vmf_sne
 
 seeds = st.integers(0, 1000)
 counts = st.integers(2, 7)
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def tokens(channels, count=5, images=3, seed=0, dtype=torch.float64):

@@ -1,6 +1,5 @@
 from functools import partial
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -25,13 +24,6 @@ every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 
 BY_BATCH = {LOSSES["specmatch"]}
 BY_CHANNEL = {LOSSES[name] for name in ("smooth_l1", "dampened_mse", "specmatch", "hybrid_smooth_l1")}
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def pair(*shape, seed=0, dtype=torch.float64):

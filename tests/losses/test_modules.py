@@ -1,4 +1,3 @@
-import jaxtyping
 import pytest
 import torch
 from torch.testing import assert_close
@@ -19,13 +18,6 @@ from phis_lab.losses import (
     smooth_l1,
     specmatch,
 )
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def features(seed):

@@ -2,7 +2,6 @@
 
 import math
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -14,13 +13,6 @@ from phis_lab.features import Features
 from phis_lab.losses import Proteus, TinTeM, Uniform, cosine, flattened_cosine, mse
 
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def features(seed, images=3, width=5):

@@ -1,6 +1,5 @@
 """UNIC's loss by hand, and what the other balancers make of one row per teacher."""
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -14,13 +13,6 @@ from phis_lab.losses import MSE, UNIC, AdaLoss, TeacherDropping, Uniform, cosine
 from phis_lab.losses.functional import unic
 
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def features(seed, images=3):

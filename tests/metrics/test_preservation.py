@@ -1,6 +1,5 @@
 """What is said of a compression, against numpy, scipy and the laws of orthogonal maps."""
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -14,13 +13,6 @@ from phis_lab.linalg import random_rotation
 from phis_lab.metrics import cosine_preservation, orthogonality
 
 seeds = st.integers(0, 1000)
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def normal(*shape, seed=0):

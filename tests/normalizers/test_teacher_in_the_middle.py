@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -204,13 +203,6 @@ def test_low_precision_is_computed_in_float32_under_autocast_too():
         assert_close(method.training_loss(Features(*sides)), expected, rtol=0, atol=0)
         assert method(sides[0]).dtype == torch.float32
     assert method.double()(sides[0].double()).dtype == torch.float64
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def test_summaries_of_another_width_than_the_patches_are_refused(unchecked_shapes):

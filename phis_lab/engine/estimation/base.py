@@ -32,8 +32,11 @@ class Estimation(ABC):
     """Gather variances alone: no product of all channels with all others is ever taken."""
     first_step: int = 0
     """Students are optimised from this step of a stage on."""
-    frozen_after: int | None = None
-    """Steps of a stage after which the statistics stay as they are; None if there is no such step."""
+
+    @property
+    def frozen_after(self) -> int | None:
+        """Steps of a stage after which the statistics stay as they are; None if there is no such step."""
+        return None
 
     def of_variances(self) -> "Estimation":
         """The same for arms whose maps need variances alone; itself where moments are read, or saved for any method."""
@@ -143,8 +146,8 @@ def refuse_non_finite(features: PlacedFeatures, step: int) -> None:
         for by_grid in features.values()
         for by_teacher in by_grid.values()
         for teacher, feature in by_teacher.items()
-        for kind, tensor in feature._asdict().items()
-        if tensor is not None and not tensor.isfinite().all()
+        for kind, tensor in feature.kinds().items()
+        if not tensor.isfinite().all()
     ]
     if any_process(bool(problems)):
         raise ValueError(f"{'; '.join(problems) or 'NaN or infinite features in another process'} at step {step}")

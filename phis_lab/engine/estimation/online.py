@@ -47,10 +47,13 @@ class OnlineEstimation(Estimation):
             raise ValueError(f"warmup_steps ({warmup_steps}) must be below steps ({steps})")
         self.steps, self.refresh_every, self.first_step, self.save = steps, refresh_every, warmup_steps, save
         self.moments = {}
-        self.frozen_after = steps
         self._provenance: Provenance = {}
         self._counted: set[Place] = set()
         self._frozen = False
+
+    @property
+    def frozen_after(self) -> int:  # noqa: D102
+        return self.steps
 
     def of_variances(self) -> Estimation:  # noqa: D102
         return self if self.save is not None else super().of_variances()

@@ -28,13 +28,10 @@ class KeptByMaps:
     def update(self, targets: Mapping[str, Features]) -> None:
         """Adds a batch of teacher features, up to a thousand images; patches stand in where there is no summary."""
         for teacher, target in targets.items():
-            kept = self._summaries.setdefault(teacher, [])
-            rows = target.summary
-            if rows is None and target.spatial is not None:
-                rows = target.spatial.mean(dim=(1, 2))
-            compresses = isinstance(self.arm.space(teacher).spatial, Compression)
-            if rows is not None and compresses and sum(map(len, kept)) < MOST_ROWS:
-                kept.append(rows)
+            if isinstance(self.arm.space(teacher).spatial, Compression):
+                kept = self._summaries.setdefault(teacher, [])
+                if sum(map(len, kept)) < MOST_ROWS:
+                    kept.append(target.per_image())
 
     def compute(self) -> dict[str, Score]:
         """Numbers by `map/<teacher>/<name>`; none for an arm whose maps are no compressions."""

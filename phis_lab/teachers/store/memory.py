@@ -55,7 +55,7 @@ class MemoryStore:
 
 def bytes_per_image(features: GridFeatures) -> int:
     """Memory that one row takes."""
-    tensors = [t for by in features.values() for of_teacher in by.values() for t in of_teacher if t is not None]
+    tensors = [t for by in features.values() for of_teacher in by.values() for t in of_teacher.kinds().values()]
     return sum(t[0].numel() * t.element_size() for t in tensors)
 
 

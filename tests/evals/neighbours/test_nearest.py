@@ -1,6 +1,5 @@
 """The oracle is brute force in float64, sorted stably; scikit-learn where ties cannot occur."""
 
-import jaxtyping
 import pytest
 import torch
 from feature_kinds import (
@@ -42,13 +41,6 @@ def assert_same(found, expected):
 def product_dtype(request, monkeypatch):
     monkeypatch.setattr(nearest, "_product_dtype", lambda device: request.param)
     return request.param
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

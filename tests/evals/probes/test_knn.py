@@ -1,4 +1,3 @@
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -8,13 +7,6 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import phis_lab.evals.probes.knn as knn_module
 from phis_lab.evals import knn_predict
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def classification(train=200, test=60, classes=5, dim=8, seed=0):

@@ -1,4 +1,3 @@
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -7,13 +6,6 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from phis_lab.evals import linear_probe
-
-
-@pytest.fixture
-def unchecked_shapes():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def classification(train=300, test=200, classes=4, dim=10, seed=0):
