@@ -1,6 +1,7 @@
 """Shared test set-up."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Generator, Iterator
 
 import pytest
 import torch
@@ -14,15 +15,32 @@ torch.set_num_threads(1)  # test processes run side by side; threads that wait f
 settings.register_profile("laws", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("laws")  # a fixed set of cases, none judged by its time
 
+LONGEST = ("test_golden_runs", "test_every_option", "processes")
+"""Groups of tests that take a minute each: begun last, they would be waited for."""
 
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, which makes what they share once.
+    """Keep a file's tests on one worker, which makes what they share once; begin with the files that take longest.
 
     All tests of several processes are on one worker too, whose server of processes imports the project once.
     """
-    for item in items:
-        group = "processes" if item.get_closest_marker("ddp") else str(item.path)
+    groups = {item: "processes" if item.get_closest_marker("ddp") else str(item.path) for item in items}
+    for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: not any(name in groups[item] for name in LONGEST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """A command that ran in this process, a shared fixture's too, leaves no log handler and no level to later tests."""
+    loggers = (logging.getLogger(), logging.getLogger("phis_lab"))
+    before = [(logger.level, list(logger.handlers)) for logger in loggers]
+    result = yield
+    for logger, (level, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+    return result
 
 
 @pytest.fixture

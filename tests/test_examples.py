@@ -1,6 +1,5 @@
 """Every example is run as its own header says."""
 
-import logging
 import re
 import shlex
 import subprocess
@@ -39,7 +38,6 @@ def command(folder: Path) -> list[str]:
 def run(folder: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> RunRecord:
     monkeypatch.chdir(EXAMPLES.parent)
     monkeypatch.syspath_prepend(str(folder))
-    logging.getLogger("phis_lab").handlers.clear()
     main([*command(folder), *SMALL, f"paths.outputs={outputs}"])
     [record] = read_records(outputs)
     return record

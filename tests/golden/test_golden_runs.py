@@ -49,7 +49,6 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.ddp
 @pytest.mark.parametrize("name", NAMES)
 def test_the_recipe_measures_what_is_written_down(name: str, measured: Path) -> None:
     written, now = (json.loads((folder / f"{name}.json").read_text()) for folder in (HERE / "measured", measured))
