@@ -26,10 +26,10 @@ demo: install  ## Compare three normalisers on four pretrained teachers; ends in
 	$(BIN)/phis-lab report outputs/demo
 
 test: install  ## Run the tests (about a quarter of an hour on two slow cores)
-	$(BIN)/pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: install  ## Run the slow tests too
-	$(BIN)/pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m 'not network and not gpu'
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not network and not gpu'
 
 check: install  ## Lint, types and import directions
 	$(BIN)/ruff check

@@ -15,20 +15,13 @@ torch.set_num_threads(1)  # test processes run side by side; threads that wait f
 settings.register_profile("laws", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("laws")  # a fixed set of cases, none judged by its time
 
-LONGEST = ("test_golden_runs", "test_every_option", "processes")
-"""Groups of tests that take a minute each: begun last, they would be waited for."""
+LONGEST = ("golden/test_golden_runs.py", "test_every_option.py", "test_run.py", "test_smoke.py")
+"""Files that take a minute each: begun last, they would be waited for."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, which makes what they share once; begin with the files that take longest.
-
-    All tests of several processes are on one worker too, whose server of processes imports the project once.
-    """
-    groups = {item: "processes" if item.get_closest_marker("ddp") else str(item.path) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: not any(name in groups[item] for name in LONGEST))
+    """Begin with the files that take longest."""
+    items.sort(key=lambda item: not str(item.path).endswith(LONGEST))
 
 
 @pytest.hookimpl(wrapper=True)
