@@ -14,7 +14,7 @@ import phis_lab._torchvision  # noqa: F401  before any peer imports torchvision
 from benchmarks.harness import MissingPeerError
 from benchmarks.machine import rates
 from benchmarks.report import FOLDER, as_data, save, versions
-from phis_lab.tracking import environment, git_commit
+from phis_lab.runs import environment, git_commit
 
 
 def run_all(names: Sequence[str], folder: Path = FOLDER, package: str = "benchmarks") -> dict[str, str]:

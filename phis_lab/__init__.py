@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from phis_lab.metrics.effective_rank import effective_rank
     from phis_lab.normalizers import Normalizer, PhiS
     from phis_lab.reports import report
+    from phis_lab.runs import RunRecord, read_record, read_records
     from phis_lab.teachers import Teacher, TeacherPool
-    from phis_lab.tracking import RunRecord, read_record, read_records
 
     __version__: str
 
@@ -50,7 +50,7 @@ _ROOMS = {
     "features": ("Features",),
     "teachers": ("Teacher", "TeacherPool"),
     "evals": ("knn_predict", "linear_probe", "nearest_neighbours", "teacher_matching"),
-    "tracking": ("RunRecord", "read_record", "read_records"),
+    "runs": ("RunRecord", "read_record", "read_records"),
     "reports": ("report",),
 }
 _PLACES = {name: (room, name) for room, names in _ROOMS.items() for name in names}

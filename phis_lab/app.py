@@ -18,10 +18,9 @@ from phis_lab.config.unlabelled import by_matching_alone
 from phis_lab.data import DataSource, UnlabelledError
 from phis_lab.engine import train_group
 from phis_lab.refusals import REFUSALS, sentence, told
-from phis_lab.sweeps import launch
-from phis_lab.tracking import RunRecord
-from phis_lab.tracking.job import Job
-from phis_lab.tracking.lock import is_first_process, run_lock
+from phis_lab.runs import RunRecord, launch
+from phis_lab.runs.job import Job
+from phis_lab.runs.lock import is_first_process, run_lock
 
 log = logging.getLogger(__name__)
 

@@ -178,7 +178,7 @@ def stats(
     try:
         with told(), _spoken():
             from phis_lab import reports  # noqa: PLC0415  torch and matplotlib, which --help can do without
-            from phis_lab.statistics import survey  # noqa: PLC0415
+            from phis_lab.survey import survey  # noqa: PLC0415
 
             made = survey(overrides, out, images, own_grid, config_dir)
     except KeyboardInterrupt:
@@ -289,7 +289,7 @@ def evaluate(
     """
     with told(), _spoken():
         from phis_lab.commands.evaluate import evaluate_run  # noqa: PLC0415  torch, which --help can do without
-        from phis_lab.tracking.spoken import spoken  # noqa: PLC0415
+        from phis_lab.spoken import spoken  # noqa: PLC0415
 
         record = evaluate_run(run, overrides, config_dir)
     console, table = Console(highlight=False), Table("metric", "value", "unit")

@@ -29,12 +29,12 @@ from phis_lab.evals import KNN, LinearProbe
 from phis_lab.features import Features
 from phis_lab.losses import MSE, Uniform
 from phis_lab.normalizers import PhiS, TeacherSpace
+from phis_lab.runs.job import Job
 from phis_lab.seeds import RandomStream
 from phis_lab.strategies import Single
 from phis_lab.students import MLPHead, Student, ViT
 from phis_lab.teachers import Teacher, TeacherPool, Weights
 from phis_lab.teachers.pixels import Pixels
-from phis_lab.tracking.job import Job
 
 
 class PatchTeacher(Teacher):

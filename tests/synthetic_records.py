@@ -1,11 +1,11 @@
-"""Records of runs that never ran, for the tests of tracking, reports and the command line."""
+"""Records of runs that never ran, for the tests of runs, reports and the command line."""
 
 import math
 from pathlib import Path
 
 import numpy as np
 
-from phis_lab.tracking import Data, HistoryPoint, Metric, RunRecord, write_record
+from phis_lab.runs import Data, HistoryPoint, Metric, RunRecord, write_record
 
 TEACHERS = ("efficientnet_lite0", "mobilenetv2", "ppocr", "xfeat")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from phis_lab.commands.train import main
-from phis_lab.tracking import RunRecord, read_records
+from phis_lab.runs import RunRecord, read_records
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FOLDERS = sorted(folder for folder in EXAMPLES.iterdir() if folder.is_dir() and folder.name.startswith("own_"))

@@ -12,7 +12,7 @@ from synthetic_records import record
 from phis_lab.config.nodes import Run
 from phis_lab.groups import GROUPS, NEEDED, NOT_CONTENT, NOT_SHARED, OPTIONS, facts, without
 from phis_lab.reports import group_studies
-from phis_lab.tracking.job import Job
+from phis_lab.runs.job import Job
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 

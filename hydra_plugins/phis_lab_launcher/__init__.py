@@ -1,6 +1,6 @@
 """The launcher `shared_teachers`: jobs of a sweep that see the same batches train off one teacher pass.
 
-Hydra imports this module at every start, so it imports nothing heavy; the work is in `phis_lab.sweeps`.
+Hydra imports this module at every start, so it imports nothing heavy; the work is in `phis_lab.runs`.
 """
 
 import logging

@@ -17,10 +17,10 @@ from phis_lab.config.option_files import CONF, options
 from phis_lab.engine import Evaluation, Scores
 from phis_lab.engine.record import evaluation_data, measured
 from phis_lab.groups import GROUPS
-from phis_lab.tracking import Data, Metric, RunRecord, read_record, write_record
-from phis_lab.tracking.lock import run_lock
-from phis_lab.tracking.record import FILE_NAME
-from phis_lab.tracking.spoken import spoken
+from phis_lab.runs import Data, Metric, RunRecord, read_record, write_record
+from phis_lab.runs.lock import run_lock
+from phis_lab.runs.record import FILE_NAME
+from phis_lab.spoken import spoken
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from phis_lab.config.exported import build_student
 from phis_lab.config.job import check_recorded, finished_job, misfit, trained_state
 from phis_lab.config.stages import read_stages
 from phis_lab.normalizers import TeacherSpace
+from phis_lab.runs import RunRecord, environment, read_record
+from phis_lab.runs.job import Job
+from phis_lab.runs.record import FILE_NAME
 from phis_lab.students import Student
 from phis_lab.students.export import Channels, Description, Origin, check_folder, write_student
 from phis_lab.students.fold import fold
-from phis_lab.tracking import RunRecord, environment, read_record
-from phis_lab.tracking.job import Job
-from phis_lab.tracking.record import FILE_NAME
 
 UNTRAINED = {"pretrained": False, "weights": None}
 """Options of a backbone whose weights will be loaded from a checkpoint."""

@@ -13,11 +13,11 @@ from phis_lab.data.stages import boundaries, check_batches
 from phis_lab.engine import Arm, Group, OptimizerRecipe, Run, TrainerOptions
 from phis_lab.engine.stages import places
 from phis_lab.losses import Balancer, Loss
+from phis_lab.runs.job import Job
+from phis_lab.runs.loggers import LoggerSet
 from phis_lab.seeds import RandomStream
 from phis_lab.students import Backbone, HeadFactory, Student
 from phis_lab.teachers import check_available
-from phis_lab.tracking import LoggerSet
-from phis_lab.tracking.job import Job
 
 TRIAL_DIM = 4
 

@@ -17,9 +17,9 @@ from phis_lab.config.nodes import is_own_code_missing
 from phis_lab.config.resolvers import content_hash, content_of, study, to_plain
 from phis_lab.config.sources import changed_since, sources_of
 from phis_lab.engine import Group, Run, load_checkpoint
-from phis_lab.tracking import RunRecord, read_record
-from phis_lab.tracking.job import Job
-from phis_lab.tracking.record import FILE_NAME
+from phis_lab.runs import RunRecord, read_record
+from phis_lab.runs.job import Job
+from phis_lab.runs.record import FILE_NAME
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from phis_lab.data.masks import MaskedData
 from phis_lab.engine import Estimation, Evaluation, OptimizerRecipe, TrainerOptions
 from phis_lab.losses import Balancer, Loss
 from phis_lab.normalizers import FeatureMap
+from phis_lab.runs.loggers import Logger
 from phis_lab.strategies import DataParallel, Single
 from phis_lab.students import Backbone, HeadFactory
 from phis_lab.teachers import Teacher
-from phis_lab.tracking import Logger
 
 
 @dataclass(frozen=True, kw_only=True)

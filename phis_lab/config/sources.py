@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phis_lab.config.resolvers import content_of
-from phis_lab.tracking.record import Source
+from phis_lab.runs.record import Source
 
 if TYPE_CHECKING:
     from phis_lab.data import DataSource

@@ -14,7 +14,7 @@ from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import run_name
 from phis_lab.data import UnlabelledError
 from phis_lab.groups import GROUPS
-from phis_lab.tracking.job import Job
+from phis_lab.runs.job import Job
 
 log = logging.getLogger(__name__)
 

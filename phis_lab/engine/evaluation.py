@@ -21,7 +21,7 @@ from phis_lab.evals.score import Score
 from phis_lab.evals.subject import Task
 from phis_lab.features import Tokens
 from phis_lab.parts import PartError
-from phis_lab.tracking import TeacherMetrics
+from phis_lab.runs import TeacherMetrics
 
 
 class Scores(NamedTuple):

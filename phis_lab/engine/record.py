@@ -8,7 +8,7 @@ from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.evaluation import Scores
 from phis_lab.engine.run import Run
 from phis_lab.normalizers import FeatureMap
-from phis_lab.tracking import Data, HistoryPoint, Metric, RunRecord, environment, git_commit
+from phis_lab.runs import Data, HistoryPoint, Metric, RunRecord, environment, git_commit
 
 
 def compose_record(run: Run, module: Distiller, data: DataModule, device: str) -> RunRecord:

@@ -13,10 +13,11 @@ import yaml
 from phis_lab.engine.arm import Arm
 from phis_lab.engine.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from phis_lab.engine.evaluation import Scores
-from phis_lab.tracking import LoggerSet, RunInfo, RunRecord, Source, write_record
-from phis_lab.tracking.job import Job
-from phis_lab.tracking.lock import LOCK_FILE
-from phis_lab.tracking.record import FILE_NAME
+from phis_lab.runs import RunRecord, Source, write_record
+from phis_lab.runs.job import Job
+from phis_lab.runs.lock import LOCK_FILE
+from phis_lab.runs.loggers import LoggerSet, RunInfo
+from phis_lab.runs.record import FILE_NAME
 
 log = logging.getLogger(__name__)
 

@@ -23,9 +23,10 @@ from phis_lab.engine.options import TrainerOptions
 from phis_lab.engine.record import compose_record
 from phis_lab.engine.run import Run
 from phis_lab.engine.stages import Stage
+from phis_lab.runs import RunRecord
+from phis_lab.runs.lock import is_first_process
+from phis_lab.runs.loggers import LoggerSet
 from phis_lab.strategies import DataParallel, Single
-from phis_lab.tracking import LoggerSet, RunRecord
-from phis_lab.tracking.lock import is_first_process
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,7 @@ from typing import SupportsFloat
 from torch import Tensor
 
 from phis_lab.shapes import Int64
-
-FRACTION = "fraction"
+from phis_lab.spoken import FRACTION
 
 
 class Score(float):

@@ -14,7 +14,7 @@ from phis_lab.figures.radius import radius_against_angle
 from phis_lab.figures.rotated import rotated_distributions
 from phis_lab.figures.study import Folders, StudyFigures
 from phis_lab.reports import Study, group_studies
-from phis_lab.tracking import find_records
+from phis_lab.runs import find_records
 
 Format = Literal["png", "svg"]
 ALL_FORMATS: tuple[Format, ...] = ("png", "svg")

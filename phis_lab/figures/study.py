@@ -18,8 +18,8 @@ from phis_lab.refusals import REFUSALS
 from phis_lab.reports import Study
 from phis_lab.reports.sections import Section, matching_history
 from phis_lab.reports.style import looks
-from phis_lab.sweeps import group_jobs
-from phis_lab.tracking.job import Job
+from phis_lab.runs import group_jobs
+from phis_lab.runs.job import Job
 
 BASELINE = "identity"
 

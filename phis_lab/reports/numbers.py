@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from phis_lab.tracking.spoken import is_plain
+from phis_lab.spoken import is_plain
 
 _SIGNIFICANT = 4
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from phis_lab.reports.sheets import MOST_NAMES
 from phis_lab.reports.studies import Study
 from phis_lab.reports.tables import columns, measurements
-from phis_lab.tracking import Data
+from phis_lab.runs import Data
 
 _COMMANDS = 3
 

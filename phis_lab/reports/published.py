@@ -8,7 +8,7 @@ from scipy import stats
 
 from phis_lab.reports.reference import TABLES, paper_row, rank_table
 from phis_lab.reports.sheets import MISSING, Cell, Sheet
-from phis_lab.tracking import RunRecord
+from phis_lab.runs import RunRecord
 
 _CAPTION = (
     "{source}: {caption}; one run per row, and other teachers, images and metrics than here. A rank depends on what "

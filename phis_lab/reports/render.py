@@ -10,7 +10,7 @@ from phis_lab.reports.running import running_sheet
 from phis_lab.reports.sections import Section
 from phis_lab.reports.sheets import Sheet
 from phis_lab.reports.studies import group_studies
-from phis_lab.tracking import RunRecord, find_records
+from phis_lab.runs import RunRecord, find_records
 
 DEFAULT_BASELINE = "identity"
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from phis_lab.reports.sheets import MISSING, Cell, Sheet
-from phis_lab.tracking import RunProgress, read_progress, unfinished_runs
-from phis_lab.tracking.spoken import FRACTION, spoken
+from phis_lab.runs import RunProgress, read_progress, unfinished_runs
+from phis_lab.spoken import FRACTION, spoken
 
 _COLUMNS = ("method", "seed", "step", "loss", "newest evaluation", "images/s", "last heard (UTC)")
 _CAPTION = (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from phis_lab.groups import facts
-from phis_lab.tracking import Data, RunRecord
+from phis_lab.runs import Data, RunRecord
 
 
 class _Run(NamedTuple):

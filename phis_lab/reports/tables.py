@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from phis_lab.reports.leaders import by_seed, is_at_floor, leaders
-from phis_lab.tracking import Metric, RunRecord
+from phis_lab.runs import Metric, RunRecord
 
 LOWER_IS_BETTER = frozenset(
     {

@@ -14,8 +14,8 @@ from phis_lab.config.job import create_job
 from phis_lab.config.option_files import CONF
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.engine import train_group
-from phis_lab.tracking import read_record, write_record
-from phis_lab.tracking.lock import RunLockedError, run_lock
+from phis_lab.runs import read_record, write_record
+from phis_lab.runs.lock import RunLockedError, run_lock
 
 SMALL = ["evaluation.train_images=40", "evaluation.test_images=20", "evaluation.matching_images=10"]
 CENTRED = "evaluation.probes.knn.k=3"

@@ -23,8 +23,8 @@ from phis_lab.data.image_folder import ImageFolder
 from phis_lab.engine import Evaluation
 from phis_lab.engine.record import evaluation_data
 from phis_lab.evals import KNN
-from phis_lab.sweeps.grouping import shared_part
-from phis_lab.tracking.job import Job
+from phis_lab.runs.grouping import shared_part
+from phis_lab.runs.job import Job
 
 
 @pytest.mark.parametrize("typed", ["evaluation.data=digits", "evaluation/data=digits", "data@evaluation.data=digits"])

@@ -11,7 +11,7 @@ from phis_lab.config.job import check_resumable, create_job
 from phis_lab.config.resolvers import content_hash, content_of, to_plain
 from phis_lab.engine import save_checkpoint
 from phis_lab.groups import NOT_CONTENT
-from phis_lab.tracking.job import Job
+from phis_lab.runs.job import Job
 
 IDENTIFIES = {
     "augmentation", "balancer", "data", "estimation", "evaluation", "head", "loss", "normalizer", "optimizer", "stages",

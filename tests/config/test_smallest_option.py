@@ -7,8 +7,8 @@ from hydra import compose
 
 from phis_lab.config.assemble import assemble
 from phis_lab.config.job import create_job
-from phis_lab.sweeps import group_jobs
-from phis_lab.tracking.job import Job
+from phis_lab.runs import group_jobs
+from phis_lab.runs.job import Job
 
 
 def job(*overrides: str) -> Job:

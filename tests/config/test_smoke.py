@@ -16,9 +16,8 @@ from phis_lab.config.check import check
 from phis_lab.config.job import create_job
 from phis_lab.config.sound import remarks
 from phis_lab.engine import Group, train_group
-from phis_lab.sweeps import group_jobs
-from phis_lab.tracking import read_record
-from phis_lab.tracking.job import Job
+from phis_lab.runs import group_jobs, read_record
+from phis_lab.runs.job import Job
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = (

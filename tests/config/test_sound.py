@@ -14,8 +14,8 @@ from phis_lab.config.job import create_job
 from phis_lab.config.resolvers import to_plain, whole
 from phis_lab.config.sound import refuse_empty_sweep, refuse_ineffective, remarks
 from phis_lab.config.teachers import split
-from phis_lab.sweeps import launch
-from phis_lab.tracking.job import Job
+from phis_lab.runs import launch
+from phis_lab.runs.job import Job
 
 
 def composed(*overrides: str, mode: RunMode = RunMode.RUN) -> DictConfig:

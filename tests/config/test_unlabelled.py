@@ -19,8 +19,8 @@ from phis_lab.config.unlabelled import chose_evaluation
 from phis_lab.data import UnlabelledError
 from phis_lab.data.image_folder import ImageFolder
 from phis_lab.reports import report
-from phis_lab.tracking import read_record
-from phis_lab.tracking.job import Job
+from phis_lab.runs import read_record
+from phis_lab.runs.job import Job
 
 SMALL = [
     *("debug=smoke", "data=image_folder", "data.batch_size=8", "trainer.max_steps=4", "online.steps=2"),

@@ -16,8 +16,8 @@ from test_shared_arms import ARMS, assert_same_run, fail_at_call
 from phis_lab.engine import Group, train_group
 from phis_lab.losses import AdaLoss
 from phis_lab.normalizers import Identity, PhiS
+from phis_lab.runs import read_record
 from phis_lab.strategies import DataParallel
-from phis_lab.tracking import read_record
 
 
 def arms() -> dict[str, object]:

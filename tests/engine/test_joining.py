@@ -12,8 +12,8 @@ from phis_lab.data.digits import Digits
 from phis_lab.engine import Arm, ArmFailedError, Distiller, Run, Start, TrainerOptions, train_group
 from phis_lab.engine.estimation.online import OnlineEstimation
 from phis_lab.normalizers import Identity
+from phis_lab.runs import read_progress, read_record
 from phis_lab.teachers import TeacherPool
-from phis_lab.tracking import read_progress, read_record
 
 Arms = dict[str, Callable[[TeacherPool], Arm]]
 FINE: Arms = {"fine": lambda pool: make_arm(pool, seed=4, patch_size=4)}

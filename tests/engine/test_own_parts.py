@@ -13,7 +13,7 @@ from phis_lab.features import Features
 from phis_lab.losses import MSE, Uniform
 from phis_lab.normalizers import PhiS, Standardize
 from phis_lab.parts import PartError
-from phis_lab.tracking import read_record
+from phis_lab.runs import read_record
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 

@@ -16,8 +16,8 @@ from phis_lab.engine import View, train_group
 from phis_lab.engine.stages import Shifts, crop
 from phis_lab.engine.views import common
 from phis_lab.features import Features, match_grid
+from phis_lab.runs import read_record
 from phis_lab.students import ViT
-from phis_lab.tracking import read_record
 
 PATCH, SIDE = 4, 24
 

@@ -10,7 +10,7 @@ from test_shared_arms import fail_at_call
 
 from phis_lab.engine import Distiller, Group, load_checkpoint, train_group
 from phis_lab.normalizers import PhiS, Standardize
-from phis_lab.tracking import RunRecord, Source, read_record
+from phis_lab.runs import RunRecord, Source, read_record
 
 
 @pytest.fixture(scope="module")

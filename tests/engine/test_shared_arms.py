@@ -11,7 +11,7 @@ from phis_lab.engine import ArmFailedError, FeatureProvider, train_group
 from phis_lab.linalg import Moments
 from phis_lab.losses import AdaLoss, Cosine, HybridSmoothL1
 from phis_lab.normalizers import Identity, PCAWhiten, PhiS, Standardize
-from phis_lab.tracking import RunRecord, read_record
+from phis_lab.runs import RunRecord, read_record
 
 ARMS = {
     "phis": lambda pool: make_arm(pool, PhiS),

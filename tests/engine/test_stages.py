@@ -14,8 +14,8 @@ from phis_lab.engine.stages import Shifts
 from phis_lab.linalg import Moments
 from phis_lab.losses import AdaLoss
 from phis_lab.normalizers import Identity, Standardize
+from phis_lab.runs import read_record
 from phis_lab.teachers import TeacherPool
-from phis_lab.tracking import read_record
 
 STAGES = {
     "first": StagePlan(),

@@ -16,7 +16,7 @@ from phis_lab.config.resolvers import register_resolvers
 from phis_lab.engine import train_group
 from phis_lab.figures import draw
 from phis_lab.figures.collect import TestFeatures, channel_losses
-from phis_lab.tracking import read_record
+from phis_lab.runs import read_record
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 IMAGES = 10

@@ -18,8 +18,8 @@ import phis_lab._torchvision  # noqa: F401  before lightning
 from phis_lab import app
 from phis_lab.config.compose import composer
 from phis_lab.config.job import create_job
-from phis_lab.tracking.job import Job
-from phis_lab.tracking.record import read_record
+from phis_lab.runs.job import Job
+from phis_lab.runs.record import read_record
 
 NUMERIC = ("torch", "numpy", "scipy", "scikit-learn", "timm", "open_clip_torch")
 

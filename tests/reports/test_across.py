@@ -5,7 +5,7 @@ from scipy import stats
 from synthetic_records import TEACHERS, record, write_study
 
 from phis_lab.reports import report
-from phis_lab.tracking import Data
+from phis_lab.runs import Data
 
 QUALITIES = {"identity": 0.0, "standardize": 2.0, "phis": 4.0}
 

@@ -9,7 +9,7 @@ from synthetic_records import percent, record
 from phis_lab.reports import Section, group_studies, leaders
 from phis_lab.reports.leaders import is_at_floor
 from phis_lab.reports.tables import columns
-from phis_lab.tracking.record import Metric
+from phis_lab.runs.record import Metric
 
 
 def values(table):

@@ -4,7 +4,7 @@ import pytest
 from synthetic_records import percent, record
 
 from phis_lab.reports import caveats, group_studies
-from phis_lab.tracking import Data, Source
+from phis_lab.runs import Data, Source
 
 
 def methods(study):

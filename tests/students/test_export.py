@@ -20,10 +20,10 @@ from phis_lab.config.exported import checked, load_exported
 from phis_lab.engine.checkpoint import save_checkpoint
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import NotFittedError, PhiS, Standardize, TeacherSpace
+from phis_lab.runs import write_record
 from phis_lab.students import IdentityHead, MLPHead, Student, TimmViT, ViT
 from phis_lab.students.fold import fold
 from phis_lab.students.spectral import reparametrize
-from phis_lab.tracking import write_record
 
 TEACHERS = {"clip": (10, 12), "sam": (None, 20), "embedder": (7, None)}
 SIZES = {"image_size": 16, "patch_size": 8, "width": 24, "depth": 1, "heads": 2}

@@ -22,7 +22,7 @@ from rich.table import Table
 from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.run import Run
 from phis_lab.engine.stages import images_of
-from phis_lab.tracking.spoken import spoken
+from phis_lab.spoken import spoken
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 30.0

@@ -7,8 +7,8 @@ import lightning as L
 
 from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.run import Run
-from phis_lab.tracking import RunProgress, write_progress
-from phis_lab.tracking.progress import now
+from phis_lab.runs import RunProgress, write_progress
+from phis_lab.runs.progress import now
 
 SECONDS_BETWEEN = 10.0
 

@@ -12,7 +12,7 @@ from phis_lab.features import Features, Kind, match_grid
 from phis_lab.linalg import Moments
 from phis_lab.metrics import CrossMoments, TeacherMatching, rank_of, spectrum_along
 from phis_lab.metrics.cka import LEAST_ROWS
-from phis_lab.tracking import TeacherMetrics
+from phis_lab.runs import TeacherMetrics
 
 Key = tuple[str, Kind]
 TokenGrid = tuple[Kind, tuple[int, ...]]

@@ -10,7 +10,7 @@ from torch import Tensor
 from phis_lab.bounds import Above, Positive
 from phis_lab.evals.answers import CLASSIFIERS, Answers, accuracies, check_neighbours
 from phis_lab.evals.probes.base import Embeddings
-from phis_lab.evals.score import FRACTION, Score, constant_answer, mean_by_name, with_headlines
+from phis_lab.evals.score import Score, constant_answer, mean_by_name, with_headlines
 from phis_lab.evals.subject import Images, Subject, Task
 from phis_lab.evals.tasks.corruptions import (
     ALEXNET_ERRORS,
@@ -21,6 +21,7 @@ from phis_lab.evals.tasks.corruptions import (
 )
 from phis_lab.evals.tasks.witness import Witness, faithfulness, is_faithfulness, witness
 from phis_lab.shapes import Int64
+from phis_lab.spoken import FRACTION
 
 _STUDENT, _PIXELS, _ALEXNET = "student", "pixels", "alexnet"
 _HEADLINES = ("corrupted/knn_accuracy", "knn_mce")

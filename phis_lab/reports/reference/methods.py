@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from phis_lab.groups import GROUPS
 from phis_lab.reports.reference.tables import TABLES
-from phis_lab.tracking.job import as_mapping
+from phis_lab.runs.job import as_mapping
 
 GROUPS_OF_ROW = ("normalizer", "loss", "balancer")
 """The choices that make a row of PHI-S."""

@@ -1,0 +1,107 @@
+"""What a logger is, and several of them as one, none of which can stop a run."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from phis_lab.runs.record import RunRecord
+
+log = logging.getLogger(__name__)
+
+LONGEST_CAUSE = 300
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a logger may show of a run when it starts.
+
+    Args:
+        name: the run within its study, such as `phis/seed0`.
+        group: the study or sweep.
+        config: the resolved configuration, as plain dictionaries.
+        step: the first step that will be logged; what a view holds from there on is told again.
+        tags: words to find the run by, such as the options that it chose (`loss:mse`).
+        method: the arm's label in tables.
+        choices: the option chosen in each config group.
+        config_sha256: of the configuration without its seed.
+    """
+
+    name: str
+    group: str
+    config: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
+    tags: tuple[str, ...] = ()
+    method: str = ""
+    choices: Mapping[str, str] = field(default_factory=dict)
+    config_sha256: str = ""
+
+
+@runtime_checkable
+class Logger(Protocol):
+    """Shows numbers named `train/<teacher>/<term>`.
+
+    `start` comes first and `finish` last, in `finally`: with the record, or with none when the run broke. A resumed
+    run starts its loggers anew and tells them all that it had told before. One that raises is set aside.
+    """
+
+    def start(self, run: RunInfo) -> None: ...  # noqa: D102
+    def log(self, metrics: Mapping[str, float], step: int) -> None: ...  # noqa: D102
+    def finish(self, record: RunRecord | None = None) -> None: ...  # noqa: D102
+
+
+class LoggerSet:
+    """Passes everything on to each logger, and finishes each at most once.
+
+    A logger is a view: one that raises is closed and set aside with one warning, and the run goes on without it.
+    """
+
+    def __init__(self, loggers: Mapping[str, Logger]) -> None:
+        self._loggers = dict(loggers)
+        self._run = "the run"
+
+    def start(self, run: RunInfo) -> None:
+        """Start every logger."""
+        self._run = run.name
+        self._each(lambda logger: logger.start(run))
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log to every logger."""
+        self._each(lambda logger: logger.log(dict(metrics), step))
+
+    def finish(self, record: RunRecord | None = None) -> None:
+        """Close every logger, one after the other; a second call does nothing."""
+        loggers, self._loggers = self._loggers, {}
+        for name, logger in loggers.items():
+            try:
+                logger.finish(record)
+            except Exception as error:
+                self._warn(name, error, "could not be closed")
+
+    def _each(self, action: Callable[[Logger], None]) -> None:
+        for name, logger in list(self._loggers.items()):
+            try:
+                action(logger)
+            except Exception as error:
+                del self._loggers[name]
+                self._warn(name, error, "is set aside, and the run goes on without it")
+                _close(logger)
+
+    def _warn(self, name: str, error: Exception, what: str) -> None:
+        log.warning("Logger '%s' of %s %s: %s", name, self._run, what, one_line(error))
+        log.debug("Raised by logger '%s'", name, exc_info=error)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line of bounded length."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= LONGEST_CAUSE else f"{text[:LONGEST_CAUSE]}..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _close(logger: Logger) -> None:
+    """Let a broken logger release what it holds; that it fails once more is no news."""
+    try:
+        logger.finish()
+    except Exception:
+        log.debug("A logger that was set aside could not be closed", exc_info=True)

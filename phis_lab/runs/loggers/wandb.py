@@ -1,0 +1,229 @@
+"""Weights & Biases: a view of the run, online or not. The only file that imports `wandb`."""
+
+import logging
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from phis_lab.runs.loggers.base import RunInfo, one_line
+from phis_lab.runs.record import RunRecord
+
+log = logging.getLogger(__name__)
+
+TAG_LENGTH, NAME_LENGTH = 64, 128
+"""Characters that W&B takes in a tag, and in the names of runs and groups."""
+
+
+class WandbLogger:
+    """Logs to W&B, and without an account to a local folder that `wandb sync` can send later.
+
+    Every arm has a W&B run of its own. Its id is kept beside the results, and a resumed run goes on in it: W&B is told
+    everything again and drops the steps that it holds. Offline, the newest folder holds every step and replaces the
+    older ones, so that `wandb sync` sends each step once. Values that are logged at the same step are one row.
+
+    Where W&B cannot be reached or refuses the key or the run, a warning says so, and all further runs of this process
+    are logged offline. WANDB_INIT_TIMEOUT and WANDB_FINISH_TIMEOUT bound the wait, in seconds.
+
+    Args:
+        folder: the run's folder; W&B writes below it.
+        project: the W&B project.
+        entity: the user or team; None is the account's own.
+        mode: `auto` is WANDB_MODE where that is set, else online where a key is known (`wandb login`, or
+            WANDB_API_KEY) and offline elsewhere.
+        tags: labels to filter by, after the run's own; W&B takes 64 characters, of longer ones both ends are kept.
+    """
+
+    _answers: ClassVar[bool | None] = None
+    """Whether W&B takes the runs of this process; None before it was asked."""
+    _stalled: ClassVar[bool] = False
+    """Whether a run waited in vain for its upload; what else is open is then left to W&B's own hook at exit."""
+
+    def __init__(
+        self,
+        folder: str,
+        project: str = "phis-lab",
+        entity: str | None = None,
+        mode: Literal["auto", "online", "offline"] = "auto",
+        tags: tuple[str, ...] = (),
+    ) -> None:
+        _import_wandb()  # refuse a missing extra before anything is loaded
+        self.folder = Path(folder)
+        self.project = project
+        self.entity = entity
+        self.mode = mode
+        self.tags = tags
+        self._run: Any = None
+        self._row: dict[str, Any] = {}
+        self._step = 0
+
+    def start(self, run: RunInfo) -> None:
+        """Opens the W&B run."""
+        wandb = _import_wandb()
+        wandb.setup(wandb.Settings(silent=True))  # what it prints would tear the progress view
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # W&B's own telemetry, which may fail as well
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mode = resolve_mode(self.mode)
+        if mode == "online" and not self._is_taken():
+            mode = "offline"
+        try:
+            self._run = self._open(run, mode)
+        except wandb.Error as error:
+            if mode != "online":
+                raise
+            self._give_up(error)
+            (self.folder / "wandb_id.txt").unlink()  # the process holds the refused id
+            self._run = self._open(run, "offline")
+        self._run.define_metric("*", step_metric="step")
+        if run.step == 0:
+            self._drop_older_folders()
+
+    def log(self, metrics: Mapping[str, Any], step: int) -> None:
+        """Sends a row when the next step is logged, so that a step is told whole or not at all."""
+        assert self._run is not None, "start() comes first"
+        if step != self._step:
+            self._send()
+        self._step = step
+        self._row |= metrics
+
+    def finish(self, record: RunRecord | None = None) -> None:
+        """Logs the final metrics as a table and in the summary, and closes the run (failed if no record)."""
+        if self._run is None:
+            return
+        try:
+            self._tell_end(record)
+        except ConnectionError:
+            _forget_service()
+            raise
+        except TimeoutError as error:
+            WandbLogger._stalled = True
+            self._give_up(error)
+        finally:
+            self._run = None
+
+    def _tell_end(self, record: RunRecord | None) -> None:
+        if record is not None and record.metrics:
+            rows = [[name, m.value, m.unit, m.higher_is_better] for name, m in record.metrics.items()]
+            table = _import_wandb().Table(columns=["metric", "value", "unit", "higher_is_better"], data=rows)
+            self.log({"result": table}, record.steps)
+            self._run.summary.update({name: m.value for name, m in record.metrics.items()})
+        if record is not None or self._run.offline:  # online, a resumed run may have more to say of the last step
+            self._send()
+        if record is not None and record.failure is not None:
+            self._run.summary["failure"] = record.failure
+        if self._run.offline or not WandbLogger._stalled:
+            self._run.finish(exit_code=0 if record is not None and record.status == "complete" else 1)
+
+    def _send(self) -> None:
+        """W&B's own step is ours; one that a resumed run finds there is not sent again."""
+        if self._row and self._step >= self._run.starting_step:
+            self._run.log({"step": self._step, **self._row}, step=self._step, commit=True)
+        self._row = {}
+
+    def _open(self, run: RunInfo, mode: str) -> Any:
+        wandb = _import_wandb()
+        about = {"method": run.method, "choices": dict(run.choices), "config_sha256": run.config_sha256}
+        return wandb.init(
+            dir=str(self.folder),
+            project=self.project,
+            entity=self.entity,
+            mode=mode,
+            tags=_fitting([*run.tags, *self.tags], TAG_LENGTH),
+            group=_short(run.group, NAME_LENGTH),
+            name=_short(run.name, NAME_LENGTH),
+            job_type="train",
+            config=run.config | about,
+            id=self._run_id(),
+            resume="allow",
+            reinit="create_new",
+            settings=wandb.Settings(
+                console="off",
+                silent=True,
+                init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", "20")),
+                finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT", "60")),
+                finish_timeout_raises=True,
+                x_transaction_log_flush_interval=1.0,  # of the file, which otherwise a killed run leaves empty
+            ),
+        )
+
+    def _run_id(self) -> str:
+        """The id of the W&B run, kept in `wandb_id.txt`; a new one where the file holds none."""
+        path = self.folder / "wandb_id.txt"
+        known = path.read_text(errors="replace").strip() if path.exists() else ""
+        if re.fullmatch(r"[a-z0-9]{1,128}", known) is None:
+            known = secrets.token_hex(4)
+            path.write_text(known)
+        return known
+
+    def _drop_older_folders(self) -> None:
+        """Removes what earlier, stopped processes logged offline under this id: all of it is told again."""
+        newest = Path(self._run.settings.sync_dir)
+        if newest.is_dir():
+            for folder in newest.parent.glob(f"offline-run-*-{self._run.id}"):
+                if folder.name != newest.name:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    @classmethod
+    def _is_taken(cls) -> bool:
+        """Asks W&B, once in a process, whether it is there and takes the key, if there is one."""
+        if cls._answers is None:
+            try:
+                cls._answers = bool(_import_wandb().login(prompt=False, verify=True))
+                if not cls._answers:
+                    log.info("No key of W&B is known (`wandb login`, or WANDB_API_KEY): runs are logged offline.")
+            except Exception as error:  # of any kind: a malformed key, a proxy, an address that answers something else
+                cls._give_up(error)
+        return bool(cls._answers)
+
+    @classmethod
+    def _give_up(cls, cause: Exception) -> None:
+        """From now on the runs of this process are logged offline."""
+        cls._answers = False
+        text = "W&B cannot be reached, or refuses: %s. Runs are logged offline, and `wandb sync` can send them later."
+        log.warning(text, one_line(cause).removesuffix("."))
+
+
+def resolve_mode(mode: Literal["auto", "online", "offline"]) -> str:
+    """What `auto` means here: WANDB_MODE if it is set, else online where W&B answers and takes the key."""
+    if mode != "auto":
+        return mode
+    if "WANDB_MODE" in os.environ:
+        return os.environ["WANDB_MODE"]
+    return "online" if WandbLogger._is_taken() else "offline"
+
+
+def _fitting(texts: Iterable[str], length: int) -> list[str]:
+    """Each text once, none empty or longer than W&B takes."""
+    return list(dict.fromkeys(_short(text, length) for text in texts if text))
+
+
+def _short(text: str, length: int) -> str:
+    """Both ends of a text that is too long."""
+    half = (length - 3) // 2
+    return text if len(text) <= length else f"{text[:half]}...{text[-half:]}"
+
+
+def _forget_service() -> None:
+    """Lets go of a `wandb-core` process that died, so that later runs get a new one and the exit is quiet."""
+    try:
+        _import_wandb().teardown()
+    except ConnectionError:
+        log.debug("The service of W&B is gone.", exc_info=True)
+
+
+def _import_wandb() -> Any:
+    try:
+        import wandb  # noqa: PLC0415  an extra, and slow to import
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"logger=wandb needs wandb ({error}): pip install 'phis-lab[wandb]', or use logger=csv"
+        ) from error
+    if not hasattr(wandb, "init"):  # a folder of runs that is named wandb, beside the script
+        raise ModuleNotFoundError(
+            f"logger=wandb needs wandb, and found the folder {next(iter(wandb.__path__))}: "
+            "pip install 'phis-lab[wandb]', or use logger=csv"
+        )
+    return wandb

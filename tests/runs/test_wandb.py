@@ -1,0 +1,194 @@
+"""W&B as a view: what it is told, and what happens where it refuses, is silent, or dies."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import wandb
+from logged_files import WandbRun, from_wandb
+
+from phis_lab.runs.loggers import LoggerSet, RunInfo, WandbLogger
+
+INFO = RunInfo(
+    name="phis/seed0",
+    group="study",
+    config={"seed": 0},
+    tags=("loss:mse", "normalizer:phis"),
+    method="phis",
+    choices={"loss": "mse", "normalizer": "phis"},
+    config_sha256="f" * 64,
+)
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """W&B as a new process without an account sees it."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb_config"))
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "wandb_cache"))
+    monkeypatch.setattr(WandbLogger, "_answers", None)
+    monkeypatch.setattr(WandbLogger, "_stalled", False)
+    wandb.teardown()
+    yield
+    wandb.teardown()
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    ours = [entry for entry in caplog.records if entry.name.startswith("phis_lab")]
+    return [entry.getMessage() for entry in ours if entry.levelno >= logging.WARNING]
+
+
+def read(folder: Path) -> WandbRun:
+    wandb.teardown()  # whose service writes the end of the file
+    return from_wandb(folder)
+
+
+def train(folder: Path, **options: Any) -> None:
+    logger = WandbLogger(str(folder), **options)
+    logger.start(INFO)
+    logger.log({"train/loss": 1.0}, 0)
+    logger.finish()
+
+
+def test_the_run_holds_what_identifies_it_and_nothing_that_wandb_refuses(tmp_path: Path) -> None:
+    long = "experiment:" + "x" * 100 + "_the_end"
+    train(tmp_path, tags=("", "mine", "mine", long))
+    run = read(tmp_path)
+    tags = list(run.info.tags)
+    assert tags[:3] == ["loss:mse", "normalizer:phis", "mine"]
+    assert len(tags) == 4
+    assert tags[3].startswith("experiment:x")
+    assert tags[3].endswith("x_the_end")
+    assert len(tags[3]) <= 64
+    assert (run.info.run_group, run.info.job_type, run.info.display_name) == ("study", "train", "phis/seed0")
+    config = {key: run.config[key] for key in ("seed", "method", "choices", "config_sha256")}
+    assert config == {"seed": 0, "method": "phis", "choices": INFO.choices, "config_sha256": "f" * 64}
+    assert run.exit_code == 1  # without a record it broke
+
+
+def test_values_of_the_same_step_are_one_row(tmp_path: Path) -> None:
+    logger = WandbLogger(str(tmp_path))
+    logger.start(INFO)
+    logger.log({"test/knn/accuracy": 0.5}, 3)
+    logger.log({"train/loss": 1.0}, 3)
+    logger.log({"train/loss": float("nan")}, 4)
+    logger.finish()
+    values = read(tmp_path).values
+    assert list(values) == [3, 4]
+    assert values[3] == {"test/knn/accuracy": 0.5, "train/loss": 1.0}
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"no/id?", b"two\nlines"])
+def test_a_damaged_id_is_replaced(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "wandb_id.txt").write_bytes(content)
+    train(tmp_path)
+    assert read(tmp_path).info.run_id == (tmp_path / "wandb_id.txt").read_text()
+
+
+@pytest.mark.parametrize("key", ["a" * 40, "abc"])
+def test_a_server_out_of_reach_and_a_malformed_key_are_told_once_and_offline_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, key: str
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_HTTP_TIMEOUT", "1")
+    for arm in ("a", "b"):
+        train(tmp_path / arm, mode="online" if arm == "b" else "auto")
+        assert read(tmp_path / arm).values == {0: {"train/loss": 1.0}}
+    (warning,) = warnings(caplog)
+    assert "W&B cannot be reached, or refuses: AuthenticationError" in warning
+    assert "wandb sync" in warning
+
+
+def test_without_a_key_online_is_offline_and_nobody_is_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    train(tmp_path, mode="online")
+    assert read(tmp_path).values
+    assert "No key of W&B is known" in caplog.text
+
+
+def test_a_run_that_the_server_refuses_goes_on_offline_under_a_new_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(WandbLogger, "_answers", True)
+    opened = wandb.init
+    refused = []
+
+    def refuse(mode: str, **options: Any) -> Any:
+        if mode == "online":
+            refused.append(options["id"])
+            raise wandb.errors.CommError("permission denied")
+        return opened(mode=mode, **options)
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    for arm in ("a", "b"):
+        train(tmp_path / arm, mode="online")
+    assert len(refused) == 1
+    assert read(tmp_path / "a").info.run_id != refused[0]
+    assert len(warnings(caplog)) == 1
+
+
+class Online(SimpleNamespace):
+    """A run that a server holds up to a step."""
+
+    def __init__(self, starting_step: int) -> None:
+        super().__init__(starting_step=starting_step, offline=False, rows={}, closed=0, summary={})
+
+    def log(self, row: dict[str, float], step: int, commit: bool) -> None:
+        self.rows[step] = row
+
+    def finish(self, exit_code: int) -> None:
+        self.closed += 1
+        raise TimeoutError("Timed out finishing run.")
+
+
+def test_online_a_resumed_run_sends_what_the_server_lacks_and_no_half_of_a_step(tmp_path: Path) -> None:
+    logger = WandbLogger(str(tmp_path))
+    logger._run = run = Online(starting_step=2)
+    for step in range(4):
+        logger.log({"train/loss": 1.0}, step)
+    logger.log({"test/knn/accuracy": 0.5}, 4)
+    logger.finish()
+    assert run.rows == {step: {"step": step, "train/loss": 1.0} for step in (2, 3)}
+
+
+def test_a_network_that_is_lost_is_waited_for_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    runs = [Online(0), Online(0)]
+    for run in runs:
+        logger = WandbLogger(str(tmp_path))
+        logger._run = run
+        logger.finish()
+    assert [run.closed for run in runs] == [1, 0]
+    assert len(warnings(caplog)) == 1
+
+
+def test_a_killed_service_is_set_aside_once_and_the_next_run_gets_a_new_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arms = {arm: LoggerSet({"wandb": WandbLogger(str(tmp_path / arm))}) for arm in ("a", "b")}
+    for arm in arms.values():
+        arm.start(INFO)
+    service = wandb.setup()._connection._proc
+    os.kill(service._process.pid, signal.SIGKILL)
+    service.join()
+    for step in range(100):
+        for arm in arms.values():
+            arm.log({"train/loss": 1.0}, step)
+    for arm in arms.values():
+        arm.finish()
+    assert len(warnings(caplog)) == 2
+    train(tmp_path / "c")
+    assert read(tmp_path / "c").values == {0: {"train/loss": 1.0}}
+
+
+def test_a_folder_named_wandb_is_no_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "wandb", SimpleNamespace(__path__=[str(tmp_path / "wandb")]))
+    with pytest.raises(ModuleNotFoundError, match=r"found the folder .*wandb.*phis-lab\[wandb\]"):
+        WandbLogger(str(tmp_path))

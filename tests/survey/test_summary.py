@@ -1,0 +1,130 @@
+"""Every number of the tables, against numpy on the gathered tokens."""
+
+import numpy as np
+import pytest
+import torch
+
+from phis_lab.survey.collect import Collected
+from phis_lab.survey.record import Channels, TeacherStatistics
+from phis_lab.survey.summary import summarise
+
+DIM = 12
+
+
+def features(images=40, side=3, dim=DIM, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(dim, dim, generator=generator)
+    shift = torch.randn(dim, generator=generator) * 3
+    return torch.randn(images, side, side, dim, generator=generator) @ mixing + shift
+
+
+def collected(spatial, parts=7) -> Collected:
+    found = Collected((spatial.shape[1], spatial.shape[2]), spatial.shape[3])
+    for part in spatial.split(parts):
+        found.update(part)
+    found.moments.provenance = {"teacher": "x", "image_size": "32", "grid": "3x3"}
+    return found
+
+
+def summary(spatial) -> TeacherStatistics:
+    return summarise(collected(spatial), "somewhere")
+
+
+def tokens_of(spatial):
+    return spatial.double().reshape(-1, spatial.shape[-1]).numpy()
+
+
+def test_channel_ranges_and_global_moments_are_numpys():
+    x = features()
+    tokens, found = tokens_of(x), summary(x).channels
+    mean, std = tokens.mean(0), tokens.std(0, ddof=1)
+    expected = mean.min(), mean.max(), std.min(), std.max(), tokens.mean()
+    got = found.lowest_mean, found.highest_mean, found.lowest_std, found.highest_std, found.global_mean
+    np.testing.assert_allclose(got, expected, rtol=1e-10)
+    assert found.global_std == pytest.approx(tokens.std(), rel=2e-3)  # n - 1 within channels, C between them
+    assert found.extreme == {
+        "lowest mean": mean.argmin(),
+        "highest mean": mean.argmax(),
+        "smallest variance": std.argmin(),
+        "largest variance": std.argmax(),
+    }
+
+
+def test_scales_are_those_of_the_normalisers_and_differ_by_the_channel_means():
+    x = features()
+    tokens, found = tokens_of(x), summary(x).scales
+    within, between = tokens.var(0, ddof=1).mean(), tokens.mean(0).var()
+    assert found.alpha_phis == pytest.approx(within**-0.5)
+    assert found.alpha_global == pytest.approx((within + between) ** -0.5)
+    assert found.from_means == pytest.approx(between / (within + between))
+    assert (found.alpha_global / found.alpha_phis) ** 2 == pytest.approx(1 - found.from_means)
+
+
+def test_the_effective_rank_is_that_of_the_singular_values_of_all_tokens():
+    x = features()
+    values = np.linalg.svd(tokens_of(x), compute_uv=False)
+    shares = values / values.sum()
+    expected = np.exp(-(shares * np.log(shares)).sum())
+    assert summary(x).spectrum.effective_rank == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_spectrum_is_that_of_the_covariance():
+    x = features()
+    found = summary(x).spectrum
+    expected = np.linalg.eigvalsh(np.cov(tokens_of(x).T))[::-1]
+    np.testing.assert_allclose(found.eigenvalues, expected, rtol=1e-9)
+    held = expected.cumsum() / expected.sum()
+    assert found.components == {"90%": np.argmax(held >= 0.9) + 1, "99%": np.argmax(held >= 0.99) + 1}
+
+
+def test_fewer_tokens_than_channels_have_a_rank_below_their_number():
+    x = features(images=5, side=1)
+    found = summary(x)
+    assert found.tokens == 5
+    assert found.spectrum.effective_rank <= 5
+    assert sum(value > 1e-9 * found.spectrum.eigenvalues[0] for value in found.spectrum.eigenvalues) == 4
+
+
+def test_dead_channels_are_those_that_do_not_vary():
+    x = features()
+    x[..., 4], x[..., 9] = 1.7, 0.0
+    x[..., 2] = 5.0 + 1e-3 * x[..., 2]
+    assert summary(x).channels.dead == (4, 9)
+
+
+def test_histograms_are_numpys_within_five_deviations():
+    x = features()
+    tokens, found = tokens_of(x), summary(x)
+    assert found.sampled == found.tokens == len(tokens)
+    channel = found.channels.extreme["largest variance"]
+    values, histogram = tokens[:, channel], found.activations["largest variance"]
+    mean, std = values.mean(), values.std(ddof=1)
+    assert (histogram.low, histogram.high) == pytest.approx((mean - 5 * std, mean + 5 * std))
+    counts, _ = np.histogram(values, bins=100, range=(histogram.low, histogram.high))
+    width = 10 * std / 100
+    np.testing.assert_allclose(histogram.density, counts / len(values) / width, atol=1e-9)
+    assert list(found.activations) == ["all channels", *found.channels.extreme]
+    assert all(len(h.density) == 100 for h in found.activations.values())
+
+
+def test_batches_change_nothing():
+    x = features()
+    first, second = summarise(collected(x, 7), ""), summarise(collected(x, 40), "")
+    assert first.spectrum.effective_rank == pytest.approx(second.spectrum.effective_rank, rel=1e-9)
+    assert (first.images, first.tokens, first.norms.outliers) == (second.images, second.tokens, second.norms.outliers)
+
+
+def test_features_that_do_not_vary_are_refused():
+    with pytest.raises(ValueError, match="all features are constant"):
+        summary(torch.ones(4, 2, 2, 3))
+
+
+def test_one_token_is_refused():
+    with pytest.raises(ValueError, match="at least 2 rows are needed, got 1"):
+        summary(features(images=1, side=1))
+
+
+def test_numbers_survive_their_file():
+    found = summary(features())
+    assert TeacherStatistics.model_validate_json(found.model_dump_json()) == found
+    assert isinstance(found.channels, Channels)
