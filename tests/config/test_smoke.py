@@ -1,7 +1,6 @@
 """`debug=smoke` works with every recipe that ships: all are checked and built, and trained where there is time."""
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -112,17 +111,20 @@ def test_recipes_that_belong_together_build_together(recipes: tuple[str, ...], t
     built(job(tmp_path, *recipes))
 
 
-def choices(sweep: str) -> Iterator[list[str]]:
-    """The jobs of a sweep, for one seed, as the sweep's name alone makes them."""
+def choices(sweep: str) -> list[list[str]]:
+    """Jobs of a sweep, as its name alone makes them: as few as can be that have every value of every parameter."""
     config = compose("config", [f"sweep={sweep}"], return_hydra_config=True)
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    jobs: list[list[str]] = [[f"sweep={sweep}"]]
+    values: dict[str, list[str]] = {}
     for name, value in config.hydra.sweeper.params.items():
         override = parser.parse_override(f"{name}={value}")
-        values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [value]
-        values = values[:1] if name == "seed" else values
-        jobs = [[*words, f"{name}={each}"] for words in jobs for each in values if each != "offline"]
-    yield from jobs
+        given = list(override.sweep_string_iterator()) if override.is_sweep_override() else [value]
+        values[name] = given[:1] if name == "seed" else [each for each in given if each != "offline"]
+    count = max(map(len, values.values()))
+    return [
+        [f"sweep={sweep}", *(f"{name}={given[number % len(given)]}" for name, given in values.items())]
+        for number in range(count)
+    ]
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)

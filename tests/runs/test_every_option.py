@@ -1,6 +1,8 @@
 """Every option that an arm can choose, all in one group: each arm equals its solo run bit for bit."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,9 @@ from phis_lab.runs.job import Job
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SMALL = [
     "debug=smoke", "logger=none", "augmentation.image_size=32", "student.image_size=32", "data.batch_size=8",
-    "data.train_images=64", "trainer.max_steps=8", "trainer.checkpoint_every=8", "estimation.steps=4",
-    "estimation.warmup_steps=2", "estimation.refresh_every=1", "evaluation.every=4", "evaluation.train_images=40",
-    "evaluation.test_images=20", "evaluation.matching_images=10",
+    "data.train_images=64", "trainer.max_steps=6", "trainer.checkpoint_every=6", "estimation.steps=4",
+    "estimation.warmup_steps=2", "estimation.refresh_every=1", "evaluation.every=5", "evaluation.train_images=20",
+    "evaluation.test_images=10", "evaluation.matching_images=10",
 ]  # fmt: skip
 SMALLER_CANVAS = "teachers.sam_h.image_size=64"
 NEEDED = {
@@ -77,14 +79,20 @@ def hydra() -> Iterator[None]:
         yield
 
 
-def job(choice: str, folder: Path) -> Job:
+@cache
+def composed(choice: str) -> Job:
+    """The job of a choice, in no folder yet."""
     words = choice.split()
     needed = [override for word in words for override in NEEDED.get(word, [])]
     teachers = ALIKE if choice in COMPRESSING else [SMALLER_CANVAS]
     overrides = [*SMALL, "data.seed=0", *words, *needed, *teachers]
-    made = create_job(compose("config", overrides, return_hydra_config=True), folder / choice)
+    made = create_job(compose("config", overrides, return_hydra_config=True), Path(choice))
     check(made.config)
     return made
+
+
+def job(choice: str, folder: Path) -> Job:
+    return replace(composed(choice), folder=folder / choice)
 
 
 def train(choices: Sequence[str], folder: Path) -> None:
