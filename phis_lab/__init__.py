@@ -62,11 +62,19 @@ def __getattr__(name: str) -> Any:
         found: Any = _version()
     elif name in _PLACES:
         room, own = _PLACES[name]
-        found = getattr(import_module(f"{__name__}.{room}"), own)
+        try:
+            found = getattr(import_module(f"{__name__}.{room}"), own)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(missing_bench(f"phis_lab.{name}", error), name=error.name) from error
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
     globals()[name] = found
     return found
+
+
+def missing_bench(what: str, error: ModuleNotFoundError) -> str:
+    """What to install where the library alone is installed, or what the bench needs is gone."""
+    return f"{what} needs the bench, of which {error.name} is missing: pip install 'phis-lab[lab]'"
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,6 @@
 """`phis-lab`, or `python -m phis_lab`; where only the library is installed, it tells what the bench lacks."""
 
+from phis_lab import missing_bench
 from phis_lab.refusals import told
 
 
@@ -13,9 +14,7 @@ def main() -> None:
         try:
             from phis_lab.cli import app  # noqa: PLC0415
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"the commands need the bench, of which {error.name} is missing: pip install 'phis-lab[lab]'"
-            ) from error
+            raise ModuleNotFoundError(missing_bench("the command line", error), name=error.name) from error
     app(prog_name="phis-lab")
 
 

@@ -86,3 +86,10 @@ def test_a_command_without_the_bench_says_what_to_install(alone: Path, arguments
     assert done.returncode == 1
     assert "missing: pip install 'phis-lab[lab]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["load_student", "report", "read_records"])
+def test_a_name_of_the_bench_says_what_to_install(alone: Path, name: str) -> None:
+    done = python(alone, f"from phis_lab import {name}")
+    assert f"phis_lab.{name} needs the bench, of which " in done.stderr
+    assert "missing: pip install 'phis-lab[lab]'" in done.stderr

@@ -20,11 +20,6 @@ class ErrorSpectrum(NamedTuple):
     cumulative_share: Float64[Tensor, "dim"]
     """(e_1 + ... + e_k) / (e_1 + ... + e_dim), of the error; zeros for an error without variance."""
 
-    @property
-    def unexplained(self) -> Float64[Tensor, "dim"]:
-        """e_k / l_k: 0 is perfect, 1 is what predicting the mean scores; inf or NaN where the teacher is constant."""
-        return self.error_variance / self.teacher_variance
-
     def unexplained_between(self, start: float, stop: float) -> Float64[Tensor, ""]:
         """Error variance over teacher variance of the components between two shares of the teacher's variance.
 

@@ -55,7 +55,7 @@ def test_predicting_the_mean_leaves_every_component_unexplained():
     _, target = features()
     spectrum = error_spectrum(target.mean(dim=(0, 1, 2)).expand_as(target), target)
     assert_close(spectrum.error_variance, spectrum.teacher_variance)
-    assert_close(spectrum.unexplained, torch.ones(DIM, dtype=torch.float64))
+    assert_close(spectrum.error_variance / spectrum.teacher_variance, torch.ones(DIM, dtype=torch.float64))
 
 
 def test_a_truncation_errs_only_along_the_components_that_it_drops():
@@ -64,7 +64,10 @@ def test_a_truncation_errs_only_along_the_components_that_it_drops():
     mean = flat.mean(dim=0)
     kept = torch.linalg.svd(flat - mean, full_matrices=False).Vh[:2]
     spectrum = error_spectrum((flat - mean) @ kept.T @ kept + mean, flat)
-    assert_close(spectrum.unexplained, torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0], dtype=torch.float64))
+    assert_close(
+        spectrum.error_variance / spectrum.teacher_variance,
+        torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0], dtype=torch.float64),
+    )
     assert_close(spectrum.cumulative_share[:2], torch.zeros(2, dtype=torch.float64))
     assert spectrum.cumulative_share[-1] == 1
 
