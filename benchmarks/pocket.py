@@ -13,7 +13,7 @@ from rich.console import Console
 
 from benchmarks.harness import Seconds
 from phis_lab.config.assemble import assemble
-from phis_lab.config.job import create_job
+from phis_lab.config.jobs import create_job
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.data import EvalLoader, PartitionPlan
 from phis_lab.engine import (

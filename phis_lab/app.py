@@ -12,7 +12,7 @@ from omegaconf import DictConfig, open_dict
 from phis_lab.config.assemble import assemble
 from phis_lab.config.build import build
 from phis_lab.config.check import check
-from phis_lab.config.job import check_resumable, create_job, say_complete
+from phis_lab.config.jobs import check_resumable, create_job, say_complete
 from phis_lab.config.sound import remarks
 from phis_lab.config.unlabelled import by_matching_alone
 from phis_lab.data import DataSource, UnlabelledError

@@ -1,5 +1,6 @@
-"""Folders that a command makes, and takes away again where it leaves nothing in them."""
+"""Folders: where downloads are kept between runs, and those that a command makes and takes away again."""
 
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -16,3 +17,14 @@ def remove_empty(folders: Iterable[Path]) -> None:
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()
+
+
+def cache_folder(*parts: str) -> Path:
+    """Returns the folder `$PHIS_LAB_CACHE/<parts>` and creates it; the default root is `~/.cache/phis_lab`.
+
+    Whatever is written there must be written to a temporary name and renamed, so that an interrupted or a
+    parallel run never leaves half a file under a final name.
+    """
+    folder = Path(os.environ.get("PHIS_LAB_CACHE") or "~/.cache/phis_lab").expanduser().joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,4 +1,4 @@
-"""Random numbers: seeds that are named, and streams that arms do not share."""
+"""Random numbers: seeds that are named, streams that arms do not share, and networks that are always built alike."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,3 +77,11 @@ def _write(state: dict[str, Tensor]) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"])
+
+
+@contextmanager
+def fixed_seed(seed: int = 0) -> Iterator[None]:
+    """Draws parameters from `seed` inside the block and restores the global generator after it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from phis_lab.data import ONE_STAGE, Augmentation, DataModule, PartitionPlan, StagePlan
 from phis_lab.data.digits import Digits
-from phis_lab.data.stages import boundaries
+from phis_lab.data.stage_plans import boundaries
 from phis_lab.engine import (
     Arm,
     Evaluation,

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from phis_lab.cache import cache_folder
+from phis_lab.folders import cache_folder
 
 
 def test_the_cache_lies_where_the_environment_says(tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ class SharedTeachersLauncher(Launcher):
         except ValueError as error:
             sys.exit(f"\n{error}")
         from phis_lab import app  # noqa: PLC0415  heavy: only when something is to be trained
-        from phis_lab.config.job import create_job  # noqa: PLC0415
+        from phis_lab.config.jobs import create_job  # noqa: PLC0415
 
         for remark in dict.fromkeys(remark for config in (self.config, *configs) for remark in remarks(config)):
             log.warning("%s.", remark)

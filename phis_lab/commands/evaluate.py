@@ -12,10 +12,10 @@ import torch
 
 from phis_lab.config.check import problems_of_part
 from phis_lab.config.compose import composed
-from phis_lab.config.job import finished_job, rebuild, restore
+from phis_lab.config.jobs import finished_job, rebuild, restore
 from phis_lab.config.option_files import CONF, options
 from phis_lab.engine import Evaluation, Scores
-from phis_lab.engine.record import evaluation_data, measured
+from phis_lab.engine.arm_record import evaluation_data, measured
 from phis_lab.groups import GROUPS
 from phis_lab.runs import Data, Metric, RunRecord, read_record, write_record
 from phis_lab.runs.lock import run_lock

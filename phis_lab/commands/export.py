@@ -8,8 +8,8 @@ from torch import nn
 
 from phis_lab.config.build import Dims, build_spaces
 from phis_lab.config.exported import build_student
-from phis_lab.config.job import check_recorded, finished_job, misfit, trained_state
-from phis_lab.config.stages import read_stages
+from phis_lab.config.jobs import check_recorded, finished_job, misfit, trained_state
+from phis_lab.config.stage_options import read_stages
 from phis_lab.normalizers import TeacherSpace
 from phis_lab.runs import RunRecord, environment, read_record
 from phis_lab.runs.job import Job

@@ -6,10 +6,10 @@ from pathlib import Path
 from phis_lab.config.build import Dims, build, build_spaces, target_dims
 from phis_lab.config.combinations import refuse_devices, refuse_shift, refuse_unstorable, refuse_weights
 from phis_lab.config.sources import built_sources
-from phis_lab.config.stages import build_stages, read_stages
+from phis_lab.config.stage_options import build_stages, read_stages
 from phis_lab.config.teachers import Catalogue, split
 from phis_lab.data import DataModule, DataSource
-from phis_lab.data.stages import boundaries, check_batches
+from phis_lab.data.stage_plans import boundaries, check_batches
 from phis_lab.engine import Arm, Group, OptimizerRecipe, Run, TrainerOptions
 from phis_lab.engine.stages import places
 from phis_lab.losses import Balancer, Loss

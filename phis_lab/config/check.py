@@ -12,7 +12,7 @@ from pydantic import ConfigDict, PydanticUndefinedAnnotation, TypeAdapter, Valid
 
 from phis_lab.bounds import Supplied
 from phis_lab.config.nodes import PLAIN, Run, bare, hints_of, is_union, parameters_of, refuse_targets
-from phis_lab.config.stages import read_stages
+from phis_lab.config.stage_options import read_stages
 from phis_lab.config.teachers import RESERVED, split
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from phis_lab.config.job import create_job
+from phis_lab.config.jobs import create_job
 from phis_lab.config.resolvers import run_name
 from phis_lab.data import UnlabelledError
 from phis_lab.groups import GROUPS

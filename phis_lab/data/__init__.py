@@ -5,15 +5,15 @@ is chosen.
 """
 
 import phis_lab._torchvision  # noqa: F401
-from phis_lab.data.corrupt import CorruptCounter
 from phis_lab.data.datamodule import DataModule
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.decoding import CorruptImageError
 from phis_lab.data.fixed_views import FixedViews
+from phis_lab.data.left_out import CorruptCounter
 from phis_lab.data.loading import Batch, BatchLoader, EvalLoader
-from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
 from phis_lab.data.source import ImageSource, NoImages, TensorImages, UnlabelledError
-from phis_lab.data.stages import ONE_STAGE, PartitionPlan, StagePlan
+from phis_lab.data.stage_plans import ONE_STAGE, PartitionPlan, StagePlan
 from phis_lab.data.subset import Subset
 from phis_lab.data.transforms import Augmentation
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 import torchvision
 
-from phis_lab.cache import cache_folder
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.download import appearing_folder, short_network_trials
-from phis_lab.data.options import DataSource
 from phis_lab.data.source import TensorImages
+from phis_lab.folders import cache_folder
 
 _FOLDER = "cifar-10-batches-py"
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from phis_lab.bounds import Positive, Seed, Side
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.masks import Masked, MaskedData, MaskedImages
-from phis_lab.data.options import DataSource
 from phis_lab.data.source import ImageSource
 from phis_lab.seeds import named_seed
 

@@ -6,12 +6,12 @@ from typing import Literal
 
 from lightning import LightningDataModule
 
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.fixed_views import FixedViews
 from phis_lab.data.loading import Batch, BatchLoader, CentralViews, EvalLoader, TrainViews
-from phis_lab.data.options import DataSource
 from phis_lab.data.sampler import StepSampler
 from phis_lab.data.source import UNLABELLED, ImageSource, UnlabelledError
-from phis_lab.data.stages import ONE_STAGE, WHOLE, PartitionPlan, StagePlan, boundaries
+from phis_lab.data.stage_plans import ONE_STAGE, WHOLE, PartitionPlan, StagePlan, boundaries
 from phis_lab.data.subset import Subset
 from phis_lab.data.transforms import Augmentation
 from phis_lab.seeds import named_seed

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from sklearn.datasets import load_digits
 
-from phis_lab.data.options import DataSource
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.source import TensorImages
 
 _TRAIN = 1500

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from phis_lab.data.options import DataSource
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.photographs import bundled_folder
 from phis_lab.data.source import TensorImages
 

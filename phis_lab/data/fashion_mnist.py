@@ -13,10 +13,10 @@ import torch
 import torchvision
 from torch import Tensor
 
-from phis_lab.cache import cache_folder
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.download import appearing_folder, short_network_trials, unpack_debian_package
-from phis_lab.data.options import DataSource
 from phis_lab.data.source import TensorImages
+from phis_lab.folders import cache_folder
 
 _CLASSES = tuple(torchvision.datasets.FashionMNIST.classes)
 _PACKAGE = "dataset-fashion-mnist"

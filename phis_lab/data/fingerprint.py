@@ -1,19 +1,54 @@
 """Fingerprints of files: cheap for large collections, and sensitive to any file of them that is replaced."""
 
+import json
 import logging
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
-from phis_lab.data.remembered import file_state, remembered
 from phis_lab.data.source import digest
+from phis_lab.folders import cache_folder
 
+Fact = TypeVar("Fact")
 _READ_WHOLE = 256 * 1024**2
 _SAMPLE = 1024
 _BETWEEN_SAMPLES = 16 * 1024**2
 _READERS = 16
 _AT_ONCE = 4096
 _log = logging.getLogger(__name__)
+
+
+def file_state(path: Path) -> str:
+    """Returns what changes when a file is written or replaced: its size, its node and its times.
+
+    The time of status, unlike that of modification, is set by no program that copies or unpacks files.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return "none"
+    return f"{found.st_size} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
+def remembered(kind: str, key: Iterable[str], make: Callable[[], Fact]) -> Fact:
+    """Returns a fact in JSON's types from the cache, or makes and keeps it.
+
+    Args:
+        kind: folder of the cache.
+        key: everything that the fact depends on.
+        make: finds it out.
+    """
+    kept = cache_folder(kind) / f"{digest(*key)}.json"
+    if kept.is_file():
+        known: Fact = json.loads(kept.read_text())
+        return known
+    fact = make()
+    with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False) as file:
+        json.dump(fact, file)
+    Path(file.name).replace(kept)
+    return fact
 
 
 def fingerprint_files(files: Mapping[str, Path], known: Sequence[str] = ()) -> str:

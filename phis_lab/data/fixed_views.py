@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from phis_lab.data.corrupt import CorruptCounter
+from phis_lab.data.left_out import CorruptCounter
 from phis_lab.data.loading import Sample, Views
 from phis_lab.data.sampler import Key
 from phis_lab.shapes import Float, Int64

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.decoding import CorruptImageError, decode_image
 from phis_lab.data.fingerprint import fingerprint_files
 from phis_lab.data.left_out import LeftOut
 from phis_lab.data.listing import Listing, list_images
-from phis_lab.data.options import DataSource
 from phis_lab.data.source import UNLABELLED, ImageSource, NoImages
 
 TEST_NAMES = ("test", "val", "validation", "valid")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from phis_lab.data.corrupt import CorruptCounter
 from phis_lab.data.decoding import CorruptImageError
+from phis_lab.data.left_out import CorruptCounter
 from phis_lab.data.sampler import Key
 from phis_lab.data.source import ImageSource
 from phis_lab.data.transforms import Augmentation

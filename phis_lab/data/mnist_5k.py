@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from phis_lab.data.options import DataSource
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.source import TensorImages
 
 _FILE = Path("data") / "data" / "mnist_5k.csv.gz"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from phis_lab.bounds import Positive, Side
-from phis_lab.data.options import DataSource
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.source import UNLABELLED, TensorImages
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from phis_lab.bounds import Positive, Side
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.decoding import decode_image
-from phis_lab.data.options import DataSource
 from phis_lab.data.source import UNLABELLED, TensorImages
 
 _NAMES = (

@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from phis_lab.data.fingerprint import sample_digest
+from phis_lab.data.fingerprint import file_state, remembered, sample_digest
 from phis_lab.data.left_out import LeftOut
 from phis_lab.data.listing import ending_of, refused_kind
-from phis_lab.data.remembered import file_state, remembered
 from phis_lab.data.source import UNLABELLED
 from phis_lab.data.tar_members import Member, read_samples, split_key
 

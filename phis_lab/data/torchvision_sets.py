@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
-from phis_lab.cache import cache_folder
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.download import short_network_trials
-from phis_lab.data.options import DataSource
 from phis_lab.data.source import ImageSource, digest
+from phis_lab.folders import cache_folder
 
 
 @dataclass(frozen=True, kw_only=True)

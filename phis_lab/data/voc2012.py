@@ -8,9 +8,9 @@ import numpy as np
 import torch
 import torchvision
 
-from phis_lab.cache import cache_folder
 from phis_lab.data.download import short_network_trials
 from phis_lab.data.masks import Masked, MaskedData, MaskedImages
+from phis_lab.folders import cache_folder
 
 _CLASSES = (
     "background",

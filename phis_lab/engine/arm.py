@@ -9,15 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from phis_lab import processes
-from phis_lab.engine.compiled import Forward, compile_forward
-from phis_lab.engine.gradients import average_gradients
-from phis_lab.engine.optimizer import OptimizerRecipe
+from phis_lab.engine.arm_step import Forward, OptimizerRecipe, average_gradients, compile_forward
 from phis_lab.engine.views import Pair, View, common, joined, split_like
 from phis_lab.features import Features, Grid
+from phis_lab.guards import PartError, check_tensor, working
 from phis_lab.linalg import Moments
 from phis_lab.losses import Balancer, Loss
 from phis_lab.normalizers import TeacherSpace
-from phis_lab.parts import PartError, check_tensor, working
 from phis_lab.processes import average
 from phis_lab.seeds import RandomStream
 from phis_lab.shapes import Float

@@ -15,8 +15,8 @@ from phis_lab.engine.estimation.base import Estimation, Place, refuse_non_finite
 from phis_lab.engine.run import Failure, Run
 from phis_lab.engine.stages import Partition, Shifts, Stage, places, stage_at
 from phis_lab.engine.views import View
+from phis_lab.guards import PartError
 from phis_lab.linalg import Moments
-from phis_lab.parts import PartError
 
 log = logging.getLogger(__name__)
 

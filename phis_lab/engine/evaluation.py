@@ -1,27 +1,58 @@
 """What every arm is measured by, during training and at its end."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from phis_lab.bounds import Positive
 from phis_lab.data import DataSource, UnlabelledError
+from phis_lab.data.datasource import read_at
 from phis_lab.data.loading import refuse_absent_classes
-from phis_lab.data.options import read_at
 from phis_lab.engine.arm import Arm
-from phis_lab.engine.matching.arm import MatchingScores
-from phis_lab.engine.matching.group import GroupMatching
+from phis_lab.engine.matching.arm_matching import MatchingScores
+from phis_lab.engine.matching.group_matching import GroupMatching
 from phis_lab.engine.stages import Loader, Partition, Stage
-from phis_lab.engine.subjects import subject_of
 from phis_lab.evals import Embeddings, Probe
 from phis_lab.evals.score import Score
-from phis_lab.evals.subject import Task
-from phis_lab.features import Tokens
-from phis_lab.parts import PartError
+from phis_lab.evals.subject import Images, Subject, Task
+from phis_lab.features import Features, Tokens
+from phis_lab.guards import PartError
 from phis_lab.runs import TeacherMetrics
+
+
+def subject_of(arm: Arm, partition: Partition, device: torch.device, needs_labels: bool = True) -> Subject:
+    """An arm in evaluation mode, beside the teachers of one partition and at its image size.
+
+    Args:
+        arm: the student.
+        partition: the partition.
+        device: where images have to be.
+        needs_labels: refuse images without labels; otherwise theirs is -1.
+    """
+    scale = partition.plan.scale
+    grid = arm.grid_at(scale)
+
+    def tokens(images: Images) -> Features:
+        return arm.predict(images, scale, teachers=())[0]
+
+    def teachers(images: Images) -> dict[str, Features]:
+        return dict(partition.test(images)[grid])
+
+    def predictions(images: Images) -> dict[str, Features]:
+        names = partition.test.pool.teachers
+        said = arm.predict(images, scale, tuple(names))[1]
+        spaces = {name: arm.space(name) for name in said}
+        return {name: space.restored(said[name]) for name, space in spaces.items() if space.is_invertible}
+
+    def labelled(split: Literal["train", "test"], count: int) -> Iterator[tuple[Images, torch.Tensor]]:
+        for images, labels in partition.loader(split, count, needs_labels):
+            yield images.to(device), labels.to(device)
+
+    backbone = arm.student.backbone
+    return Subject(tokens, predictions, teachers, labelled, partition.image_size, device, backbone, partition.classes)
 
 
 class Scores(NamedTuple):

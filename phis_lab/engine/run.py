@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from phis_lab.engine.arm import Arm
-from phis_lab.engine.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from phis_lab.engine.arm_checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from phis_lab.engine.evaluation import Scores
 from phis_lab.runs import RunRecord, Source, write_record
 from phis_lab.runs.job import Job

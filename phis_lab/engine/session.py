@@ -12,17 +12,15 @@ from rich.console import Console
 
 from phis_lab.data import DataModule
 from phis_lab.engine.arm import ArmFailedError
-from phis_lab.engine.callbacks.interrupt import StopRequest
-from phis_lab.engine.callbacks.keeper import Keeper, crew_of
-from phis_lab.engine.callbacks.progress import ProgressLine
-from phis_lab.engine.callbacks.status import StatusFiles
+from phis_lab.engine.arm_record import compose_record
+from phis_lab.engine.callbacks.keeper import Keeper, StopRequest, crew_of
+from phis_lab.engine.callbacks.told import ProgressLine, StatusFiles
 from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.estimation.base import Estimation
 from phis_lab.engine.evaluation import Evaluation
-from phis_lab.engine.options import TrainerOptions
-from phis_lab.engine.record import compose_record
 from phis_lab.engine.run import Run
 from phis_lab.engine.stages import Stage
+from phis_lab.engine.trainer_options import TrainerOptions
 from phis_lab.runs import RunRecord
 from phis_lab.runs.lock import is_first_process
 from phis_lab.runs.loggers import LoggerSet

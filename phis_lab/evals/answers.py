@@ -6,10 +6,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from phis_lab.evals.probes.base import Embeddings
 from phis_lab.evals.probes.knn import knn_predict
 from phis_lab.evals.probes.linear import check_probe_data
-from phis_lab.evals.score import Score, accuracy_score
+from phis_lab.evals.score import Embeddings, Score, accuracy_score
 from phis_lab.evals.solvers.logistic import fit_logistic
 from phis_lab.shapes import Float, Float64, Int64
 

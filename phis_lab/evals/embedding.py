@@ -6,11 +6,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from phis_lab.data.corrupt import CorruptCounter
 from phis_lab.data.decoding import CorruptImageError
+from phis_lab.data.left_out import CorruptCounter
 from phis_lab.data.source import ImageSource
 from phis_lab.data.transforms import Augmentation, Interpolation, central_view
-from phis_lab.evals.probes.base import Embeddings
+from phis_lab.evals.score import Embeddings
 from phis_lab.evals.subject import Images, Labelled, Subject
 from phis_lab.features import Features, Tokens
 from phis_lab.shapes import Float

@@ -1,13 +1,16 @@
-"""What an evaluation gives: a number that knows its unit, its direction, its place in tables, and its floor."""
+"""What evaluations give: scores, and the probes that give them of frozen features with labels."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from typing import SupportsFloat
+from typing import Literal, NamedTuple, SupportsFloat
 
 from torch import Tensor
 
-from phis_lab.shapes import Int64
+from phis_lab.shapes import Float, Int64
 from phis_lab.spoken import FRACTION
+
+When = Literal["always", "end"]
 
 
 class Score(float):
@@ -94,3 +97,26 @@ def mean_by_name(rows: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
 def with_headlines(scores: Mapping[str, Score], headlines: Collection[str]) -> dict[str, Score]:
     """The same scores, of which those that are not named are details."""
     return {name: score if name in headlines else score.as_detail() for name, score in scores.items()}
+
+
+class Embeddings(NamedTuple):
+    """Frozen features of labelled images."""
+
+    features: Float[Tensor, "n d"]
+    labels: Int64[Tensor, "n"]
+
+
+class Probe(ABC):
+    """Measures frozen features.
+
+    Attributes:
+        when: during training too, or only at the end.
+        minimum_images: labelled training images that it needs.
+    """
+
+    when: When
+    minimum_images: int = 1
+
+    @abstractmethod
+    def __call__(self, train: Embeddings, test: Embeddings) -> dict[str, Score]:
+        """Scores by name; see `accuracy_score` for a share of right answers."""

@@ -12,8 +12,7 @@ from torch.nn import functional
 
 from phis_lab.linalg import Moments
 from phis_lab.linalg.histograms import Histograms
-from phis_lab.reports.panels import legend_above, panels
-from phis_lab.reports.style import INK, RC
+from phis_lab.reports.style import INK, RC, legend_above, panels
 from phis_lab.shapes import Float
 
 GLOBAL = "all channels"

@@ -8,10 +8,8 @@ from typing import Literal, NamedTuple
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from phis_lab.figures.errors import isotropic_errors, one_hot_errors
-from phis_lab.figures.gallery import gallery
-from phis_lab.figures.radius import radius_against_angle
-from phis_lab.figures.rotated import rotated_distributions
+from phis_lab.figures.errors import isotropic_errors, one_hot_errors, radius_against_angle
+from phis_lab.figures.gallery import gallery, rotated_distributions
 from phis_lab.figures.study import Folders, StudyFigures
 from phis_lab.reports import Study, group_studies
 from phis_lab.runs import find_records

@@ -6,13 +6,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from phis_lab.config.job import finished_job, rebuild, restore
+from phis_lab.config.jobs import finished_job, rebuild, restore
 from phis_lab.engine import Group, Run
 from phis_lab.figures.activations import activation_histograms
 from phis_lab.figures.collect import TeacherSurvey, TestFeatures, channel_losses, count_activations
-from phis_lab.figures.losses import loss_distributions
-from phis_lab.figures.teacher_errors import teacher_errors
 from phis_lab.figures.teacher_spaces import teacher_spaces
+from phis_lab.figures.training import loss_distributions, teacher_errors
 from phis_lab.normalizers import PhiS
 from phis_lab.refusals import REFUSALS
 from phis_lab.reports import Study

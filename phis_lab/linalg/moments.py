@@ -12,9 +12,12 @@ from torch import Tensor
 from phis_lab.guards import require_tensors, whole
 from phis_lab.linalg.cpu import mirrored, one_torch_thread, symmetric_eigh
 from phis_lab.linalg.rotations import positive_diagonal
-from phis_lab.linalg.saved_moments import read_moments, write_moments
 from phis_lab.linalg.sums import Sums, combine, is_bulk, no_rows, over_processes, sums_of
 from phis_lab.shapes import Bool, Float, Float64
+
+FORMAT = "moments_format"
+VERSION = "1"
+_TENSORS = {"count", "mean", "scatter"}
 
 
 class Moments:
@@ -189,3 +192,42 @@ class Moments:
     def _require(self, rows: int) -> None:
         if self.count < rows:
             raise ValueError(f"too few samples: at least {rows} rows are needed, got {self.count}")
+
+
+def write_moments(state: Mapping[str, Tensor], provenance: Mapping[str, str], path: str | PathLike[str]) -> None:
+    """Writes a state of `Moments`."""
+    from safetensors.torch import save_file  # noqa: PLC0415  torch alone must do for all the rest
+
+    save_file(dict(state), path, metadata={**provenance, FORMAT: VERSION})
+
+
+def read_moments(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """State and provenance of what `write_moments` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is cut off or of another kind, or its format is of another version.
+    """
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = dict(file.metadata() or {})
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"there are no saved moments at {path}; `phis-lab stats` with the same options writes them"
+        ) from error
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is cut off, or no file of saved moments ({error}); write it anew with `phis-lab stats`"
+        ) from error
+    found = metadata.pop(FORMAT, "0")
+    if set(state) != _TENSORS:
+        raise ValueError(f"{path} holds no moments but the tensors {sorted(state)}; moments are {sorted(_TENSORS)}")
+    if found != VERSION:
+        raise ValueError(
+            f"{path} holds moments in format {found}, this version of phis_lab reads format {VERSION}; write them "
+            "anew with `phis-lab stats`"
+        )
+    return state, metadata

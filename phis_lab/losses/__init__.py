@@ -3,12 +3,20 @@
 from phis_lab.linalg.vmf_sne import TEMPERATURES, vmf_sne
 from phis_lab.losses.angle import AngleSummary, angular_dispersion, squared_angle
 from phis_lab.losses.balance import AdaLoss, Balancer, TeacherDropping, Uniform
-from phis_lab.losses.functional import cosine, dampened_mse, hybrid, mse, smooth_l1
-from phis_lab.losses.modules import MSE, Cosine, DampenedMSE, HybridMSE, HybridSmoothL1, Loss, SmoothL1
-from phis_lab.losses.proteus import Proteus
+from phis_lab.losses.functional import cosine, dampened_mse, hybrid, mse, smooth_l1, unic
+from phis_lab.losses.modules import (
+    MSE,
+    UNIC,
+    Cosine,
+    DampenedMSE,
+    HybridMSE,
+    HybridSmoothL1,
+    Loss,
+    Proteus,
+    SmoothL1,
+)
 from phis_lab.losses.specmatch import SpecMatch, specmatch
 from phis_lab.losses.tintem import TinTeM, flattened_cosine
-from phis_lab.losses.unic import UNIC, unic
 
 __all__ = [
     "MSE",

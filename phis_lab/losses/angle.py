@@ -9,8 +9,8 @@ from torch.linalg import vector_norm
 
 from phis_lab import processes
 from phis_lab.guards import require_tensors
+from phis_lab.losses.functional import aligned, per_image
 from phis_lab.losses.modules import Loss
-from phis_lab.losses.reduction import aligned, per_image
 from phis_lab.shapes import Float
 
 _SMALLEST_NORM = 1e-8

@@ -9,8 +9,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from phis_lab.features import Features, Kind
-from phis_lab.losses.functional import cosine, dampened_mse, hybrid, mse, smooth_l1
-from phis_lab.losses.reduction import paired
+from phis_lab.losses.functional import cosine, dampened_mse, hybrid, mse, paired, smooth_l1, unic
 from phis_lab.shapes import Float
 
 
@@ -143,3 +142,50 @@ def _positive(beta: float) -> float:
     if not (beta > 0 and math.isfinite(beta)):
         raise ValueError(f"beta must be positive and finite, got {beta}; for plain L1 take a small one")
     return beta
+
+
+class Proteus(Loss):
+    """Mean squared error on the summary and on the patches; the other losses compare summaries by cosine.
+
+    Run it with `head=linear normalizer=identity`. Of the paper's three terms, each of weight 1, the first is the row
+    "summary" and the second the row "spatial", where the paper counts the summary once more, as one of 1 + patches
+    tokens. The third, on patches that are hidden from the student, is left out, as in TinTeM's comparison.
+
+    Source:
+        "Accessing Vision Foundation Models via ImageNet-1K" (Proteus, ICLR 2025).
+    """
+
+    def spatial(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See `functional.mse`."""
+        return mse(pred, target)
+
+    def summary(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See `functional.mse`."""
+        return mse(pred, target)
+
+
+class UNIC(Loss):
+    """Half cosine and half smooth L1 for each token, summary and patches alike, in one row per teacher.
+
+    The other losses give a row per kind of feature. With one per teacher, `Uniform(weights=...)` takes one weight
+    per teacher, `AdaLoss` evens out teachers and not kinds, and `TeacherDropping` drops whole teachers.
+
+    Source:
+        UNIC (arXiv 2408.05088), eq. 1 and 2.
+    """
+
+    def spatial(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See `functional.unic`, of patches alone."""
+        return unic(None, pred, None, target)
+
+    def summary(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See `functional.unic`, of the summary alone."""
+        return unic(pred, None, target, None)
+
+    def forward(self, prediction: Features, target: Features) -> dict[str, Float[Tensor, " batch"]]:
+        """Returns the row "unic".
+
+        Raises:
+            ValueError: a kind of feature that the teacher has is not predicted, it has neither, or shapes differ.
+        """
+        return {"unic": unic(*prediction, *target)}

@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from phis_lab import processes
+from phis_lab.losses.functional import aligned
 from phis_lab.losses.modules import Loss
-from phis_lab.losses.reduction import aligned
 from phis_lab.shapes import Float
 
 

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 
 from phis_lab.features import Features
-from phis_lab.losses.functional import cosine
+from phis_lab.losses.functional import aligned, cosine, paired
 from phis_lab.losses.modules import Loss
-from phis_lab.losses.reduction import aligned, paired
 from phis_lab.shapes import Float
 
 

@@ -18,7 +18,7 @@ from phis_lab.normalizers.pca_whiten import PCAWhiten
 from phis_lab.normalizers.phis import PhiS
 from phis_lab.normalizers.random_projection import RandomProjection
 from phis_lab.normalizers.random_rotation_scale import RandomRotationScale
-from phis_lab.normalizers.running import RunningStandardize
+from phis_lab.normalizers.running_standardize import RunningStandardize
 from phis_lab.normalizers.space import NotInvertibleError, TeacherSpace
 from phis_lab.normalizers.standardize import Standardize
 from phis_lab.normalizers.teacher_in_the_middle import TeacherInTheMiddle

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from phis_lab.normalizers.running import RunningStandardize
+from phis_lab.normalizers.running_standardize import RunningStandardize
 from phis_lab.shapes import Float, Float64
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from phis_lab.linalg import hadamard_rotation, is_hadamard_order
-from phis_lab.normalizers.whiten import Whiten
+from phis_lab.normalizers.matrix import Whiten
 from phis_lab.shapes import Float64
 
 

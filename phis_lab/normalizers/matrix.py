@@ -1,10 +1,14 @@
 """Normalisers that mix channels by a full matrix."""
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor
 
+from phis_lab.linalg import Moments
 from phis_lab.linalg.cpu import float64_gram, float64_product, precise_linear
 from phis_lab.normalizers.normalizer import Normalizer
+from phis_lab.normalizers.spread import checked_floor, floored, mean_variance
 from phis_lab.shapes import Float, Float64
 
 
@@ -72,3 +76,28 @@ class MatrixNormalizer(Normalizer):
         """Both maps at a precision, and W (cast shift - shift), which the cast would lose."""
         lost = self.weight @ (self.shift.to(dtype).double() - self.shift)
         return tuple(term.to(dtype) for term in (self.weight, lost, self.inverse_weight, self.shift))
+
+
+class Whiten(MatrixNormalizer):
+    """y = Q L^-1/2 U^T (x - mu): unit covariance, whichever rotation Q a method chooses (PHI-S, eq. 9-12).
+
+    All choices have the same MSE, the Mahalanobis error / C: faint components weigh as much as strong ones.
+
+    Args:
+        dim: channels of the teacher.
+        floor: the smallest eigenvalue, relative to the mean eigenvalue; fainter components are whitened less.
+    """
+
+    def __init__(self, dim: int, floor: float | int = 1e-6) -> None:
+        super().__init__(dim)
+        self.floor = checked_floor(floor)
+
+    @abstractmethod
+    def mixing(self, basis: Float64[Tensor, "dim dim"]) -> Float64[Tensor, "dim dim"] | None:
+        """Q, given the eigenvectors; None stands for the identity."""
+
+    def solve(self, moments: Moments) -> dict[str, Tensor]:
+        """W = Q L^-1/2 U^T."""
+        eigenvalues, basis = moments.eigh()
+        gains = floored(eigenvalues, self.floor * mean_variance(moments)).rsqrt()
+        return spectral_map(moments.mean, gains, basis, self.mixing(basis))

@@ -5,10 +5,10 @@ from typing import cast
 from torch import Tensor, nn
 
 from phis_lab.features import Features, Kind
+from phis_lab.guards import check_tensor, working
 from phis_lab.linalg import Moments
 from phis_lab.normalizers.feature_map import FeatureMap
 from phis_lab.normalizers.normalizer import Normalizer
-from phis_lab.parts import check_tensor, working
 from phis_lab.shapes import Float
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from phis_lab.normalizers.whiten import Whiten
+from phis_lab.normalizers.matrix import Whiten
 from phis_lab.shapes import Float64
 
 

@@ -7,15 +7,13 @@ from functools import cached_property
 import pandas as pd
 from matplotlib.figure import Figure
 
-from phis_lab.reports.critical_difference import critical_difference_figure
-from phis_lab.reports.cube import Cube
-from phis_lab.reports.friedman import RankTest, friedman, rank_blocks
-from phis_lab.reports.numbers import p_value
-from phis_lab.reports.ranks import default_categories
+from phis_lab.reports.friedman import RankTest, critical_difference_figure, friedman, rank_blocks
+from phis_lab.reports.ranks import Cube, default_categories
 from phis_lab.reports.sections import Section
 from phis_lab.reports.sheets import Cell, Sheet
 from phis_lab.reports.style import looks
 from phis_lab.reports.tables import downwards
+from phis_lab.spoken import p_value
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,14 @@ from functools import cached_property
 import pandas as pd
 from matplotlib.figure import Figure
 
-from phis_lab.reports.bootstrap import BOOTSTRAP_SEEDS, bootstrap_ranks
-from phis_lab.reports.critical_difference import critical_difference_figure
-from phis_lab.reports.cube import Cube
-from phis_lab.reports.friedman import RankTest, rank_test
-from phis_lab.reports.intervals import EFFECT_SEEDS
+from phis_lab.reports.friedman import RankTest, critical_difference_figure, rank_test
+from phis_lab.reports.intervals import BOOTSTRAP_SEEDS, EFFECT_SEEDS, bootstrap_ranks
 from phis_lab.reports.leaders import leaders
-from phis_lab.reports.numbers import p_value
-from phis_lab.reports.ranks import Category, default_categories, stacked_ranks
+from phis_lab.reports.ranks import Category, Cube, default_categories, stacked_ranks
 from phis_lab.reports.sheets import MISSING, Cell, Sheet, effect_sheet, interval_sheet, seeds_of
 from phis_lab.reports.style import Look
 from phis_lab.reports.tables import Column, downwards
+from phis_lab.spoken import p_value
 
 _BOOTSTRAP = (
     f"Percentile bootstrap over the shared seeds, 95 %, where there are {BOOTSTRAP_SEEDS} or more. It assumes no "

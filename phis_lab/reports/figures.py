@@ -12,9 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from phis_lab.reports.panels import legend_above, panels, readable_log_ticks
 from phis_lab.reports.sheets import heading
-from phis_lab.reports.style import GREY, RC, Look
+from phis_lab.reports.style import GREY, RC, Look, legend_above, panels, readable_log_ticks
 from phis_lab.reports.tables import Column, by_method, summary
 
 _TITLE_LETTERS = 31

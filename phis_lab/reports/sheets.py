@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from phis_lab.reports.bootstrap import BOOTSTRAP_SEEDS
-from phis_lab.reports.numbers import decimals, interval, with_spread
+from phis_lab.reports.intervals import BOOTSTRAP_SEEDS
 from phis_lab.reports.tables import Column, Rows, by_method, leading, summary
+from phis_lab.spoken import decimals, interval, with_spread
 
 MISSING = "–"
 FLOOR = "(floor)"

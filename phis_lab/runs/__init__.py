@@ -1,7 +1,7 @@
 """Runs: jobs, which of them share a teacher pass, their folders, and what they leave behind (`result.json`)."""
 
 from phis_lab.runs.environment import Environment, environment, git_commit
-from phis_lab.runs.grouping import group_jobs
+from phis_lab.runs.job import group_jobs
 from phis_lab.runs.launch import launch
 from phis_lab.runs.progress import RunProgress, read_progress, write_progress
 from phis_lab.runs.record import (

@@ -1,12 +1,14 @@
-"""One job: a resolved configuration, where it came from, and the folder that it fills."""
+"""Jobs: a resolved configuration and the folder that it fills, and which of them can share a pass over the data."""
 
+import copy
+import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phis_lab.groups import GROUPS, facts
+from phis_lab.groups import GROUPS, NOT_SHARED, facts, without
 from phis_lab.runs.record import FILE_NAME, RunRecord, TornRecordError, read_record
 
 log = logging.getLogger(__name__)
@@ -91,3 +93,36 @@ def varied_keys(jobs: Sequence[Job]) -> list[str]:
     values: list[Mapping[str, str]] = [as_mapping(job.overrides) for job in jobs]
     keys = sorted({key for mapping in values for key in mapping})
     return [key for key in keys if len({mapping.get(key) for mapping in values}) > 1]
+
+
+def group_jobs(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Unfinished jobs whose teachers, data, order of samples, batch, statistics, steps and evaluations agree, together.
+
+    How far a job is does not matter: one that was begun earlier joins its group when the others reach its step.
+    """
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(json.dumps(shared_part(job), sort_keys=True), []).append(job)
+    return list(groups.values())
+
+
+def shared_part(job: Job) -> dict[str, Any]:
+    """The options that arms of one process must have in common."""
+    shared = without(job.config, NOT_SHARED)
+    shared["stages"] = json.dumps(shared.get("stages"))  # whose order matters
+    if shared["teachers"].get("smallest") or shared.get("augmentation", {}).get("shift"):
+        shared["student"] = copy.deepcopy(job.config["student"])  # its grid or its patch decides what the teachers see
+    return shared
+
+
+def why_apart(first: Job, second: Job) -> str:
+    """The shared options in which two jobs differ, for the log."""
+    return ", ".join(_differences(shared_part(first), shared_part(second), ""))
+
+
+def _differences(first: Any, second: Any, path: str) -> Iterator[str]:
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(first.keys() | second.keys()):
+            yield from _differences(first.get(key), second.get(key), f"{path}.{key}" if path else str(key))
+    elif first != second:
+        yield path

@@ -9,8 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from phis_lab.refusals import REFUSALS, sentence, wants_traceback
-from phis_lab.runs.grouping import group_jobs, why_apart
-from phis_lab.runs.job import Job, varied_keys
+from phis_lab.runs.job import Job, group_jobs, varied_keys, why_apart
 from phis_lab.runs.lock import RunLockedError, run_lock
 from phis_lab.runs.record import RunRecord
 

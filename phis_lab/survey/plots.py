@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from phis_lab.figures.activations import Curve, activation_panels
-from phis_lab.reports.panels import legend_above, panels
-from phis_lab.reports.style import GREY, INK, PAGE_WIDTH, RC, looks
-from phis_lab.survey.record import Histogram, Norms, Statistics
+from phis_lab.reports.style import GREY, INK, PAGE_WIDTH, RC, legend_above, looks, panels
+from phis_lab.survey.statistics import Histogram, Norms, Statistics
 
 CAPTIONS = {
     "activations": "Activations within 5 standard deviations, of all channels and of the four extreme ones, from a "

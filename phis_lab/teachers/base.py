@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from phis_lab.features import Features
-from phis_lab.parts import PartError, check_tensor, working
+from phis_lab.guards import PartError, check_tensor, working
 from phis_lab.shapes import Float
 from phis_lab.teachers.pixels import Pixels, check_images
 from phis_lab.teachers.weights import Weights

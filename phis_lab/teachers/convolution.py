@@ -1,4 +1,4 @@
-"""A frozen convolution with what follows it, as one pass over memory where the processor can."""
+"""Convolutions of frozen networks, each in one step with the batch normalisation and the activation after it."""
 
 from typing import Any, Literal
 
@@ -124,3 +124,23 @@ def symmetric_padding(conv: nn.Conv2d) -> tuple[Tensor, list[int]]:
     if not isinstance(conv, Conv2dSame):
         return conv.weight, [int(side) for side in conv.padding]
     return functional.pad(conv.weight, (1, 0, 1, 0)), [size // 2 for size in conv.kernel_size]
+
+
+def freeze_convolutions(network: nn.Module) -> nn.Module:
+    """Replaces, in place, every convolution and the batch normalisation and activation after it by one step.
+
+    In evaluation mode this is the same function to rounding, at about half the cost for networks of depthwise
+    convolutions, whose time goes into reading and writing maps. "After" means registered next in the same module,
+    which holds for the pocket networks.
+    """
+    latest: FrozenConv | None = None
+    for name, child in list(network.named_children()):
+        if isinstance(child, nn.Conv2d):
+            latest = FrozenConv(child)
+            network.add_module(name, latest)
+        elif latest is not None and latest.absorb(child):
+            network.add_module(name, nn.Identity())
+        else:
+            latest = None
+            freeze_convolutions(child)
+    return network

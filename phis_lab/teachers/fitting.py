@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from phis_lab.teachers.checkpoint import read_checkpoint
 from phis_lab.teachers.outline import Outline
+from phis_lab.teachers.weight_files import read_checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from phis_lab.bounds import Side
 from phis_lab.features import Features
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Teacher
-from phis_lab.teachers.checkpoint import refuse_foreign
 from phis_lab.teachers.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
+from phis_lab.teachers.weight_files import refuse_foreign
 from phis_lab.teachers.weights import Weights, check_weights, local_file
 
 Layout = Literal["NCHW", "NHWC"]

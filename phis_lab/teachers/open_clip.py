@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from phis_lab.bounds import Above, Side
 from phis_lab.features import Features
+from phis_lab.seeds import fixed_seed
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Teacher, of_key, scaled
 from phis_lab.teachers.fitting import fit
 from phis_lab.teachers.image_sizes import check_image_size, nearest_working
 from phis_lab.teachers.outline import WITHOUT_VALUES, Outline, outline
 from phis_lab.teachers.pixels import Pixels
-from phis_lab.teachers.random_init import fixed_seed
 from phis_lab.teachers.timm import size_option, timm_features, timm_stride
 from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, reachable
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from phis_lab.features import Features
+from phis_lab.seeds import fixed_seed
 from phis_lab.shapes import Float
-from phis_lab.teachers.random_init import fixed_seed
 
 WITHOUT_VALUES = torch.device("meta")
 """Where a network has shapes and no values: building and running it takes no memory."""

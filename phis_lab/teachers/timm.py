@@ -11,13 +11,13 @@ from torch import Tensor
 
 from phis_lab.bounds import Above, Side
 from phis_lab.features import Features
+from phis_lab.seeds import fixed_seed
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Teacher, image_by_image, of_key, scaled
 from phis_lab.teachers.fitting import Convert, Fit, fit
 from phis_lab.teachers.image_sizes import check_image_size, nearest_working, works
 from phis_lab.teachers.outline import WITHOUT_VALUES, Outline, outline
 from phis_lab.teachers.pixels import Interpolation, Pixels
-from phis_lab.teachers.random_init import fixed_seed
 from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, reachable
 
 HUB_NAMES = ("model.safetensors", "pytorch_model.bin")

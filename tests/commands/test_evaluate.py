@@ -10,7 +10,7 @@ from phis_lab.commands import evaluate
 from phis_lab.commands.evaluate import _changed, evaluate_run
 from phis_lab.config.assemble import assemble
 from phis_lab.config.compose import composed
-from phis_lab.config.job import create_job
+from phis_lab.config.jobs import create_job
 from phis_lab.config.option_files import CONF
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.engine import train_group

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from phis_lab.commands.export import export_run
 from phis_lab.config.assemble import assemble
 from phis_lab.config.exported import load_exported
-from phis_lab.config.job import create_job, finished_job, rebuild, restore
+from phis_lab.config.jobs import create_job, finished_job, rebuild, restore
 from phis_lab.config.option_files import CONF
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.engine import train_group

@@ -21,10 +21,9 @@ from phis_lab.data import Augmentation, DataModule, DataSource, ImageSource, Ten
 from phis_lab.data.digits import Digits
 from phis_lab.data.image_folder import ImageFolder
 from phis_lab.engine import Evaluation
-from phis_lab.engine.record import evaluation_data
+from phis_lab.engine.arm_record import evaluation_data
 from phis_lab.evals import KNN
-from phis_lab.runs.grouping import shared_part
-from phis_lab.runs.job import Job
+from phis_lab.runs.job import Job, shared_part
 
 
 @pytest.mark.parametrize("typed", ["evaluation.data=digits", "evaluation/data=digits", "data@evaluation.data=digits"])

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from hydra import compose
 
-from phis_lab.config.job import check_resumable, create_job
+from phis_lab.config.jobs import check_resumable, create_job
 from phis_lab.config.resolvers import content_hash, content_of, to_plain
 from phis_lab.engine import save_checkpoint
 from phis_lab.groups import NOT_CONTENT

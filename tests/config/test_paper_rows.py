@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from phis_lab.reports.reference import TABLES
-from phis_lab.reports.reference.methods import GROUPS_OF_ROW, ROWS
+from phis_lab.reports.reference.paper_tables import GROUPS_OF_ROW, ROWS
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "experiment" / "phis"
 TEXT = """\

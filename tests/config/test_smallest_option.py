@@ -6,7 +6,7 @@ import pytest
 from hydra import compose
 
 from phis_lab.config.assemble import assemble
-from phis_lab.config.job import create_job
+from phis_lab.config.jobs import create_job
 from phis_lab.runs import group_jobs
 from phis_lab.runs.job import Job
 

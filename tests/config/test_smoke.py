@@ -12,7 +12,7 @@ from PIL import Image
 
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
-from phis_lab.config.job import create_job
+from phis_lab.config.jobs import create_job
 from phis_lab.config.sound import remarks
 from phis_lab.engine import Group, train_group
 from phis_lab.runs import group_jobs, read_record

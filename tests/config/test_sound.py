@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 from phis_lab.config.check import check
-from phis_lab.config.job import create_job
+from phis_lab.config.jobs import create_job
 from phis_lab.config.resolvers import to_plain, whole
 from phis_lab.config.sound import refuse_empty_sweep, refuse_ineffective, remarks
 from phis_lab.config.teachers import split

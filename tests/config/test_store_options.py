@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
-from phis_lab.config.job import create_job
+from phis_lab.config.jobs import create_job
 from phis_lab.config.resolvers import content_hash, to_plain
 from phis_lab.config.teachers import split
 

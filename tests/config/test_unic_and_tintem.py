@@ -5,7 +5,7 @@ from hydra import compose
 
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
-from phis_lab.config.job import create_job
+from phis_lab.config.jobs import create_job
 from phis_lab.config.resolvers import to_plain
 from phis_lab.engine import Arm
 

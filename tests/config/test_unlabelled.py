@@ -12,7 +12,7 @@ from PIL import Image
 
 from phis_lab import app
 from phis_lab.commands.evaluate import evaluate_run
-from phis_lab.config.job import create_job
+from phis_lab.config.jobs import create_job
 from phis_lab.config.option_files import CONF
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.config.unlabelled import chose_evaluation

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from phis_lab.data import CorruptImageError
-from phis_lab.data.shard_names import matching_shards
 from phis_lab.data.tar_index import index_shard
-from phis_lab.data.webdataset import WebDataset
+from phis_lab.data.webdataset import WebDataset, matching_shards
 
 
 @pytest.mark.parametrize(

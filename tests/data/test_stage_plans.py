@@ -5,7 +5,7 @@ import torch
 
 from phis_lab.data import ONE_STAGE, Augmentation, DataModule, PartitionPlan, StagePlan
 from phis_lab.data.digits import Digits
-from phis_lab.data.stages import boundaries, check_batches
+from phis_lab.data.stage_plans import boundaries, check_batches
 
 HALVES = {
     "small": StagePlan(steps=1.0),

@@ -9,9 +9,8 @@ from small_arms import make_arm
 
 from phis_lab.engine import OptimizerRecipe
 from phis_lab.engine.arm import Arm
-from phis_lab.engine.matching.arm import ArmMatching, MatchingScores, TargetMoments
-from phis_lab.engine.matching.group import GroupMatching
-from phis_lab.engine.matching.maps import KeptByMaps
+from phis_lab.engine.matching.arm_matching import ArmMatching, KeptByMaps, MatchingScores, TargetMoments
+from phis_lab.engine.matching.group_matching import GroupMatching
 from phis_lab.features import Features, match_grid
 from phis_lab.linalg import Moments
 from phis_lab.losses import MSE, Uniform

@@ -10,14 +10,14 @@ from phis_lab.config.teachers import split
 from phis_lab.data import DataModule, DataSource, ImageSource, TensorImages, UnlabelledError
 from phis_lab.data.transforms import Augmentation
 from phis_lab.engine import Evaluation, Scores
-from phis_lab.engine.callbacks import progress
+from phis_lab.engine.arm_record import measured
+from phis_lab.engine.callbacks import told as progress
 from phis_lab.engine.evaluation import named_scores
-from phis_lab.engine.record import measured
 from phis_lab.engine.run import Run
 from phis_lab.evals import KNN, Score, Task
 from phis_lab.evals.tasks.moments import FeatureMoments
 from phis_lab.evals.tasks.pruning import Pruning
-from phis_lab.parts import PartError
+from phis_lab.guards import PartError
 
 
 def test_the_record_has_the_unit_and_the_direction_of_every_number():

@@ -10,9 +10,9 @@ from torch import nn
 
 from phis_lab.engine import train_group
 from phis_lab.features import Features
+from phis_lab.guards import PartError
 from phis_lab.losses import MSE, Uniform
 from phis_lab.normalizers import PhiS, Standardize
-from phis_lab.parts import PartError
 from phis_lab.runs import read_record
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")

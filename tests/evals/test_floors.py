@@ -13,8 +13,8 @@ from small_arms import make_arm, make_job, patch_pool
 from torch import Tensor
 
 from phis_lab.data.masks import IGNORED
+from phis_lab.engine.arm_record import measured
 from phis_lab.engine.evaluation import Scores
-from phis_lab.engine.record import measured
 from phis_lab.engine.run import Run
 from phis_lab.evals import KNN, DinoProbe, Embeddings, LinearProbe, Probe
 from phis_lab.evals.score import Score, constant_answer, mean_score

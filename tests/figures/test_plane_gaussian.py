@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phis_lab.figures.errors import DIAGONAL, ONE_HOT
+from phis_lab.figures.gallery import elongation
 from phis_lab.figures.plane_gaussian import (
     EIGENVALUES,
     MEAN,
@@ -15,7 +16,6 @@ from phis_lab.figures.plane_gaussian import (
     plane_gaussian,
     unit_errors,
 )
-from phis_lab.figures.rotated import elongation
 from phis_lab.normalizers import Identity
 
 RADIUS = 1.400892  # of the paper's figure 6

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from phis_lab.cli import app
 from phis_lab.config.assemble import assemble
-from phis_lab.config.job import create_job, finished_job, rebuild, restore
+from phis_lab.config.jobs import create_job, finished_job, rebuild, restore
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.engine import train_group
 from phis_lab.figures import draw

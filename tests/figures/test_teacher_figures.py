@@ -8,9 +8,8 @@ from drawn_figures import check_print
 from sklearn.decomposition import PCA
 
 from phis_lab.figures.activations import GLOBAL, Activations, activation_histograms, extreme_channels
-from phis_lab.figures.losses import largest_loss_channel, loss_distributions
-from phis_lab.figures.teacher_errors import teacher_errors
 from phis_lab.figures.teacher_spaces import principal_plane, teacher_spaces
+from phis_lab.figures.training import largest_loss_channel, loss_distributions, teacher_errors
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import PhiS
 from phis_lab.reports.style import looks

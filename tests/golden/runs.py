@@ -17,7 +17,7 @@ from recipes import IN_TWO_PROCESSES, RECIPES, SMALL
 import phis_lab._torchvision  # noqa: F401  before lightning
 from phis_lab import app
 from phis_lab.config.compose import composer
-from phis_lab.config.job import create_job
+from phis_lab.config.jobs import create_job
 from phis_lab.runs.job import Job
 from phis_lab.runs.record import read_record
 

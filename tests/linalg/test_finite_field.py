@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phis_lab.linalg.finite_field import jacobsthal_matrix, prime_power, quadratic_character
+from phis_lab.linalg.hadamard import jacobsthal_matrix, prime_power, quadratic_character
 
 FIELDS = [(3, 1), (5, 1), (13, 1), (101, 1), (3, 2), (5, 2), (3, 3), (7, 2), (3, 4), (5, 3)]
 

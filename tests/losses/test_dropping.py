@@ -12,7 +12,7 @@ from processes import run_ranks
 from torch.testing import assert_close
 
 from phis_lab.losses import balance
-from phis_lab.losses.dropping import TeacherDropping
+from phis_lab.losses.balance import TeacherDropping
 
 probabilities = st.floats(0, 1)
 levels = pytest.mark.parametrize("level", ["image", "batch"])

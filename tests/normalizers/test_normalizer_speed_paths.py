@@ -7,7 +7,7 @@ import torch
 from normalizer_samples import ELEMENTWISE, METHODS, features, moments_of
 from torch.testing import assert_close
 
-from phis_lab.linalg.cpu import linear
+from phis_lab.linalg.cpu import precise_linear as linear
 
 MATRIX = [method for method in METHODS if method not in ELEMENTWISE]
 WIDE = 320

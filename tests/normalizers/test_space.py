@@ -6,8 +6,8 @@ from normalizer_samples import features, moments_of
 from torch.testing import assert_close
 
 from phis_lab.features import Features
+from phis_lab.guards import PartError
 from phis_lab.normalizers import EMAStandardize, PCATruncation, PhiS, TeacherInTheMiddle, TeacherSpace
-from phis_lab.parts import PartError
 
 DIM, SUMMARY = 12, 7
 

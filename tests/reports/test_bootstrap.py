@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from phis_lab.reports import average_ranks
-from phis_lab.reports.bootstrap import bootstrap_interval, bootstrap_ranks, resamples
-from phis_lab.reports.cube import Cube
+from phis_lab.reports.intervals import bootstrap_interval, bootstrap_ranks, resamples
+from phis_lab.reports.ranks import Cube
 
 CATEGORIES = {"teachers": [["a", "b"]], "knn": ["knn"]}
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from phis_lab.reports import average_ranks, friedman
-from phis_lab.reports.cube import Cube
 from phis_lab.reports.friedman import rank_test
+from phis_lab.reports.ranks import Cube
 from phis_lab.reports.reference import raw_table
 
 # Demsar (2006), table 6: AUC of C4.5, with parameter m, with cf, with both. On `voting` the last two print as .975 and

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from phis_lab.reports import average_ranks
 from phis_lab.reports.reference import TABLES, Column, Table, paper_row, rank_table, raw_table, recompute
-from phis_lab.reports.reference.methods import ROWS
+from phis_lab.reports.reference.paper_tables import ROWS
 
 CONF = Path(__file__).parents[2] / "conf"
 PRINTED = 0.0051  # half of the last digit, and 9.9375 is printed as 9.94

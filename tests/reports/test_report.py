@@ -9,12 +9,11 @@ from synthetic_records import TEACHERS, percent, rank, record, write_study
 
 from phis_lab.reports import Section, group_studies, measurements, report, summary
 from phis_lab.reports.export import escape_latex, latex, markdown, terminal
-from phis_lab.reports.numbers import decimals, with_spread
 from phis_lab.reports.sheets import Cell, Sheet
 from phis_lab.reports.style import looks
 from phis_lab.runs import RunProgress, write_progress
 from phis_lab.runs.record import Metric
-from phis_lab.spoken import spoken
+from phis_lab.spoken import decimals, spoken, with_spread
 
 
 def three_methods(seeds=3):

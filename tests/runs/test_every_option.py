@@ -13,7 +13,7 @@ from shapes_of_users import unchecked
 from phis_lab.config.assemble import assemble
 from phis_lab.config.check import check
 from phis_lab.config.compose import composer
-from phis_lab.config.job import create_job
+from phis_lab.config.jobs import create_job
 from phis_lab.engine import train_group
 from phis_lab.groups import GROUPS
 from phis_lab.runs import RunRecord, group_jobs, read_record

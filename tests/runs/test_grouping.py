@@ -9,8 +9,7 @@ import pytest
 from synthetic_records import record
 
 from phis_lab.runs import group_jobs, launch, write_record
-from phis_lab.runs.grouping import why_apart
-from phis_lab.runs.job import Job
+from phis_lab.runs.job import Job, why_apart
 from phis_lab.runs.launch import GROUP_VARIABLE
 from phis_lab.runs.lock import RunLockedError, run_lock
 

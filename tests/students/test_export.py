@@ -17,7 +17,7 @@ from phis_lab import normalizers as methods
 from phis_lab.cli import app
 from phis_lab.commands.export import export_run
 from phis_lab.config.exported import checked, load_exported
-from phis_lab.engine.checkpoint import save_checkpoint
+from phis_lab.engine.arm_checkpoint import save_checkpoint
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import NotFittedError, PhiS, Standardize, TeacherSpace
 from phis_lab.runs import write_record

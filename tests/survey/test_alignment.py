@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from phis_lab.linalg import Moments, hadamard_rotation, random_rotation
-from phis_lab.survey.alignment import permutation_alignment, phis_rotation
+from phis_lab.survey.summary import permutation_alignment, phis_rotation
 
 
 def test_a_permutation_with_any_signs_is_wholly_aligned():

@@ -4,12 +4,11 @@ import pytest
 import torch
 from drawn_figures import check_print
 
-from phis_lab.survey.collect import Collected
+from phis_lab.survey.passes import Collected
 from phis_lab.survey.plots import figures
-from phis_lab.survey.published import paper_numbers
-from phis_lab.survey.record import Statistics
-from phis_lab.survey.sheets import sheets
+from phis_lab.survey.statistics import Statistics
 from phis_lab.survey.summary import summarise
+from phis_lab.survey.topics import paper_numbers, sheets
 
 
 def statistics_of(teacher, size="56", grid=2, seed=0, channels=8):

@@ -21,7 +21,8 @@ from phis_lab.data.digits import Digits
 from phis_lab.engine.estimation.saved_moments import moments_file, provenance_of, refuse_foreign
 from phis_lab.features import match_grid
 from phis_lab.linalg import Moments
-from phis_lab.survey import files, read_statistics
+from phis_lab.survey import read_statistics
+from phis_lab.survey import stats as files
 from phis_lab.survey.passes import FirstViews
 from phis_lab.teachers import TeacherPool
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from phis_lab.survey.collect import Collected
-from phis_lab.survey.record import Channels, TeacherStatistics
+from phis_lab.survey.passes import Collected
+from phis_lab.survey.statistics import Channels, TeacherStatistics
 from phis_lab.survey.summary import summarise
 
 DIM = 12

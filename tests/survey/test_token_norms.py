@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from phis_lab.survey.norms import TokenNorms
+from phis_lab.survey.tokens import TokenNorms
 
 PRECISION = 2.5e-3
 

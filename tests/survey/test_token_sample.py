@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from phis_lab.survey.sample import SAMPLE_BYTES, TokenSample
+from phis_lab.survey.tokens import SAMPLE_BYTES, TokenSample
 
 
 def numbered(count):

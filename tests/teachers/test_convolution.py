@@ -9,9 +9,8 @@ from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from phis_lab.teachers.convolution import FrozenConv
-from phis_lab.teachers.folding import freeze_convolutions
-from phis_lab.teachers.random_init import fixed_seed
+from phis_lab.seeds import fixed_seed
+from phis_lab.teachers.convolution import FrozenConv, freeze_convolutions
 
 ACTIVATIONS = [nn.Identity, nn.ReLU, nn.ReLU6, nn.Hardswish]
 

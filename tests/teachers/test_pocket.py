@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, conv2d, cosine_similarity, grid_sample, interpolate, normalize
 from torch.testing import assert_close
 
+from phis_lab.seeds import fixed_seed
 from phis_lab.teachers import MissingWeightsError, Teacher, TeacherPool, check_available
 from phis_lab.teachers.pocket import EfficientNetLite0, Hed, MobileNetV2, OpenNsfw, PPOcr, XFeat
 from phis_lab.teachers.pocket.classifiers import rename_by_order
-from phis_lab.teachers.pocket.files import PackageFile
+from phis_lab.teachers.pocket.package_files import PackageFile
 from phis_lab.teachers.pocket.xfeat import build_network
-from phis_lab.teachers.random_init import fixed_seed
 
 ALL = [EfficientNetLite0, MobileNetV2, PPOcr, XFeat, OpenNsfw, Hed]
 STRIDES = {EfficientNetLite0: 32, MobileNetV2: 32, PPOcr: 4, XFeat: 8, OpenNsfw: 32, Hed: 16}

@@ -1,18 +1,46 @@
 """Between the steps: evaluations, checkpoints, a stop that was asked for, and images that cannot be read."""
 
+import logging
+import signal
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
 from phis_lab.data import Batch
-from phis_lab.engine.callbacks.interrupt import StopRequest
 from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.evaluation import Evaluation
 from phis_lab.engine.run import Run
 from phis_lab.processes import union, world_size
+
+log = logging.getLogger(__name__)
+
+
+class StopRequest:
+    """Whether the user asked to stop."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    @contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        """The first Ctrl-C sets `requested`; a second one stops at once, without a checkpoint."""
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            if self.requested:
+                raise KeyboardInterrupt
+            self.requested = True
+            log.warning("Stopping after this step; press Ctrl-C again to stop at once.")
+
+        previous = signal.signal(signal.SIGINT, on_signal)
+        try:
+            yield self
+        finally:
+            signal.signal(signal.SIGINT, previous)
 
 
 def crew_of(processes: int, device: str) -> str:

@@ -10,11 +10,9 @@ from annotated_types import MinLen
 from torch import Tensor
 
 from phis_lab.bounds import Above, Positive, Seed
-from phis_lab.evals.probes.base import Embeddings, Probe, When
-from phis_lab.evals.probes.held_out import choose_held_out
 from phis_lab.evals.probes.linear import check_probe_data
-from phis_lab.evals.score import Score, accuracy_score
-from phis_lab.evals.solvers.search import Grid, Values
+from phis_lab.evals.score import Embeddings, Probe, Score, When, accuracy_score
+from phis_lab.evals.solvers.search import Grid, Values, choose_held_out
 from phis_lab.evals.solvers.sgd_grid import LinearClassifiers, fit_sgd_grid
 from phis_lab.shapes import Float, Int64
 

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from phis_lab.bounds import Above, Positive
 from phis_lab.evals.neighbours.nearest import nearest_neighbours
-from phis_lab.evals.probes.base import Embeddings, Probe, When
-from phis_lab.evals.score import Score, accuracy_score
+from phis_lab.evals.score import Embeddings, Probe, Score, When, accuracy_score
 from phis_lab.guards import require_tensors
 from phis_lab.shapes import Float, Int64
 

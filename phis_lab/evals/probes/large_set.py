@@ -10,13 +10,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from phis_lab.bounds import Positive, Seed
-from phis_lab.evals.extras import require
-from phis_lab.evals.probes.base import Embeddings, Probe, When
-from phis_lab.evals.probes.held_out import choose_held_out, refuse_single_images
 from phis_lab.evals.probes.linear import check_probe_data
-from phis_lab.evals.score import Score, accuracy_score
-from phis_lab.evals.solvers.search import TPE, UNIC_SEED, Values
+from phis_lab.evals.score import Embeddings, Probe, Score, When, accuracy_score
+from phis_lab.evals.solvers.search import TPE, UNIC_SEED, Values, choose_held_out, refuse_single_images
 from phis_lab.evals.solvers.sgd_grid import fit_sgd_grid
+from phis_lab.guards import require
 from phis_lab.shapes import Float, Int64
 
 _log = logging.getLogger(__name__)

@@ -9,11 +9,9 @@ from annotated_types import MinLen
 from torch import Tensor
 
 from phis_lab.bounds import Above, Positive
-from phis_lab.evals.probes.base import Embeddings, Probe, When
-from phis_lab.evals.probes.held_out import Accuracies, choose_held_out
-from phis_lab.evals.score import Score, accuracy_score
+from phis_lab.evals.score import Embeddings, Probe, Score, When, accuracy_score
 from phis_lab.evals.solvers.logistic import fit_logistic
-from phis_lab.evals.solvers.search import Grid, Values
+from phis_lab.evals.solvers.search import Accuracies, Grid, Values, choose_held_out
 from phis_lab.guards import require_tensors
 from phis_lab.shapes import Float, Int64
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phis_lab.evals.extras import require
+from phis_lab.guards import require
 from phis_lab.seeds import named_seed
 from phis_lab.shapes import Float
 

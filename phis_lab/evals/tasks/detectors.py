@@ -8,9 +8,9 @@ from torch import Tensor
 
 from phis_lab.bounds import Above, Positive
 from phis_lab.evals.answers import fit_linear_classifier
-from phis_lab.evals.extras import require
 from phis_lab.evals.neighbours.nearest import nearest_neighbours
-from phis_lab.evals.probes.base import Embeddings
+from phis_lab.evals.score import Embeddings
+from phis_lab.guards import require
 from phis_lab.linalg import Moments
 
 Scorer = Callable[[Tensor], Tensor]

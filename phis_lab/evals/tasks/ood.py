@@ -9,12 +9,11 @@ from pydantic import Field
 from torch import Tensor
 
 from phis_lab.bounds import NonNegative, Positive, Seed
-from phis_lab.data.options import DataSource
+from phis_lab.data.datasource import DataSource
 from phis_lab.data.source import ImageSource
 from phis_lab.data.transforms import Interpolation
 from phis_lab.evals.embedding import as_own, embed
-from phis_lab.evals.probes.base import Embeddings
-from phis_lab.evals.score import Score, mean_by_name, with_headlines
+from phis_lab.evals.score import Embeddings, Score, mean_by_name, with_headlines
 from phis_lab.evals.subject import Images, Labelled, Subject, Task
 from phis_lab.evals.tasks.detectors import Detector
 from phis_lab.shapes import Float, Int64

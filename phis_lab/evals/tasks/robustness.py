@@ -9,8 +9,7 @@ from torch import Tensor
 
 from phis_lab.bounds import Above, Positive
 from phis_lab.evals.answers import CLASSIFIERS, Answers, accuracies, check_neighbours
-from phis_lab.evals.probes.base import Embeddings
-from phis_lab.evals.score import Score, constant_answer, mean_by_name, with_headlines
+from phis_lab.evals.score import Embeddings, Score, constant_answer, mean_by_name, with_headlines
 from phis_lab.evals.subject import Images, Subject, Task
 from phis_lab.evals.tasks.corruptions import (
     ALEXNET_ERRORS,

@@ -11,15 +11,13 @@ from phis_lab.bounds import Above, Positive, Seed
 from phis_lab.data import DataSource
 from phis_lab.data.transforms import Interpolation
 from phis_lab.evals.embedding import embed_source
-from phis_lab.evals.extras import require
-from phis_lab.evals.probes.base import Embeddings
-from phis_lab.evals.probes.held_out import choose_held_out, refuse_single_images
 from phis_lab.evals.probes.large_set import UNIC_SGD, large_set_probe
 from phis_lab.evals.probes.linear import linear_probe, logistic_accuracies
-from phis_lab.evals.score import Score, accuracy_score, mean_score, with_headlines
-from phis_lab.evals.solvers.search import TPE, UNIC_SEED, Chosen
+from phis_lab.evals.score import Embeddings, Score, accuracy_score, mean_score, with_headlines
+from phis_lab.evals.solvers.search import TPE, UNIC_SEED, Chosen, choose_held_out, refuse_single_images
 from phis_lab.evals.subject import Subject, Task
 from phis_lab.features import Tokens
+from phis_lab.guards import require
 from phis_lab.shapes import Float, Int64
 
 _log = logging.getLogger(__name__)

@@ -1,8 +1,17 @@
 """Fast paths of a CPU, each beside the plain version of torch that it equals and that runs everywhere else."""
 
-from phis_lab.linalg.cpu.linear import precise_linear
-from phis_lab.linalg.cpu.matrices import add_gram, float64_gram, float64_product, mirrored, numpy_gram, symmetric_eigh
-from phis_lab.linalg.cpu.processor import mkl_is_narrow, numpy, one_torch_thread
+from phis_lab.linalg.cpu.matrices import (
+    add_gram,
+    float64_gram,
+    float64_product,
+    mirrored,
+    mkl_is_narrow,
+    numpy,
+    numpy_gram,
+    one_torch_thread,
+    symmetric_eigh,
+)
+from phis_lab.linalg.cpu.precise_linear import precise_linear
 
 __all__ = [
     "add_gram",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from phis_lab.reports.ranks import Category, average_ranks
-from phis_lab.reports.reference.tables import TABLES
+from phis_lab.reports.reference.paper_tables import TABLES
 
 
 class _Recipe(NamedTuple):

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from phis_lab.bounds import Side
 from phis_lab.features import Features
+from phis_lab.seeds import fixed_seed
 from phis_lab.shapes import Float
-from phis_lab.teachers.folding import freeze_convolutions
+from phis_lab.teachers.convolution import freeze_convolutions
 from phis_lab.teachers.pixels import Pixels
-from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride
-from phis_lab.teachers.random_init import fixed_seed
+from phis_lab.teachers.pocket.package_files import PackageFile, PocketTeacher, check_stride
 
 
 class _Classifier(PocketTeacher):

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from phis_lab.bounds import Side
 from phis_lab.features import Features
+from phis_lab.seeds import fixed_seed
 from phis_lab.shapes import Float
-from phis_lab.teachers.folding import freeze_convolutions
+from phis_lab.teachers.convolution import freeze_convolutions
 from phis_lab.teachers.pixels import Pixels
-from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride
-from phis_lab.teachers.random_init import fixed_seed
+from phis_lab.teachers.pocket.package_files import PackageFile, PocketTeacher, check_stride
 
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 CAFFE_MEAN = (104.00699, 116.66877, 122.67892)

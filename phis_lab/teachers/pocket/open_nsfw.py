@@ -7,7 +7,7 @@ from phis_lab.features import Features
 from phis_lab.shapes import Float
 from phis_lab.teachers.onnx import OnnxGraph
 from phis_lab.teachers.pixels import Pixels
-from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride
+from phis_lab.teachers.pocket.package_files import PackageFile, PocketTeacher, check_stride
 
 CAFFE_MEAN = (104.0, 117.0, 123.0)
 

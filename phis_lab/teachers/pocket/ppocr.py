@@ -8,7 +8,7 @@ from phis_lab.features import Features
 from phis_lab.shapes import Float
 from phis_lab.teachers.onnx_to_torch import to_torch
 from phis_lab.teachers.pixels import Pixels
-from phis_lab.teachers.pocket.files import PackageFile, PocketTeacher, check_stride
+from phis_lab.teachers.pocket.package_files import PackageFile, PocketTeacher, check_stride
 
 
 class PPOcr(PocketTeacher):

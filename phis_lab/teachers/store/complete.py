@@ -1,4 +1,4 @@
-"""Brings a store up to what a run needs: verify, estimate, refuse or fill, in all processes together."""
+"""Brings a store up to what a run needs: verify, estimate, refuse, or fill in all processes and tell how far it is."""
 
 import logging
 import signal
@@ -8,22 +8,66 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 import torch
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from phis_lab.processes import any_process, average, rank, world_size
 from phis_lab.teachers.pool import TeacherPool
 from phis_lab.teachers.store.fill import fill
-from phis_lab.teachers.store.images import FixedImages
-from phis_lab.teachers.store.plan import Entry, batches, bytes_of, free_bytes, gigabytes, units, unusable
-from phis_lab.teachers.store.progress import FillProgress
+from phis_lab.teachers.store.plan import Entry, FixedImages, batches, bytes_of, free_bytes, gigabytes, units, unusable
 from phis_lab.teachers.store.table import Table
 
 log = logging.getLogger(__name__)
 
+SECONDS_BETWEEN_LINES = 30.0
 INTERRUPTED = 130
 STALE_S = 3600.0
+
+
+class FillProgress:
+    """Counts images; a context.
+
+    Args:
+        total: images that the teachers will see.
+        visible: False in all processes but one.
+        console: where the bar is drawn.
+    """
+
+    def __init__(self, total: int, visible: bool, console: Console) -> None:
+        self.total, self.visible = total, visible
+        self._done = 0
+        self._started = self._spoke = time.perf_counter()
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Progress(
+            *columns,
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not (visible and console.is_terminal),
+        )
+        self._task = self._bar.add_task("images through the teachers", total=total)
+
+    def __enter__(self) -> "FillProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def advance(self, images: int) -> None:
+        """Say that so many more are done."""
+        self._done += images
+        self._bar.update(self._task, completed=self._done)
+        now = time.perf_counter()
+        if self.visible and self._bar.disable and now - self._spoke > SECONDS_BETWEEN_LINES:
+            self._spoke = now
+            left = (self.total - self._done) * (now - self._started) / self._done
+            log.info("%d of %d images through the teachers, about %.0f s left", self._done, self.total, left)
 
 
 def complete(root: Path, tables: Sequence[Table], images: FixedImages, pool: TeacherPool, device: torch.device) -> None:

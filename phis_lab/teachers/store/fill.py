@@ -11,8 +11,7 @@ from phis_lab.features import Features
 from phis_lab.shapes import Bool, Float, Int64
 from phis_lab.teachers.pool import TeacherPool
 from phis_lab.teachers.store.encoding import Encoded, Noise, encode, noise
-from phis_lab.teachers.store.images import FixedImages, Rendered
-from phis_lab.teachers.store.plan import Entry, batches
+from phis_lab.teachers.store.plan import Entry, FixedImages, Rendered, batches
 from phis_lab.teachers.store.shard import write_shard
 
 

@@ -1,4 +1,4 @@
-"""What is to be written, in pieces of work that processes divide among them, and whether the disk can take it."""
+"""What a store keeps of which images, in pieces of work that processes divide, and whether the disk can take it."""
 
 import logging
 import os
@@ -6,15 +6,45 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from phis_lab.teachers.store.images import Key
+from torch import Tensor
+
+from phis_lab.shapes import Float, Int64
 from phis_lab.teachers.store.shard import damage
 from phis_lab.teachers.store.table import LARGEST_BLOCK, Block, Table
+
+Key = tuple[int, int]
+"""Index of an image and number of its view."""
+
+
+Rendered = tuple[Float[Tensor, "batch 3 height width"], Int64[Tensor, "batch 2"]]
+"""The images among the keys asked for that decode, and their keys."""
 
 log = logging.getLogger(__name__)
 
 BATCH = 64
+
+
+@runtime_checkable
+class FixedImages(Protocol):
+    """Images that a run will see, each in the same few views."""
+
+    split: str
+    """Such as "train"; part of the key."""
+    count: int
+    views: int
+    """How many views are visited; their numbers are 0 ... views - 1."""
+    image_size: int
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that the pixels depend on, as JSON values."""
+
+    def image_name(self, index: int) -> str:
+        """What an error calls an image."""
+
+    def render(self, batches: Iterable[Sequence[Key]]) -> Iterator[Rendered]:
+        """The images of each batch, in order; without those that do not decode, perhaps without any."""
 
 
 class Entry(NamedTuple):

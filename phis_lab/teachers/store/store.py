@@ -13,10 +13,9 @@ from phis_lab.shapes import Int64
 from phis_lab.teachers.pool import TeacherPool
 from phis_lab.teachers.store.complete import complete
 from phis_lab.teachers.store.encoding import StoreDtype
-from phis_lab.teachers.store.images import FixedImages
+from phis_lab.teachers.store.plan import FixedImages
 from phis_lab.teachers.store.read import TableReader
-from phis_lab.teachers.store.report import TableReport, describe
-from phis_lab.teachers.store.table import Table
+from phis_lab.teachers.store.table import Table, TableReport, describe
 
 log = logging.getLogger(__name__)
 

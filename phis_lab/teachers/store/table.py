@@ -1,8 +1,8 @@
-"""One teacher's features of one set of images on one grid: a folder, named by its key."""
+"""One teacher's features of one set of images on one grid: a folder, named by its key, and the totals of its shards."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 
 from phis_lab.features import Grid
-from phis_lab.teachers.store.encoding import DTYPES, StoreDtype
+from phis_lab.teachers.store.encoding import DTYPES, Noise, StoreDtype
+from phis_lab.teachers.store.shard import open_shard
 
 FORMAT = 1
 LARGEST_BLOCK = 1024
@@ -113,3 +114,41 @@ class Table:
         path = self.folder / "key.json"
         if not path.exists():
             path.write_text(json.dumps(self.key, indent=1) + "\n")
+
+
+class TableReport(NamedTuple):
+    """Totals over the shards of a table.
+
+    `relative_error` is the squared error over the variance, per kind of feature.
+    """
+
+    teacher: str
+    split: str
+    grid: str
+    dtype: str
+    rows: int
+    bytes: int
+    relative_error: dict[str, float]
+    folder: Path
+
+    def errors(self) -> str:
+        """The relative errors in words."""
+        return ", ".join(f"{kind} {value:.2g}" for kind, value in self.relative_error.items())
+
+
+def describe(table: Table, views: int) -> TableReport:
+    """Read the headers of a complete table's shards and leave their totals in `summary.json`."""
+    blocks: Iterable[Block] = (block for view in range(views) for block in table.blocks(view))
+    rows = size = 0
+    lost = dict.fromkeys(table.shapes, Noise())
+    for block in blocks:
+        facts = open_shard(table.path(block)).facts
+        rows += block.rows - len(facts["missing"])
+        size += table.path(block).stat().st_size
+        for kind, sums in facts["noise"].items():
+            lost[kind] = lost[kind].plus(Noise(*sums))
+    grid, split = table.key["grid"], table.key["images"]["split"]
+    errors = {kind: total.relative for kind, total in lost.items()}
+    report = TableReport(table.teacher, split, grid, table.dtype, rows, size, errors, table.folder)
+    (table.folder / "summary.json").write_text(json.dumps(report._asdict() | {"folder": table.folder.name}, indent=1))
+    return report

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from phis_lab.evals import DinoProbe, Embeddings, LinearProbe, dino_linear_probe
-from phis_lab.evals.probes.held_out import hold_out_of_classes
+from phis_lab.evals.solvers.search import hold_out_of_classes
 from phis_lab.evals.solvers.sgd_grid import fit_sgd_grid
 
 

@@ -8,10 +8,9 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from phis_lab.evals import LargeSetProbe, large_set_probe
-from phis_lab.evals.probes.base import Embeddings
-from phis_lab.evals.probes.held_out import hold_out_of_classes
 from phis_lab.evals.probes.large_set import UNIC_SGD
-from phis_lab.evals.solvers.search import TPE
+from phis_lab.evals.score import Embeddings
+from phis_lab.evals.solvers.search import TPE, hold_out_of_classes
 from phis_lab.evals.solvers.sgd_grid import fit_sgd_grid
 
 

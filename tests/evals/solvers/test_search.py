@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from phis_lab.evals.probes.held_out import choose_held_out, hold_out_of_classes
-from phis_lab.evals.solvers.search import RANDOM_TRIALS, TPE, Grid, Values
+from phis_lab.evals.solvers.search import RANDOM_TRIALS, TPE, Grid, Values, choose_held_out, hold_out_of_classes
 
 
 def test_a_grid_is_judged_at_once_and_of_equals_the_smallest_is_chosen() -> None:

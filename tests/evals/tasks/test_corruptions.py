@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from phis_lab.evals import extras
+from phis_lab import guards as extras
 from phis_lab.evals.tasks.corruptions import CORRUPTIONS, check_corruptions_installed, corrupt
 
 

@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.testing import assert_close
 
-from phis_lab.evals import Embeddings, extras
+from phis_lab import guards as extras
+from phis_lab.evals import Embeddings
 from phis_lab.evals.tasks.detectors import Energy, Mahalanobis, NearestNeighbour
 
 pytest.importorskip("pytorch_ood")

@@ -9,8 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from phis_lab.data import DataSource, TensorImages
 from phis_lab.evals.embedding import embed_source
-from phis_lab.evals.probes.held_out import hold_out_of_classes
-from phis_lab.evals.solvers.search import TPE
+from phis_lab.evals.solvers.search import TPE, hold_out_of_classes
 from phis_lab.evals.subject import Subject
 from phis_lab.evals.tasks.transfer import UNIC_PENALTY, Transfer, search_penalty, transfer_probe
 from phis_lab.features import Features

@@ -6,8 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from phis_lab.evals.subject import Subject
-from phis_lab.evals.tasks.text_tower import TextTower
-from phis_lab.evals.tasks.zero_shot import TextClassifier, ZeroShot, text_classifier
+from phis_lab.evals.tasks.zero_shot import TextClassifier, TextTower, ZeroShot, text_classifier
 from phis_lab.features import Features
 from phis_lab.teachers.open_clip import OpenClipTeacher
 from phis_lab.teachers.weights import MissingWeightsError

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from phis_lab.linalg.cpu import linear, precise_linear
+from phis_lab.linalg.cpu import precise_linear
+from phis_lab.linalg.cpu import precise_linear as linear
 
 libraries = pytest.mark.parametrize("onednn", [False, True], ids=["mkl", "onednn"])
 

@@ -1,6 +1,7 @@
 import pytest
 
-from phis_lab.linalg.cpu import mkl_is_narrow, one_torch_thread, processor
+from phis_lab.linalg.cpu import matrices as processor
+from phis_lab.linalg.cpu import mkl_is_narrow, one_torch_thread
 
 
 @pytest.fixture

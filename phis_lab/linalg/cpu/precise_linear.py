@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from phis_lab.guards import require_tensors
-from phis_lab.linalg.cpu.processor import mkl_is_narrow
+from phis_lab.linalg.cpu.matrices import mkl_is_narrow
 from phis_lab.precision import full_float32
 from phis_lab.shapes import Float
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from phis_lab.config.teachers import Catalogue, TeacherOptions, feature_identity
 from phis_lab.data import ONE_STAGE, DataModule, PartitionPlan, StagePlan
-from phis_lab.data.stages import WHOLE, boundaries
+from phis_lab.data.stage_plans import WHOLE, boundaries
 from phis_lab.engine import Evaluation, FeatureProvider, Partition, Stage, TrainerOptions
 from phis_lab.features import Grid
 from phis_lab.students import Backbone

@@ -1,13 +1,54 @@
-"""Optimiser with its schedule, clipping and weight-decay groups."""
+"""What a step of an arm is made of: the compiled forward pass, gradients of all processes, and the optimiser."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Annotated
 
-from torch import nn
+import torch
+import torch._dynamo
+import torch._inductor.config
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.optim import Optimizer
 
 from phis_lab.bounds import Above, AtLeastZero, NonNegative, Share, SmallShare, Supplied
+from phis_lab.features import Features
+from phis_lab.processes import world_size
+
+Forward = Callable[[Tensor, int, Collection[str] | None], tuple[Features, dict[str, Features]]]
+"""(images, image size, teachers) -> tokens and predictions."""
+
+MOST_VARIANTS = 256
+
+
+def compile_forward(student: nn.Module) -> Forward:
+    """A compiled `student.forward` that shares the student's parameters.
+
+    Shapes are static and random numbers are eager's, so what one arm compiles does not depend on the arms beside it,
+    and drop path draws from the arm's own stream. torch keeps eight variants of a function and silently goes back to
+    eager beyond; a sweep may well have more students.
+    """
+    torch._dynamo.config.recompile_limit = MOST_VARIANTS
+    torch._inductor.config.fallback_random = True
+    compiled: Forward = torch.compile(student.forward, dynamic=False)
+    return compiled
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace each gradient by its mean over the processes, in one all-reduce.
+
+    A parameter without a gradient counts as zero, so every process sends the same layout.
+    """
+    if world_size() == 1:
+        return
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+    flat = _flatten_dense_tensors(gradients)
+    dist.all_reduce(flat)
+    flat /= world_size()
+    for parameter, gradient in zip(trained, _unflatten_dense_tensors(flat, gradients), strict=True):
+        parameter.grad = gradient
 
 
 class OptimizerRecipe:

@@ -1,15 +1,17 @@
-"""Figure 9: how the loss of a trained student is distributed over images and channels."""
+"""Figures 3 and 9: errors in the teachers' spaces while training, and the losses of trained students."""
 
 from collections.abc import Mapping
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from torch import Tensor
 
-from phis_lab.reports.style import PAGE_WIDTH, RC
+from phis_lab.reports.figures import error_curves
+from phis_lab.reports.style import PAGE_WIDTH, RC, Look
 from phis_lab.shapes import Float, Float64
 
 GLOBAL, LARGEST = "#0072B2", "#D55E00"
@@ -18,6 +20,16 @@ _TAIL = 1e-4
 
 ChannelLosses = Mapping[str, Mapping[str, Float[Tensor, "images channels"]]]
 """Method -> teacher -> squared error of each image and channel, in the space that the method trained in."""
+
+
+def teacher_errors(history: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """MSE in the teacher's space against the step, one panel per teacher with a scale of its own (PHI-S, fig. 3).
+
+    Args:
+        history: columns method, seed, teacher, step, value.
+        looks: how each method is drawn, in the order of the legend.
+    """
+    return error_curves(history, looks, "MSE in the teacher's space (log)")[0]
 
 
 def loss_distributions(losses: ChannelLosses) -> Figure:

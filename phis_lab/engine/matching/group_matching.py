@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from phis_lab.engine.arm import Arm
-from phis_lab.engine.matching.arm import ArmMatching, MatchingScores, TargetMoments
+from phis_lab.engine.matching.arm_matching import ArmMatching, MatchingScores, TargetMoments
 from phis_lab.engine.views import View, common
 from phis_lab.features import Features, Grid, Resize
 from phis_lab.shapes import Float

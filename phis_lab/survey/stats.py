@@ -1,6 +1,7 @@
-"""`phis-lab stats`: from a command line to a folder of statistics."""
+"""`phis-lab stats`: from a command line to a folder of statistics, which is written whole or not at all."""
 
 import logging
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,24 +12,65 @@ from rich.console import Console
 from phis_lab.config.build import build
 from phis_lab.config.check import check
 from phis_lab.config.compose import composed
-from phis_lab.config.stages import read_stages
+from phis_lab.config.stage_options import read_stages
 from phis_lab.config.teachers import Catalogue, feature_identity, split
 from phis_lab.data import Augmentation, DataSource, PartitionPlan
 from phis_lab.engine import TrainerOptions
 from phis_lab.engine.estimation.saved_moments import moments_file, provenance_of
+from phis_lab.figures.files import ALL_FORMATS, write_figure
 from phis_lab.linalg import Moments
+from phis_lab.reports import markdown
 from phis_lab.reports.sheets import Sheet
 from phis_lab.students import Backbone
-from phis_lab.survey.collect import FeatureSource, collect
-from phis_lab.survey.files import write_folder
-from phis_lab.survey.passes import FirstViews, passes
-from phis_lab.survey.record import Statistics, TeacherStatistics, read_statistics
-from phis_lab.survey.sheets import sheets
+from phis_lab.survey.passes import FeatureSource, FirstViews, collect, passes
+from phis_lab.survey.plots import CAPTIONS, figures
+from phis_lab.survey.statistics import FILE_NAME, Statistics, TeacherStatistics, read_statistics
 from phis_lab.survey.summary import summarise
+from phis_lab.survey.topics import sheets
 from phis_lab.teachers import check_available
-from phis_lab.teachers.store.progress import FillProgress
+from phis_lab.teachers.store.complete import FillProgress
 
+REPORT = "statistics.md"
 log = logging.getLogger(__name__)
+
+
+def write_folder(folder: Path, statistics: Statistics, moments: Mapping[str, Moments]) -> list[Path]:
+    """Write everything beside the folder and move it there at the end, so that no file is ever half-written.
+
+    Args:
+        folder: is made where it is not there; files of the same names are replaced, others stay.
+        statistics: all that the report shows.
+        moments: by the name of their file.
+
+    Returns:
+        The files written: moments first, the data last.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        written = _write(Path(temporary), statistics, moments)
+        folder.mkdir(exist_ok=True)
+        for path in written:
+            path.replace(folder / path.name)
+    return [folder / path.name for path in written]
+
+
+def _write(folder: Path, statistics: Statistics, moments: Mapping[str, Moments]) -> list[Path]:
+    written = [folder / name for name in moments]
+    for path, of_teacher in zip(written, moments.values(), strict=True):
+        of_teacher.save(path)
+    for name, figure in figures(statistics).items():
+        written += write_figure(figure, folder / name, ALL_FORMATS)
+    texts = {REPORT: _markdown(statistics), FILE_NAME: statistics.model_dump_json(indent=1) + "\n"}
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [*written, *(folder / name for name in texts)]
+
+
+def _markdown(statistics: Statistics) -> str:
+    parts = ["# Teacher statistics", "", *(markdown(sheet) for sheet in sheets(statistics))]
+    for name, caption in CAPTIONS.items():
+        parts += [f"![{name}]({name}.png)", "", caption, ""]
+    return "\n".join(parts)
 
 
 @dataclass(frozen=True)

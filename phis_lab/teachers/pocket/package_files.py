@@ -11,7 +11,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from phis_lab.cache import cache_folder
+from phis_lab.folders import cache_folder
 from phis_lab.teachers.base import Teacher
 from phis_lab.teachers.image_sizes import nearest_sizes
 from phis_lab.teachers.weights import MissingWeightsError, Weights
