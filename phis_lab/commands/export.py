@@ -15,7 +15,7 @@ from phis_lab.runs import RunRecord, environment, read_record
 from phis_lab.runs.job import Job
 from phis_lab.runs.record import FILE_NAME
 from phis_lab.students import Student
-from phis_lab.students.export import Channels, Description, Origin, check_folder, write_student
+from phis_lab.students.export_folder import Channels, Description, Origin, check_folder, write_student
 from phis_lab.students.fold import fold
 
 UNTRAINED = {"pretrained": False, "weights": None}

@@ -9,7 +9,7 @@ from torch import nn
 
 from phis_lab.config.build import Dims, build
 from phis_lab.students import Student
-from phis_lab.students.export import Description, read_student
+from phis_lab.students.export_folder import Description, read_student
 from phis_lab.students.fold import as_folded
 from phis_lab.teachers.pixels import check_images
 

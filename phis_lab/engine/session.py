@@ -14,7 +14,7 @@ from phis_lab.data import DataModule
 from phis_lab.engine.arm import ArmFailedError
 from phis_lab.engine.arm_record import compose_record
 from phis_lab.engine.callbacks.keeper import Keeper, StopRequest, crew_of
-from phis_lab.engine.callbacks.told import ProgressLine, StatusFiles
+from phis_lab.engine.callbacks.status import ProgressLine, StatusFiles
 from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.estimation.base import Estimation
 from phis_lab.engine.evaluation import Evaluation

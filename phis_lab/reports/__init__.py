@@ -1,9 +1,9 @@
 """Tables, ranks, intervals and figures, made from `result.json` files alone."""
 
-from phis_lab.reports.export import latex, markdown, terminal
 from phis_lab.reports.friedman import RankTest, friedman
 from phis_lab.reports.intervals import paired_differences, paired_effect
 from phis_lab.reports.leaders import leaders
+from phis_lab.reports.markup import latex, markdown, terminal
 from phis_lab.reports.provenance import caveats
 from phis_lab.reports.ranks import average_ranks, default_categories
 from phis_lab.reports.render import Report, report

@@ -17,7 +17,7 @@ from phis_lab.config.teachers import Catalogue, feature_identity, split
 from phis_lab.data import Augmentation, DataSource, PartitionPlan
 from phis_lab.engine import TrainerOptions
 from phis_lab.engine.estimation.saved_moments import moments_file, provenance_of
-from phis_lab.figures.files import ALL_FORMATS, write_figure
+from phis_lab.figures.drawing import ALL_FORMATS, write_figure
 from phis_lab.linalg import Moments
 from phis_lab.reports import markdown
 from phis_lab.reports.sheets import Sheet

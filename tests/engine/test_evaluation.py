@@ -11,7 +11,7 @@ from phis_lab.data import DataModule, DataSource, ImageSource, TensorImages, Unl
 from phis_lab.data.transforms import Augmentation
 from phis_lab.engine import Evaluation, Scores
 from phis_lab.engine.arm_record import measured
-from phis_lab.engine.callbacks import told as progress
+from phis_lab.engine.callbacks import status
 from phis_lab.engine.evaluation import named_scores
 from phis_lab.engine.run import Run
 from phis_lab.evals import KNN, Score, Task
@@ -67,7 +67,7 @@ def test_a_resumed_run_knows_the_units_of_the_plain_numbers_that_its_checkpoint_
     torch.save(run.state_dict(), tmp_path / "state.pt")
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert resumed.units == {"own/bits": "bits", "knn/accuracy": "fraction"}
-    assert progress._newest(resumed) == "own/bits 1.5, knn/accuracy 50.0% (step 3)"
+    assert status._newest(resumed) == "own/bits 1.5, knn/accuracy 50.0% (step 3)"
 
 
 class _Unlabelled(DataSource):

@@ -50,7 +50,7 @@ def runs(trained, tmp_path):
 @pytest.fixture(autouse=True)
 def only_of_runs(monkeypatch):
     """The others need no run and are tested elsewhere."""
-    monkeypatch.setattr("phis_lab.figures.files.SYNTHETIC", {})
+    monkeypatch.setattr("phis_lab.figures.drawing.SYNTHETIC", {})
 
 
 def names(made):

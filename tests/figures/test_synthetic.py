@@ -3,8 +3,8 @@ import pytest
 from drawn_figures import check_print
 from matplotlib.image import imread
 
+from phis_lab.figures.drawing import SYNTHETIC, draw, write_figure
 from phis_lab.figures.errors import radius_against_angle
-from phis_lab.figures.files import SYNTHETIC, draw, write_figure
 
 
 @pytest.mark.parametrize("name", sorted(SYNTHETIC))

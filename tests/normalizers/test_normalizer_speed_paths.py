@@ -7,7 +7,7 @@ import torch
 from normalizer_samples import ELEMENTWISE, METHODS, features, moments_of
 from torch.testing import assert_close
 
-from phis_lab.linalg.cpu import precise_linear as linear
+from phis_lab.linalg.cpu import linear_map
 
 MATRIX = [method for method in METHODS if method not in ELEMENTWISE]
 WIDE = 320
@@ -22,7 +22,7 @@ def wide_rows(offset: float, count: int = 1100) -> torch.Tensor:
 @pytest.mark.parametrize("method", MATRIX)
 @pytest.mark.parametrize("offset", [0, 100, 1000])
 def test_wide_matrices_are_within_float32_far_from_zero_and_round_trip(monkeypatch, onednn, method, offset):
-    monkeypatch.setattr(linear, "mkl_is_narrow", lambda: onednn)
+    monkeypatch.setattr(linear_map, "mkl_is_narrow", lambda: onednn)
     rows = wide_rows(offset)
     normalizer = METHODS[method](WIDE).fit(moments_of(rows))
     y = normalizer(rows)
@@ -37,7 +37,7 @@ def test_both_libraries_agree_with_each_other(monkeypatch, method):
     normalizer = METHODS[method](WIDE).fit(moments_of(rows))
     forward, inverse = [], []
     for onednn in (False, True):
-        monkeypatch.setattr(linear, "mkl_is_narrow", lambda onednn=onednn: onednn)
+        monkeypatch.setattr(linear_map, "mkl_is_narrow", lambda onednn=onednn: onednn)
         forward.append(normalizer(rows))
         inverse.append(normalizer.inverse(forward[0]))
     assert_close(*forward, rtol=1e-4, atol=1e-4)

@@ -2,7 +2,7 @@ import pytest
 from synthetic_records import percent, record
 
 from phis_lab.reports import Section, Study, group_studies
-from phis_lab.reports.export import latex, markdown, terminal
+from phis_lab.reports.markup import latex, markdown, terminal
 
 GAINS = {"identity": 0.0, "phis": 1.0, "standardize": 0.7, "center_scale": 1.0}
 

@@ -8,7 +8,7 @@ from matplotlib.image import imread
 from synthetic_records import TEACHERS, percent, rank, record, write_study
 
 from phis_lab.reports import Section, group_studies, measurements, report, summary
-from phis_lab.reports.export import escape_latex, latex, markdown, terminal
+from phis_lab.reports.markup import escape_latex, latex, markdown, terminal
 from phis_lab.reports.sheets import Cell, Sheet
 from phis_lab.reports.style import looks
 from phis_lab.runs import RunProgress, write_progress

@@ -272,7 +272,7 @@ def test_what_breaks_while_it_is_written_leaves_nothing(run, tmp_path, monkeypat
     def full(*_, **__):
         raise OSError("no space left")
 
-    monkeypatch.setattr("phis_lab.students.export.save_file", full)
+    monkeypatch.setattr("phis_lab.students.export_folder.save_file", full)
     with pytest.raises(OSError, match="no space left"):
         export_run(run, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -22,7 +22,7 @@ from phis_lab.engine.estimation.saved_moments import moments_file, provenance_of
 from phis_lab.features import match_grid
 from phis_lab.linalg import Moments
 from phis_lab.survey import read_statistics
-from phis_lab.survey import stats as files
+from phis_lab.survey import stats as module
 from phis_lab.survey.passes import FirstViews
 from phis_lab.teachers import TeacherPool
 
@@ -46,7 +46,7 @@ def written(tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leaves out the figures, which take most of the time, where a test looks at what is counted."""
-    monkeypatch.setattr(files, "write_figure", lambda *_: [])
+    monkeypatch.setattr(module, "write_figure", lambda *_: [])
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def test_an_interruption_while_writing_leaves_what_was_there(written, tmp_path, 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files, "write_figure", interrupted)
+    monkeypatch.setattr(module, "write_figure", interrupted)
     assert stats(tmp_path / "s").exit_code == 130
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["statistics.md"]

@@ -1,5 +1,6 @@
 """Fast paths of a CPU, each beside the plain version of torch that it equals and that runs everywhere else."""
 
+from phis_lab.linalg.cpu.linear_map import precise_linear
 from phis_lab.linalg.cpu.matrices import (
     add_gram,
     float64_gram,
@@ -11,7 +12,6 @@ from phis_lab.linalg.cpu.matrices import (
     one_torch_thread,
     symmetric_eigh,
 )
-from phis_lab.linalg.cpu.precise_linear import precise_linear
 
 __all__ = [
     "add_gram",

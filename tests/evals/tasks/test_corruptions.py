@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from phis_lab import guards as extras
+from phis_lab import guards
 from phis_lab.evals.tasks.corruptions import CORRUPTIONS, check_corruptions_installed, corrupt
 
 
@@ -79,6 +79,6 @@ def test_unknown_corruptions_and_small_images_are_refused() -> None:
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    monkeypatch.setattr(guards, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"needs imagecorruptions, .* pip install 'phis-lab\[robustness\]'"):
         check_corruptions_installed()

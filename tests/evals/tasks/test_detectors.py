@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.testing import assert_close
 
-from phis_lab import guards as extras
+from phis_lab import guards
 from phis_lab.evals import Embeddings
 from phis_lab.evals.tasks.detectors import Energy, Mahalanobis, NearestNeighbour
 
@@ -83,6 +83,6 @@ def test_too_few_images_for_k_are_refused() -> None:
 
 @pytest.mark.parametrize("detector", [Mahalanobis, Energy])
 def test_a_missing_library_is_named_at_once(detector: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    monkeypatch.setattr(guards, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"needs pytorch_ood, .* pip install 'phis-lab\[ood\]'"):
         detector()

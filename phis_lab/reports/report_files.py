@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from phis_lab.reports.across import Across
-from phis_lab.reports.export import latex, markdown
 from phis_lab.reports.figures import CAPTIONS
+from phis_lab.reports.markup import latex, markdown
 from phis_lab.reports.provenance import caveats, provenance
 from phis_lab.reports.sections import Section
 from phis_lab.reports.sheets import Sheet

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from phis_lab.linalg.cpu import precise_linear
-from phis_lab.linalg.cpu import precise_linear as linear
+from phis_lab.linalg.cpu import linear_map, precise_linear
 
 libraries = pytest.mark.parametrize("onednn", [False, True], ids=["mkl", "onednn"])
 
@@ -19,7 +18,7 @@ def choose(monkeypatch, onednn: bool) -> list[int]:
         calls.append(1)
         return conv2d(*arguments, **options)
 
-    monkeypatch.setattr(linear, "mkl_is_narrow", lambda: onednn)
+    monkeypatch.setattr(linear_map, "mkl_is_narrow", lambda: onednn)
     monkeypatch.setattr(functional, "conv2d", counted)
     return calls
 
@@ -57,7 +56,7 @@ def test_shares_of_the_inputs_make_onednn_as_exact_as_the_linear_layer(monkeypat
 
     choose(monkeypatch, onednn=True)
     by_shares = error()
-    monkeypatch.setattr(linear, "SHARE", 1280)
+    monkeypatch.setattr(linear_map, "SHARE", 1280)
     assert by_shares < 0.7 * error()
 
 
