@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
+from phis_lab.config.assemble import refuse_unstorable
 from phis_lab.config.build import build
 from phis_lab.config.check import check
-from phis_lab.config.combinations import refuse_unstorable
 from phis_lab.config.compose import composed
 from phis_lab.config.stage_options import open_stores, read_stages
 from phis_lab.config.teachers import Catalogue, split

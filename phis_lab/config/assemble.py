@@ -1,14 +1,15 @@
-"""From the jobs of a group to the objects that train: the cheap and refusable first, teachers and data last."""
+"""From the jobs of a group to the objects that train, once their options refuse nothing of each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import torch
+
 from phis_lab.config.build import Dims, build, build_spaces, target_dims
-from phis_lab.config.combinations import refuse_devices, refuse_shift, refuse_unstorable, refuse_weights
 from phis_lab.config.sources import built_sources
 from phis_lab.config.stage_options import build_stages, read_stages
-from phis_lab.config.teachers import Catalogue, split
-from phis_lab.data import DataModule, DataSource
+from phis_lab.config.teachers import Catalogue, TeacherOptions, split
+from phis_lab.data import Augmentation, DataModule, DataSource, StagePlan
 from phis_lab.data.stage_plans import boundaries, check_batches
 from phis_lab.engine import Arm, Group, OptimizerRecipe, Run, TrainerOptions
 from phis_lab.engine.stages import places
@@ -16,10 +17,68 @@ from phis_lab.losses import Balancer, Loss
 from phis_lab.runs.job import Job
 from phis_lab.runs.loggers import LoggerSet
 from phis_lab.seeds import RandomStream
+from phis_lab.strategies import DataParallel, Single
 from phis_lab.students import Backbone, HeadFactory, Student
 from phis_lab.teachers import check_available
 
 TRIAL_DIM = 4
+
+
+def refuse_devices(options: TrainerOptions, strategy: Single | DataParallel) -> None:
+    """Raise ValueError where a machine has no GPU, or fewer than processes, or a backend that needs one."""
+    try:
+        device = options.device
+    except ValueError as error:
+        raise ValueError(f"trainer.{error}") from error
+    if not isinstance(strategy, DataParallel):
+        return
+    if device == "cpu" and strategy.backend == "nccl":
+        raise ValueError("strategy.backend=nccl talks between GPUs, and the run is on CPUs; choose gloo or null")
+    there = torch.cuda.device_count() if device == "cuda" else strategy.devices
+    if strategy.devices > there:
+        raise ValueError(
+            f"strategy.devices={strategy.devices}, and this machine shows {there} GPU(s), one for each process; "
+            f"choose strategy.devices={there}, or trainer.accelerator=cpu"
+        )
+
+
+def refuse_shift(
+    augmentation: Augmentation, plans: Mapping[str, StagePlan], backbones: Sequence[Backbone], options: TeacherOptions
+) -> None:
+    """Raise ValueError unless crops can be shifted by whole tokens that student and teacher have in common."""
+    shift, patches = augmentation.shift, sorted({backbone.patch_size for backbone in backbones})
+    if options.match != "student":
+        raise ValueError("augmentation.shift counts the student's tokens; set teachers.match=student")
+    if len(patches) > 1 or shift % patches[0]:
+        raise ValueError(f"augmentation.shift={shift} must be a multiple of the students' patch, which is {patches}")
+    for partition in (partition for plan in plans.values() for partition in plan.partitions.values()):
+        shown = augmentation.resized(partition.scale).image_size
+        sides = {backbone.image_size_at(partition.scale) for backbone in backbones}
+        if sides != {shown}:
+            raise ValueError(
+                f"augmentation.shift wants images of the students' own sizes, and those of {shown} px become "
+                f"{', '.join(map(str, sorted(sides)))} px; set augmentation.image_size, or another size in stages"
+            )
+        if shift >= shown:
+            raise ValueError(f"augmentation.shift={shift} leaves crops of {shown} px nothing in common; lower it")
+
+
+def refuse_weights(plans: Mapping[str, StagePlan], balancers: Iterable[Balancer]) -> None:
+    """Raise ValueError where weights are listed for the rows of all teachers and a partition shows only some."""
+    some = any(isinstance(part.teachers, Mapping) for plan in plans.values() for part in plan.partitions.values())
+    if some and any(getattr(balancer, "weights", None) is not None for balancer in balancers):
+        raise ValueError("balancer.weights lists the rows of all teachers, and partitions show some; leave it out")
+
+
+def refuse_unstorable(options: TeacherOptions, augmentation: Augmentation) -> None:
+    """Raise ValueError where features would be stored of views that nobody sees again, or on no student's grid."""
+    if options.store is not None and options.match != "student":
+        raise ValueError("teachers.store keeps features on the students' grids; set teachers.match=student")
+    if options.store is not None and augmentation.views is None:
+        raise ValueError(
+            "teachers.store keeps features of fixed views, and augmentation.views=null draws fresh ones in every "
+            "epoch; set augmentation.views to a number, or augmentation=none, or leave teachers.store out"
+        )
 
 
 def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource | None = None) -> Group:

@@ -7,8 +7,19 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from phis_lab.figures.gallery import error_handles, normalised_panel, original_panel
-from phis_lab.figures.plane import POINT, axis_handles, curve, dots, handle
-from phis_lab.figures.plane_gaussian import METHODS, circle, error_radius, extreme_errors, plane_gaussian, unit_errors
+from phis_lab.figures.plane import (
+    METHODS,
+    POINT,
+    axis_handles,
+    circle,
+    curve,
+    dots,
+    error_radius,
+    extreme_errors,
+    handle,
+    plane_gaussian,
+    unit_errors,
+)
 from phis_lab.normalizers import HadamardWhiten, Normalizer, PhiS
 from phis_lab.reports.style import INK, PAGE_WIDTH, RC, looks
 from phis_lab.shapes import Float64

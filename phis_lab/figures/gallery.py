@@ -9,16 +9,20 @@ from torch import Tensor
 
 from phis_lab.figures.plane import (
     LEAST,
+    METHODS,
     MOST,
+    PlaneGaussian,
     axis_handles,
+    circle,
     cloud,
     curve,
     dots,
+    extreme_errors,
     handle,
+    plane_gaussian,
     principal_axes,
     square,
 )
-from phis_lab.figures.plane_gaussian import METHODS, PlaneGaussian, circle, extreme_errors, plane_gaussian
 from phis_lab.normalizers import Identity, Normalizer, PhiS, Standardize
 from phis_lab.reports.style import INK, PAGE_WIDTH, RC
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_arms import make_arm, make_group
 from torch.testing import assert_close
 
-from phis_lab.config.combinations import refuse_shift
+from phis_lab.config.assemble import refuse_shift
 from phis_lab.config.teachers import TeacherOptions
 from phis_lab.data import ONE_STAGE, Augmentation
 from phis_lab.engine import View, train_group

@@ -82,7 +82,7 @@ def test_the_module_gives_one_row_per_teacher():
 
 
 def test_the_function_has_the_names_that_it_is_looked_for_under():
-    assert phis_lab.losses.modules is functional.unic
+    assert phis_lab.losses.unic is functional.unic
 
 
 @pytest.mark.parametrize("kind", ["summary", "spatial"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from phis_lab.figures.errors import DIAGONAL, ONE_HOT
 from phis_lab.figures.gallery import elongation
-from phis_lab.figures.plane_gaussian import (
+from phis_lab.figures.plane import (
     EIGENVALUES,
     MEAN,
     METHODS,
