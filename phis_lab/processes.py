@@ -19,11 +19,16 @@ def rank() -> int:
 
 def any_process(flag: bool) -> bool:
     """Whether the flag is up in any of the processes."""
+    return bool(largest(int(flag)))
+
+
+def largest(number: int) -> int:
+    """The largest of the processes' numbers."""
     if world_size() == 1:
-        return flag
-    raised = torch.tensor(float(flag), device="cuda" if dist.get_backend() == "nccl" else "cpu")
-    dist.all_reduce(raised)
-    return bool(raised)
+        return number
+    known = torch.tensor(number, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(known, dist.ReduceOp.MAX)
+    return int(known)
 
 
 def union(names: set[str]) -> set[str]:

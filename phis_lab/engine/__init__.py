@@ -4,7 +4,8 @@ import phis_lab._torchvision  # noqa: F401  before lightning
 from phis_lab.engine.arm import Arm, ArmFailedError, StepResult
 from phis_lab.engine.arm_checkpoint import load_checkpoint, save_checkpoint
 from phis_lab.engine.arm_step import OptimizerRecipe
-from phis_lab.engine.callbacks.keeper import Keeper, StopRequest
+from phis_lab.engine.callbacks.interrupt import StopRequest
+from phis_lab.engine.callbacks.keeper import Keeper
 from phis_lab.engine.callbacks.status import ProgressLine
 from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.estimation.base import Estimation

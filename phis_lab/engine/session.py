@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 import lightning as L
 import torch.distributed as dist
+from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
 from phis_lab.data import DataModule
 from phis_lab.engine.arm import ArmFailedError
 from phis_lab.engine.arm_record import compose_record
-from phis_lab.engine.callbacks.keeper import Keeper, StopRequest, crew_of
+from phis_lab.engine.callbacks.interrupt import StopRequest
+from phis_lab.engine.callbacks.keeper import Keeper, crew_of
 from phis_lab.engine.callbacks.status import ProgressLine, StatusFiles
 from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.estimation.base import Estimation
@@ -27,8 +30,6 @@ from phis_lab.runs.loggers import LoggerSet
 from phis_lab.strategies import DataParallel, Single
 
 log = logging.getLogger(__name__)
-
-INTERRUPTED = 130
 
 
 @dataclass
@@ -85,12 +86,12 @@ class _Session:
                 self._fit()
             if self.stop.requested and module.steps_done < module.max_steps:
                 log.warning("Stopped after step %d. The same command goes on from there.", module.steps_done)
-                _leave(INTERRUPTED)
+                _leave(self.stop.exit_code)
             records = [(run, self._write_record(run)) for run in module.live()]
             for run, record in records:  # all are written before the first view is closed
                 run.loggers.finish(record)
             if self.stop.requested:
-                _leave(INTERRUPTED)
+                _leave(self.stop.exit_code)
         finally:
             for run in runs:
                 run.loggers.finish()
@@ -119,7 +120,9 @@ class _Session:
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             callbacks=[keeper, ProgressLine(Console()), StatusFiles()],
-        )
+            default_root_dir=self.group.runs[0].folder,
+            plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
+        )  # Lightning's own checkpoints for Slurm would go on from another run's weights at step 0
         try:
             if module.steps_done == module.max_steps:
                 module.to(trainer.strategy.root_device).on_fit_start()
@@ -130,6 +133,8 @@ class _Session:
                 trainer.fit(module, datamodule=self.group.data)
         except ArmFailedError as reason:
             log.error("Training ends: %s.", reason)
+        except SIGTERMException:
+            assert self.stop.requested  # while Lightning was starting
 
     def _record_failure(self, run: Run) -> None:
         """Record a failure at once, so that a restarted sweep skips this arm."""

@@ -20,7 +20,7 @@ class TrainerOptions:
         teacher_precision: the same for the teachers' forward passes.
         accelerator: `auto` takes a CUDA device where there is one.
         log_every: steps between logged values.
-        checkpoint_every: steps between checkpoints; Ctrl-C saves one too.
+        checkpoint_every: steps between checkpoints; Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP save one too.
         memory_gb: teacher features of fixed views stay in memory up to this size.
         compile: the student's forward and backward passes go through torch.compile: faster steps for minutes of
             compilation, other rounding. Evaluations do not.

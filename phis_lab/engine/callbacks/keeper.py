@@ -1,46 +1,18 @@
 """Between the steps: evaluations, checkpoints, a stop that was asked for, and images that cannot be read."""
 
-import logging
-import signal
 import time
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
 from phis_lab.data import Batch
+from phis_lab.engine.callbacks.interrupt import StopRequest
 from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.evaluation import Evaluation
 from phis_lab.engine.run import Run
-from phis_lab.processes import union, world_size
-
-log = logging.getLogger(__name__)
-
-
-class StopRequest:
-    """Whether the user asked to stop."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    @contextmanager
-    def listening(self) -> Iterator["StopRequest"]:
-        """The first Ctrl-C sets `requested`; a second one stops at once, without a checkpoint."""
-
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            if self.requested:
-                raise KeyboardInterrupt
-            self.requested = True
-            log.warning("Stopping after this step; press Ctrl-C again to stop at once.")
-
-        previous = signal.signal(signal.SIGINT, on_signal)
-        try:
-            yield self
-        finally:
-            signal.signal(signal.SIGINT, previous)
+from phis_lab.processes import largest, union, world_size
 
 
 def crew_of(processes: int, device: str) -> str:
@@ -69,8 +41,9 @@ class Keeper(L.Callback):
                 partition.test.prepare(pl_module.device)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clocks."""
+        """Start the clocks, and listen to signals alone."""
         assert isinstance(pl_module, Distiller)
+        self.stop.take_over()
         self._since = time.perf_counter()
         pl_module.restart_clock()
 
@@ -84,10 +57,10 @@ class Keeper(L.Callback):
         unfinished = step < pl_module.max_steps
         if unfinished and self.evaluation.due(step) and pl_module.has_trained():
             self.evaluate(pl_module, final=False)
-        asked = trainer.strategy.reduce_boolean_decision(self.stop.requested, all=False)
-        if asked or not unfinished or step % self.checkpoint_every == 0:
+        self.stop.signal = largest(self.stop.signal)
+        if self.stop.requested or not unfinished or step % self.checkpoint_every == 0:
             self.save(pl_module)
-        if asked:
+        if self.stop.requested:
             trainer.should_stop = True
         pl_module.restart_clock()
 

@@ -1,0 +1,61 @@
+"""A signal that asks a run to stop is obeyed between steps, never inside one."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+log = logging.getLogger(__name__)
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
+"""Ctrl-C, `kill` and a scheduler's pre-emption, its warning before the time limit, and a terminal that went away."""
+
+
+class StopRequest:
+    """Which signal asked to stop, if any.
+
+    Attributes:
+        signal: its number; 0 until one comes.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    @property
+    def requested(self) -> bool:
+        """Whether one came, here or in another process of the run."""
+        return self.signal != 0
+
+    @property
+    def exit_code(self) -> int:
+        """Of a process that a signal ended, as a shell counts it: 130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + self.signal
+
+    @contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        """Take the signals up meanwhile; one that the process ignores, as under `nohup`, stays ignored."""
+        previous = {number: signal.getsignal(number) for number in SIGNALS}
+        self.take_over()
+        try:
+            yield self
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
+
+    def take_over(self) -> None:
+        """Put these handlers in the place of whoever came in front of them, as Lightning does for SIGTERM."""
+        if threading.current_thread() is threading.main_thread():  # no other thread may
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Note the first signal; the second ends the process at once, without a checkpoint."""
+        if self.requested:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.signal = number
+        log.warning("Stopping after this step (%s); the same again stops at once.", signal.Signals(number).name)
