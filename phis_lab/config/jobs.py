@@ -70,8 +70,9 @@ def check_resumable(job: Job) -> None:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
         differing = _differences(_identity(found), _identity(job.config), "")
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no run's configuration ({error}); delete {job.folder} to train anew") from error
+    except (OSError, yaml.YAMLError, ValueError, AttributeError, KeyError, TypeError) as error:
+        log.warning("%s cannot be read (%s) and is written anew; the checkpoint beside it is of this run.", path, error)
+        return
     if differing:
         raise ValueError(
             f"{path} is of another run: {', '.join(differing)} differ; delete {job.folder} to train anew, or choose "

@@ -1,6 +1,7 @@
-"""Checkpoints: one file per arm, all of a group at the same step."""
+"""Checkpoints: the newest and the one before of every arm, each with a digest; all arms of a group at the same step."""
 
-import os
+import hashlib
+import logging
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,15 +9,59 @@ from typing import Any
 
 import torch
 
+from phis_lab.whole_files import flush, write_whole
+
+log = logging.getLogger(__name__)
+
 CHECKPOINT = "checkpoint.pt"
+PREVIOUS = "checkpoint.previous.pt"
+_SEAL = b"phis_lab sha256 "
+_SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
+_NO_COMMENT = bytes(2)
+"""The length of the comment, the last two bytes of a zip archive without one."""
+_BLOCK = 2**22
 
 
 def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write an arm's state; a crash leaves the previous file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{CHECKPOINT}.{os.getpid()}"
-    torch.save(dict(state), temporary)
-    temporary.replace(folder / CHECKPOINT)
+    """Write an arm's state and keep the one before; a crash at any moment leaves one of them whole.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk; both that were there are left.
+    """
+
+    def write(temporary: Path) -> None:
+        torch.save(dict(state), temporary)
+        _seal(temporary)
+
+    path, newest = folder / CHECKPOINT, folder / f".{CHECKPOINT}.new"
+    write_whole(newest, write)
+    if path.exists():
+        path.replace(folder / PREVIOUS)
+    newest.replace(path)
+    flush(folder)
+
+
+def _seal(path: Path) -> None:
+    """Append a digest of the file to it, as the comment that the format of zip archives allows at the end."""
+    with path.open("rb+") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+        file.seek(-2, 2)
+        file.write(_SEAL_BYTES.to_bytes(2, "little"))
+        file.write(_SEAL + digest)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the digest at the end of a file is that of what was there before it was sealed."""
+    size = path.stat().st_size - _SEAL_BYTES
+    if size < len(_NO_COMMENT):
+        return False
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        for start in range(0, size - 2, _BLOCK):
+            found.update(file.read(min(_BLOCK, size - 2 - start)))
+        length, seal = file.read(2), file.read()
+    found.update(_NO_COMMENT)
+    return length == _SEAL_BYTES.to_bytes(2, "little") and seal == _SEAL + found.digest()
 
 
 def load_checkpoint(
@@ -31,15 +76,13 @@ def load_checkpoint(
         sources: what the run is made of now, sha256 by name; names that the checkpoint does not know are not compared.
 
     Raises:
-        ValueError: the file belongs to another configuration, to another seed or to other sources, or cannot be read.
+        ValueError: it belongs to another configuration, to another seed or to other sources; or there are only damaged
+            ones.
     """
-    path = folder / CHECKPOINT
-    if not path.exists():
+    found = _newest_whole(folder)
+    if found is None:
         return None
-    try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); delete it to start this run anew") from error
+    path, state = found
     if state["config_sha256"] != config_sha256:
         raise ValueError(f"{path} is of another configuration; choose another folder or delete it")
     if seed is not None and state.get("seed", seed) != seed:
@@ -52,3 +95,25 @@ def load_checkpoint(
             f"made of; bring the former back, or delete {folder} to train anew"
         )
     return state
+
+
+def _newest_whole(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that is not damaged, with its content; None where there is no checkpoint."""
+    damaged = []
+    for name in (CHECKPOINT, PREVIOUS):
+        path = folder / name
+        if not path.exists():
+            continue
+        try:
+            if not _is_whole(path):
+                raise ValueError("its content is not what was written, by its sha256")
+            state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        except (ValueError, RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+            damaged.append(f"{path} is damaged ({error})")
+            continue
+        for reason in damaged:
+            log.warning("%s; going on from %s, of step %s.", reason, name, state.get("step"))
+        return path, state
+    if damaged:
+        raise ValueError(f"{'; '.join(damaged)}; delete what is damaged to start this run anew")
+    return None

@@ -18,6 +18,7 @@ from phis_lab.runs.job import Job
 from phis_lab.runs.lock import LOCK_FILE
 from phis_lab.runs.loggers import LoggerSet, RunInfo
 from phis_lab.runs.record import FILE_NAME
+from phis_lab.whole_files import remove_parts, write_text
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +136,9 @@ class Run:
         """Begin the folder and the views, and tell these what a stopped process had logged before its checkpoint."""
         job = self.job
         self.folder.mkdir(parents=True, exist_ok=True)
+        remove_parts(self.folder)
         self.is_new = not any(path.name != LOCK_FILE for path in self.folder.iterdir())
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(job.config, sort_keys=False))
+        write_text(self.folder / "config.yaml", yaml.safe_dump(job.config, sort_keys=False))
         info = RunInfo(
             name=f"{self.label}/seed{job.seed}",
             group=job.study,

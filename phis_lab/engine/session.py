@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import lightning as L
 import torch.distributed as dist
-from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -14,9 +15,10 @@ from phis_lab.linalg.cpu import mirrored, one_torch_thread, symmetric_eigh
 from phis_lab.linalg.rotations import positive_diagonal
 from phis_lab.linalg.sums import Sums, combine, is_bulk, no_rows, over_processes, sums_of
 from phis_lab.shapes import Bool, Float, Float64
+from phis_lab.whole_files import DamagedFileError, load_sealed, save_sealed
 
 FORMAT = "moments_format"
-VERSION = "1"
+VERSION = "2"
 _TENSORS = {"count", "mean", "scatter"}
 
 
@@ -195,10 +197,8 @@ class Moments:
 
 
 def write_moments(state: Mapping[str, Tensor], provenance: Mapping[str, str], path: str | PathLike[str]) -> None:
-    """Writes a state of `Moments`."""
-    from safetensors.torch import save_file  # noqa: PLC0415  torch alone must do for all the rest
-
-    save_file(dict(state), path, metadata={**provenance, FORMAT: VERSION})
+    """Writes a state of `Moments`, whole or not at all."""
+    save_sealed(Path(path), state, {**provenance, FORMAT: VERSION})
 
 
 def read_moments(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -206,22 +206,16 @@ def read_moments(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is cut off or of another kind, or its format is of another version.
+        ValueError: the file is cut off, damaged or of another kind, or its format is of another version.
     """
-    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
-
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = dict(file.metadata() or {})
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state, metadata = load_sealed(Path(path))
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"there are no saved moments at {path}; `phis-lab stats` with the same options writes them"
         ) from error
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is cut off, or no file of saved moments ({error}); write it anew with `phis-lab stats`"
-        ) from error
+    except DamagedFileError as error:
+        raise ValueError(f"{error}; write the moments anew with `phis-lab stats`") from error
     found = metadata.pop(FORMAT, "0")
     if set(state) != _TENSORS:
         raise ValueError(f"{path} holds no moments but the tensors {sorted(state)}; moments are {sorted(_TENSORS)}")

@@ -5,6 +5,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from os import PathLike
+from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
 import torch
@@ -15,31 +16,26 @@ from phis_lab.guards import require_tensors, whole
 from phis_lab.linalg import Moments
 from phis_lab.normalizers.spread import check_moments
 from phis_lab.shapes import Float
+from phis_lab.whole_files import load_sealed, save_sealed
 
 _M = TypeVar("_M", bound="FeatureMap")
 
 
 def write_normalizer(normalizer: nn.Module, path: str | PathLike[str]) -> None:
     """Writes the state, the class' name and each constructor argument, kept as attributes of the same names."""
-    from safetensors.torch import save_file  # noqa: PLC0415  torch alone must do for all the rest
-
     method = type(normalizer)
     options = {name: getattr(normalizer, name) for name in inspect.signature(method).parameters}
     metadata = {"normalizer": method.__name__, "options": json.dumps(options)}
-    save_file(normalizer.state_dict(), path, metadata=metadata)
+    save_sealed(Path(path), normalizer.state_dict(), metadata)
 
 
 def read_normalizer(path: str | PathLike[str], family: type[_M]) -> _M:
     """Builds the class that a file names, out of a family of classes, and restores its state.
 
     Raises:
-        ValueError: the file holds no normaliser, or one of another class.
+        ValueError: the file is damaged, holds no normaliser, or one of another class.
     """
-    from safetensors import safe_open  # noqa: PLC0415
-
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    state, metadata = load_sealed(Path(path))
     methods = {method.__name__: method for method in _derived(family) if not inspect.isabstract(method)}
     name = metadata.get("normalizer")
     if name not in methods:

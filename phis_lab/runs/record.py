@@ -1,11 +1,12 @@
 """`result.json`: what one run leaves behind, and the only thing that tables and figures read."""
 
 import json
-import os
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from phis_lab.whole_files import write_text
 
 SCHEMA_VERSION = 1
 FILE_NAME = "result.json"
@@ -123,15 +124,7 @@ def write_record(folder: str | Path, record: RunRecord) -> Path:
 
     Call it last of all: a folder with a `result.json` is never resumed.
     """
-    path = Path(folder) / FILE_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".json.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(record.model_dump_json(indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    return path
+    return write_text(Path(folder) / FILE_NAME, record.model_dump_json(indent=2) + "\n")
 
 
 def read_record(path: str | Path) -> RunRecord:

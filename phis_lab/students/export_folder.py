@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from phis_lab.students.student import Student
+from phis_lab.whole_files import flush
 
 WEIGHTS = "student.safetensors"
 DESCRIPTION = "student.json"
@@ -91,11 +92,14 @@ def write_student(folder: Path, student: Student, description: Description, over
     weights = {name: _plain(tensor) for name, tensor in student.state_dict().items()}
     begun = [folder / f".{name}.{os.getpid()}" for name in (WEIGHTS, DESCRIPTION)]
     try:
+        begun[0].touch()
+        mode = begun[0].stat().st_mode
         save_file(weights, begun[0], metadata={"format": "pt"})
         written = _Written(**dict(description), weights_sha256=_sha256(begun[0]))
         begun[1].write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
         for path in begun:
-            _flush(path)
+            path.chmod(mode)  # which safetensors would let the owner alone read
+            flush(path)
         return [path.replace(folder / name) for path, name in zip(begun, (WEIGHTS, DESCRIPTION), strict=True)]
     except BaseException:
         for path in begun:
@@ -153,8 +157,3 @@ def _plain(tensor: Tensor) -> Tensor:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

@@ -111,9 +111,16 @@ def test_a_configuration_of_another_run_is_refused_by_the_options_that_differ(tm
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(other))
     with pytest.raises(ValueError, match=r"of another run: data\.seed, optimizer\.lr, seed differ"):
         check_resumable(job)
-    (tmp_path / "config.yaml").write_text("- torn")
-    with pytest.raises(ValueError, match=r"config\.yaml is no run's configuration"):
-        check_resumable(job)
+
+
+@pytest.mark.parametrize("torn", ["", "- torn", "\x00\x00", "{"])
+def test_a_torn_configuration_beside_a_checkpoint_of_this_run_is_written_anew(
+    torn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = stopped(tmp_path)
+    (tmp_path / "config.yaml").write_text(torn)
+    check_resumable(job)
+    assert "is written anew" in caplog.text
 
 
 def test_a_folder_without_a_checkpoint_is_begun_anew(tmp_path: Path) -> None:

@@ -1,14 +1,15 @@
 """What a finished run leaves behind."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small_arms import make_arm, make_group
-from test_shared_arms import fail_at_call
+from small_arms import WholeRuns, make_arm, make_group
+from test_shared_arms import ARMS, assert_same_run, fail_at_call
 
-from phis_lab.engine import Distiller, Group, load_checkpoint, train_group
+from phis_lab.engine import Distiller, Group, load_checkpoint, save_checkpoint, train_group
 from phis_lab.normalizers import PhiS, Standardize
 from phis_lab.runs import RunRecord, Source, read_record
 
@@ -90,7 +91,7 @@ def test_a_checkpoint_that_another_version_wrote_is_refused_in_a_sentence(
     for name in lost[:-1]:
         node = node[name]
     del node[lost[-1]]
-    torch.save(state, path)
+    save_checkpoint(path.parent, state)
     with pytest.raises(ValueError, match=r"checkpoint\.pt was written by another version of phis_lab"):
         train_group(make_group(tmp_path, {"phis": make_arm}, max_steps=5))
 
@@ -100,10 +101,60 @@ def test_a_checkpoint_of_another_configuration_is_refused(folder: Path) -> None:
         load_checkpoint(folder / "phis", "f" * 64)
 
 
-def test_a_checkpoint_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").write_bytes(b"PK but not a checkpoint")
-    with pytest.raises(ValueError, match=r"checkpoint\.pt cannot be read .* delete it"):
+@pytest.mark.parametrize("content", [b"", b"PK but not a checkpoint", bytes(4096)])
+def test_a_checkpoint_that_cannot_be_read_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged .* delete what is damaged"):
         load_checkpoint(tmp_path, "0" * 64)
+
+
+STATE = {"config_sha256": "0" * 64, "step": 5, "tensor": torch.arange(1000.0)}
+
+
+def test_every_flipped_bit_of_a_checkpoint_is_found(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, STATE)
+    path = tmp_path / "checkpoint.pt"
+    content = path.read_bytes()
+    assert load_checkpoint(tmp_path, "0" * 64) is not None
+    for position in range(0, len(content), len(content) // 300):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 1 << position % 8]) + content[position + 1 :])
+        with pytest.raises(ValueError, match="is damaged"):
+            load_checkpoint(tmp_path, "0" * 64)
+    for cut in (1, 48, len(content) // 2):
+        path.write_bytes(content[:-cut])
+        with pytest.raises(ValueError, match="is damaged"):
+            load_checkpoint(tmp_path, "0" * 64)
+
+
+def test_a_checkpoint_is_a_zip_archive_that_torch_reads(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, STATE)
+    assert zipfile.ZipFile(tmp_path / "checkpoint.pt").testzip() is None
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True, mmap=True)["step"] == 5
+
+
+def test_a_run_whose_newest_checkpoint_is_torn_goes_on_from_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, whole_runs: WholeRuns
+) -> None:
+    arms = {key: ARMS[key] for key in ("phis", "whiten")}
+    with monkeypatch.context() as patch:
+        fail_at_call(patch, 9)
+        with pytest.raises(OSError, match="power"):
+            train_group(make_group(tmp_path, arms, checkpoint_every=2))
+    torn = tmp_path / "phis" / "checkpoint.pt"
+    torn.write_bytes(torn.read_bytes()[:-100])
+    train_group(make_group(tmp_path, arms, checkpoint_every=2))
+    assert f"{torn} is damaged" in caplog.text
+    assert "going on from checkpoint.previous.pt, of step " in caplog.text
+    for key, make in arms.items():
+        assert_same_run(whole_runs.solo(key, make, views=None), tmp_path / key)
+
+
+def test_a_power_cut_between_the_two_names_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, STATE)
+    (tmp_path / "checkpoint.pt").rename(tmp_path / "checkpoint.previous.pt")
+    found = load_checkpoint(tmp_path, "0" * 64)
+    assert found is not None
+    assert found["step"] == 5
 
 
 def test_a_run_that_finished_training_only_evaluates_again(folder: Path, record: RunRecord) -> None:

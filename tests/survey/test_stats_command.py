@@ -10,7 +10,6 @@ from textwrap import dedent
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from typer.testing import CliRunner
 
 from phis_lab.cli import app
@@ -25,6 +24,7 @@ from phis_lab.survey import read_statistics
 from phis_lab.survey import stats as module
 from phis_lab.survey.passes import FirstViews
 from phis_lab.teachers import TeacherPool
+from phis_lab.whole_files import load_sealed
 
 TEACHERS = ("dfn_clip", "siglip", "dinov2_g", "sam_h")
 SMALL = ["teachers=tiny_set", "data=digits", "trainer.teacher_precision=float32"]
@@ -123,8 +123,8 @@ def test_the_data_say_what_the_tables_say(written, spatial):
         assert (of.images, of.tokens, of.grid) == (IMAGES, IMAGES * 16, "4x4")
         assert of.norms.median == pytest.approx(float(tokens.norm(dim=1).quantile(0.5)), rel=5e-3)
         assert of.scales.alpha_phis == pytest.approx(float(tokens.var(0).mean() ** -0.5))
-        with safe_open(written[0] / f"{teacher}-{of.provenance['image_size']}px-4x4.safetensors", "pt") as file:
-            assert file.metadata() == of.provenance | {"moments_format": "1"}
+        file = written[0] / f"{teacher}-{of.provenance['image_size']}px-4x4.safetensors"
+        assert load_sealed(file)[1] == of.provenance | {"moments_format": "2"}
 
 
 def contents(folder):

@@ -106,9 +106,7 @@ class OnlineEstimation(Estimation):
                 path = moments_file(Path(self.save), moments.provenance, place[1])
                 found[path] = copy.deepcopy(found[path]).merge(moments) if path in found else moments
         for path, moments in found.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            moments.save(path.with_suffix(".part"))
-            path.with_suffix(".part").replace(path)
+            moments.save(path)
             log.info("Wrote moments to %s.", path)
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102

@@ -19,12 +19,12 @@ from phis_lab.teachers.pool import TeacherPool
 from phis_lab.teachers.store.fill import fill
 from phis_lab.teachers.store.plan import Entry, FixedImages, batches, bytes_of, free_bytes, gigabytes, units, unusable
 from phis_lab.teachers.store.table import Table
+from phis_lab.whole_files import remove_parts
 
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 30.0
 INTERRUPTED = 130
-STALE_S = 3600.0
 
 
 class FillProgress:
@@ -88,7 +88,8 @@ def complete(root: Path, tables: Sequence[Table], images: FixedImages, pool: Tea
     """
     first = rank() == 0
     if first:
-        _remove_stale_parts(tables)
+        for table in tables:
+            remove_parts(table.folder)
     everything = units(tables, images.views, slice(None))
     if first:
         whole = gigabytes(sum(bytes_of(unit) for unit in everything))
@@ -148,11 +149,3 @@ def _stopped_at_once() -> Iterator[None]:
         sys.exit(INTERRUPTED if rank() == 0 else 0)  # a launcher takes the others' codes for a crash
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _remove_stale_parts(tables: Sequence[Table]) -> None:
-    """Delete what killed processes left half-written."""
-    for table in tables:
-        for part in table.folder.glob("*.part"):
-            if time.time() - part.stat().st_mtime > STALE_S:
-                part.unlink(missing_ok=True)

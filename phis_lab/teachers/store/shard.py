@@ -1,8 +1,6 @@
 """One file of the store: a block of rows of one view, with the key they belong to and checksums over everything."""
 
 import json
-import os
-import socket
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from phis_lab.whole_files import write_whole
 
 CHECKSUM = "crc32"
 Facts = Mapping[str, Any]
@@ -35,13 +35,8 @@ def write_shard(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None
         facts: what the shard holds, as JSON values; the checksums cover them too.
     """
     words = {name: json.dumps(value, sort_keys=True) for name, value in facts.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.part")
-    try:
-        save_file(dict(tensors), part, words | {CHECKSUM: json.dumps(_checksums(tensors, words))})
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    metadata = words | {CHECKSUM: json.dumps(_checksums(tensors, words))}
+    write_whole(path, lambda temporary: save_file(dict(tensors), temporary, metadata))
 
 
 def open_shard(path: Path) -> Shard:

@@ -1,0 +1,148 @@
+"""Files that are there whole or not at all, and that tell when what they hold is not what was written."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SEAL = "content_sha256"
+STALE_S = 3600
+"""A part that another machine began counts as left behind after an hour without a change."""
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NEARLY_FULL = 2**20
+
+
+class DamagedFileError(ValueError):
+    """A file does not hold what was written into it; the message names it."""
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a file beside its place and move it there once the disk has it, so that no crash leaves a part of it.
+
+    Args:
+        path: final name; its folder is made where it is missing.
+        write: writes the file that it is given.
+
+    Raises:
+        OSError: it cannot be written; what was there before is left as it was. On a full disk the message says so.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part")
+    try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the user's umask gives; safetensors would let the owner alone read
+        write(temporary)
+        temporary.chmod(mode)
+        flush(temporary)
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # torch and safetensors raise errors of their own for a full disk
+        raise _told(path, temporary, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    flush(path.parent)
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """`write_whole` of a text in UTF-8."""
+    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def remove_parts(folder: Path) -> None:
+    """Delete what processes that were killed left half-written in a folder."""
+    for part in folder.glob(".*.part"):
+        host, _, process = part.name.removesuffix(".part").rpartition(".")[2].rpartition("-")
+        try:
+            is_here = host == socket.gethostname() and process.isdecimal()
+            if not _lives(int(process)) if is_here else time.time() - part.stat().st_mtime > STALE_S:
+                part.unlink()
+        except FileNotFoundError:  # its process has just finished
+            continue
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def flush(path: Path) -> None:
+    """Have the disk keep a file, or a folder's list of names, through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.EBADF, errno.ENOTSUP}:  # a file system that keeps no folders so
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def save_sealed(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> Path:
+    """Write a safetensors file whose metadata has a digest over its tensors and all other metadata."""
+    from safetensors.torch import save_file  # noqa: PLC0415  torch alone must do for all the rest
+
+    sealed = {**metadata, SEAL: _digest(tensors, metadata)}
+    return write_whole(path, lambda temporary: save_file(dict(tensors), temporary, metadata=sealed))
+
+
+def load_sealed(path: Path) -> tuple[dict[str, "Tensor"], dict[str, str]]:
+    """Tensors and metadata of what `save_sealed` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedFileError: it is cut off or no such file, or a bit of it is not what was written.
+    """
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DamagedFileError(f"{path} is cut off, or no safetensors file ({error})") from error
+    seal = metadata.pop(SEAL, None)
+    if seal is None:
+        raise DamagedFileError(f"{path} has no digest of its content: another program or version wrote it")
+    if seal != _digest(tensors, metadata):
+        raise DamagedFileError(f"{path} is damaged: its content is not what was written, by its sha256")
+    return tensors, metadata
+
+
+def _digest(tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> str:
+    import torch  # noqa: PLC0415  records are read without it
+
+    found = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _told(path: Path, temporary: Path, error: OSError | RuntimeError) -> OSError | RuntimeError:
+    """The error, or of a full disk one that says so: torch speaks of positions in a file instead."""
+    free = shutil.disk_usage(path.parent).free
+    if getattr(error, "errno", None) not in _FULL and free > _NEARLY_FULL:
+        return error
+    begun = temporary.stat().st_size if temporary.exists() else 0
+    return OSError(
+        errno.ENOSPC,
+        f"the disk is full: {begun} bytes of the file were written and {free} are free. What was there before is left; "
+        "free some space and give the same command again",
+        str(path),
+    )
