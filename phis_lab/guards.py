@@ -67,6 +67,10 @@ class PartError(ValueError):
     """A part, from teacher to evaluation, raised an error, or gave something else than it has to."""
 
 
+class TeacherError(PartError):
+    """A teacher raised an error or gave something else than it has to: all arms that see it must stop."""
+
+
 @contextmanager
 def working(what: str, part: object, *speaking: type[Exception]) -> Iterator[None]:
     """Say which part raised an error.

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 REFUSALS = (ValueError, OSError, ModuleNotFoundError)
 """What a user can mend: an option, a file, a folder, a package. Anything else is an error of this package."""
 
+LONGEST_CAUSE = 300
+
 
 def wants_traceback() -> bool:
     """Whether the user asked where errors are raised, by HYDRA_FULL_ERROR=1."""
@@ -19,6 +21,13 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line of bounded length."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= LONGEST_CAUSE else f"{text[:LONGEST_CAUSE]}..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 @contextmanager

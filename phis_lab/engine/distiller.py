@@ -17,6 +17,7 @@ from phis_lab.engine.stages import Partition, Shifts, Stage, places, stage_at
 from phis_lab.engine.views import View
 from phis_lab.guards import PartError
 from phis_lab.linalg import Moments
+from phis_lab.refusals import one_line
 
 log = logging.getLogger(__name__)
 
@@ -117,12 +118,19 @@ class Distiller(L.LightningModule):
         stage = stage_at(self.stages, self.steps_done - 1)
         return self.steps_done - stage.first > self.estimation.first_step
 
-    def stop(self, run: Run, reason: str) -> None:
+    def stop(self, run: Run, reason: str | Exception) -> None:
         """Take an arm out and free what only training needs; the others go on.
+
+        Args:
+            run: of the arm.
+            reason: why; of an error that is no part's, which says enough, it is logged where it was raised.
 
         Raises:
             ArmFailedError: there are no others.
         """
+        if isinstance(reason, Exception):
+            log.log(logging.DEBUG if isinstance(reason, PartError) else logging.ERROR, "%s", run.title, exc_info=reason)
+            reason = str(reason) if isinstance(reason, PartError) else one_line(reason)
         run.failure = Failure(self.steps_done, reason)
         run.arm.release()
         self.stopped(run)
@@ -182,11 +190,10 @@ class Distiller(L.LightningModule):
                     self._step_arm(run, views, stage)
             except ArmFailedError as reason:
                 self.stop(run, str(reason))
-            except PartError as reason:
-                if processes.world_size() > 1:  # the others may not know of it, and would wait
+            except Exception as reason:  # of whatever kind, it is this arm's, and the others go on
+                if processes.world_size() > 1:  # the other processes may not know of it, and would wait
                     raise
-                log.debug("%s", run.key, exc_info=True)
-                self.stop(run, str(reason))
+                self.stop(run, reason)
 
     def _shifts(self, partition: Partition) -> Shifts:
         """Where students and teachers look in the images of this step."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from phis_lab.features import Features
-from phis_lab.guards import PartError, check_tensor, working
+from phis_lab.guards import PartError, TeacherError, check_tensor, working
 from phis_lab.shapes import Float
 from phis_lab.teachers.pixels import Pixels, check_images
 from phis_lab.teachers.weights import Weights
@@ -107,11 +107,17 @@ class Teacher(nn.Module, ABC):
         """Returns features in the precision of the network; the images are known to lie in [0, 1].
 
         `forward` checks that, and a check makes a GPU wait.
+
+        Raises:
+            TeacherError: `features` raised an error, or gave something else than the teacher announced.
         """
         what = f"teacher '{self.name}'"
-        with working(what, self, OSError):
-            features = self.features(self.pixels(images))
-        self._check(what, features, len(images))
+        try:
+            with working(what, self, OSError):
+                features = self.features(self.pixels(images))
+            self._check(what, features, len(images))
+        except PartError as error:
+            raise TeacherError(*error.args) from error.__cause__
         if features.spatial is None:
             return features
         return Features(features.summary, self.pixels.occupied(features.spatial, images))

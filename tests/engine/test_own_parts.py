@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_arms import PatchTeacher, make_arm, make_group
+from small_arms import PatchTeacher, WholeRuns, make_arm, make_group
+from test_shared_arms import ARMS, assert_same_run
 from torch import nn
 
 from phis_lab.engine import train_group
 from phis_lab.features import Features
-from phis_lab.guards import PartError
+from phis_lab.guards import PartError, TeacherError
 from phis_lab.losses import MSE, Uniform
 from phis_lab.normalizers import PhiS, Standardize
 from phis_lab.runs import read_record
@@ -100,6 +101,68 @@ WRONG = {
         r"the student, or one of its heads, \(Student\) raised RuntimeError",
     ),
 }
+
+
+class Greedy(Standardize):
+    def forward(self, x):
+        raise torch.OutOfMemoryError("tried to allocate 1 TiB")
+
+
+class Forgetful(Standardize):
+    """Breaks once its student is scored."""
+
+    def inverse(self, y):
+        raise IndexError("where was I?")
+
+
+def shrunk(pool):
+    """An optimiser that steps over what it does not know."""
+    made = make_arm(pool)
+    made.optimizer.step = lambda *_: 1 / 0
+    return made
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda pool: make_arm(pool, Greedy), r"\(Greedy\) raised OutOfMemoryError: tried to allocate 1 TiB"),
+        (lambda pool: make_arm(pool, Forgetful), "IndexError: where was I"),
+        (shrunk, "ZeroDivisionError: "),
+    ],
+    ids=["greedy", "forgetful", "shrunk"],
+)
+def test_whatever_an_arm_raises_is_its_own_failure(
+    wrong: object, says: str, tmp_path: Path, whole_runs: WholeRuns
+) -> None:
+    train_group(make_group(tmp_path, {"wrong": wrong, "sound": ARMS["phis"]}))
+    failure = read_record(tmp_path / "wrong" / "result.json").failure
+    assert failure is not None
+    assert re.search(says, failure), failure
+    assert_same_run(tmp_path / "sound", whole_runs.solo("phis", ARMS["phis"], views=None))
+
+
+@pytest.mark.parametrize("call", [7, 20], ids=["in a step", "in an evaluation"])
+def test_what_a_teacher_raises_ends_the_group_by_its_name_and_the_same_command_goes_on(
+    call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_runs: WholeRuns
+) -> None:
+    calls = []
+    own = PatchTeacher.features
+
+    def features(self, x):
+        calls.append(None)
+        if len(calls) == call:
+            raise RuntimeError("no such layer")
+        return own(self, x)
+
+    arms = {"phis": ARMS["phis"], "whiten": ARMS["whiten"]}
+    with monkeypatch.context() as patch:
+        patch.setattr(PatchTeacher, "features", features)
+        with pytest.raises(TeacherError, match=r"teacher '(quiet|loud)' \(PatchTeacher\) raised RuntimeError: no such"):
+            train_group(make_group(tmp_path, arms, checkpoint_every=2))
+    assert not list(tmp_path.rglob("result.json"))
+    train_group(make_group(tmp_path, arms, checkpoint_every=2))
+    for key, make in arms.items():
+        assert_same_run(whole_runs.solo(key, make, views=None), tmp_path / key)
 
 
 def test_every_wrong_part_is_named_in_its_record_and_the_sound_arm_trains_on(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from phis_lab.refusals import one_line
 from phis_lab.runs import RunRecord
 from phis_lab.runs.loggers import CSVLogger, LoggerSet, RunInfo
-from phis_lab.runs.loggers.base import one_line
 
 INFO = RunInfo(name="phis/seed0", group="study")
 

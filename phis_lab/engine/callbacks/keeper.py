@@ -1,7 +1,7 @@
 """Between the steps: evaluations, checkpoints, a stop that was asked for, and images that cannot be read."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import lightning as L
@@ -10,8 +10,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from phis_lab.data import Batch
 from phis_lab.engine.callbacks.interrupt import StopRequest
 from phis_lab.engine.distiller import Distiller
-from phis_lab.engine.evaluation import Evaluation
+from phis_lab.engine.evaluation import Evaluation, Scores
 from phis_lab.engine.run import Run
+from phis_lab.guards import PartError, TeacherError
 from phis_lab.processes import largest, union, world_size
 
 
@@ -80,10 +81,28 @@ class Keeper(L.Callback):
         self._stop_broken_arms(module)
         runs = [run for run in module.live() if final or module.took_last_step(run)]
         assert module.stage is not None
-        arms = {run.key: run.arm for run in runs}
-        scores = self.evaluation(arms, module.stage, module.device, final) if arms else {}
+        scores = self._scores(module, runs, final) if runs else {}
         for run in runs:
-            run.scored(module.steps_done, scores[run.key], final)
+            if run.key in scores:
+                run.scored(module.steps_done, scores[run.key], final)
+
+    def _scores(self, module: Distiller, runs: Sequence[Run], final: bool) -> dict[str, Scores]:
+        """Scores by key; where the pass over all runs breaks, each is scored alone and those that break it are stopped.
+
+        What a teacher or a file did is no run's fault, and ends the group.
+        """
+        assert module.stage is not None
+        try:
+            return self.evaluation({run.key: run.arm for run in runs}, module.stage, module.device, final)
+        except (TeacherError, OSError):
+            raise
+        except Exception as error:
+            if world_size() > 1:  # the other processes may not know of it, and would wait
+                raise
+            if len(runs) == 1:
+                module.stop(runs[0], error)
+                return {}
+        return {key: scores for run in runs for key, scores in self._scores(module, [run], final).items()}
 
     def _stop_broken_arms(self, module: Distiller) -> None:
         """An arm whose last step broke it has no scores, and must not keep the others from theirs."""
@@ -92,8 +111,11 @@ class Keeper(L.Callback):
         images, _ = next(iter(partition.loader("test", 16, False)))
         for run in module.live():
             run.arm.eval()
-            if not run.arm.is_finite(images.to(module.device), partition.plan.scale):
-                module.stop(run, f"its features are not finite after step {module.steps_done}")
+            try:
+                if not run.arm.is_finite(images.to(module.device), partition.plan.scale):
+                    module.stop(run, f"its features are not finite after step {module.steps_done}")
+            except PartError as error:
+                module.stop(run, error)
             run.arm.train()
 
     def _count(self, module: Distiller, batches: Collection[Batch]) -> None:

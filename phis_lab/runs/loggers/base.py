@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from phis_lab.refusals import one_line
 from phis_lab.runs.record import RunRecord
 
 log = logging.getLogger(__name__)
-
-LONGEST_CAUSE = 300
 
 
 @dataclass(frozen=True)
@@ -90,13 +89,6 @@ class LoggerSet:
     def _warn(self, name: str, error: Exception, what: str) -> None:
         log.warning("Logger '%s' of %s %s: %s", name, self._run, what, one_line(error))
         log.debug("Raised by logger '%s'", name, exc_info=error)
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, in one line of bounded length."""
-    text = " ".join(str(error).split())
-    text = text if len(text) <= LONGEST_CAUSE else f"{text[:LONGEST_CAUSE]}..."
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _close(logger: Logger) -> None:
