@@ -67,7 +67,7 @@ class OnnxTeacher(Teacher):
                 std=[value / pixel_range for value in std],
                 bgr=channels == "BGR",
             ),
-            weights=Weights.of_file(file),
+            weights=Weights.of_file(file, parts=parameter_files(file)),
             layer=layer,
             spatial_dim=dim,
             summary_dim=dim if summary else None,
@@ -126,12 +126,38 @@ class OnnxGraph(nn.Module):
         return torch.from_numpy(maps).to(x.device)
 
 
+def parameter_files(file: Path) -> list[Path]:
+    """Files beside an ONNX file that hold its larger parameters, in the order of their names.
+
+    Raises:
+        ValueError: it is no ONNX file; or one of them would lie elsewhere, where a model of a stranger's must not read.
+    """
+    try:
+        model = onnx.load(str(file), load_external_data=False)
+    except Exception as error:  # protobuf's errors
+        raise ValueError(f"{file} is no ONNX model, or is cut off ({first_line(error)})") from error
+    names = {
+        entry.value
+        for tensor in model.graph.initializer
+        for entry in tensor.external_data
+        if tensor.data_location == onnx.TensorProto.EXTERNAL and entry.key == "location"
+    }
+    folder = file.parent.resolve()
+    for name in names:
+        if not (folder / name).resolve().is_relative_to(folder):
+            raise ValueError(
+                f"{file} keeps parameters in {name}, which is not beside it; only files beside it are read"
+            )
+    return sorted(folder / name for name in names)
+
+
 def read_model(file: Path) -> onnx.ModelProto:
     """Reads an ONNX file.
 
     Raises:
         ValueError: it is none, is cut off, or lacks the file of its parameters.
     """
+    parameter_files(file)
     try:
         model = onnx.load(str(file))
     except Exception as error:  # protobuf's errors and those of files beside it

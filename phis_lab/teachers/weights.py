@@ -2,7 +2,7 @@
 
 import hashlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,10 +34,14 @@ class Weights:
     sha256: str
 
     @classmethod
-    def of_file(cls, file: Path, source: str | None = None) -> "Weights":
-        """Fingerprints a file."""
-        with file.open("rb") as stream:
-            return cls(source or str(file), hashlib.file_digest(stream, "sha256").hexdigest())
+    def of_file(cls, file: Path, source: str | None = None, parts: Sequence[Path] = ()) -> "Weights":
+        """Fingerprints a file, together with those that it keeps its parameters in, if it has any."""
+        digests = []
+        for each in (file, *parts):
+            with each.open("rb") as stream:
+                digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
+        whole = hashlib.sha256(" ".join(digests).encode()).hexdigest() if parts else digests[0]
+        return cls(source or str(file), whole)
 
     def of_network(self, key: str) -> "Weights":
         """Names the network, of those in the file, that was loaded; two of them share the file's fingerprint."""

@@ -194,3 +194,15 @@ def test_a_run_that_is_refused_in_its_first_step_leaves_nothing(
     with pytest.raises(OSError, match="power"):
         train_group(group_of(tmp_path, "x"))
     assert (tmp_path / "phis" / "notes.txt").exists()
+
+
+def test_a_file_of_progress_that_cannot_be_written_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("phis_lab.engine.callbacks.status.write_progress", full)
+    train_group(make_group(tmp_path, {"phis": make_arm}, max_steps=5))
+    assert read_record(tmp_path / "phis" / "result.json").status == "complete"
+    assert caplog.text.count("progress.json cannot be written") == 1

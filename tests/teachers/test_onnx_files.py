@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -58,6 +59,42 @@ def test_a_size_that_the_graph_does_not_run_at_is_refused_with_its_own(tmp_path:
 def test_a_model_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     whole = fixed_graph()
     (tmp_path / "half.onnx").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"half\.onnx is no ONNX model, is cut off"):
+    with pytest.raises(ValueError, match=r"half\.onnx is no ONNX model, or is cut off"):
         OnnxTeacher("net", weights=str(tmp_path / "half.onnx"), layer="map", image_size=8)
     assert onnx.load_model_from_string(whole).graph.name == "fixed"
+
+
+def with_parameters(folder: Path, location: str, value: float) -> Path:
+    """A model that adds numbers of another file to its input."""
+    number = helper.make_tensor("number", TensorProto.FLOAT, [1], np.array([value], np.float32).tobytes(), raw=True)
+    image, maps = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 8, 8]) for name in ("x", "map"))
+    graph = helper.make_graph([helper.make_node("Add", ["x", "number"], ["map"])], "added", [image], [maps], [number])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    onnx.save_model(
+        model, str(folder / "net.onnx"), save_as_external_data=True, location="numbers.bin", size_threshold=0
+    )
+    if location != "numbers.bin":
+        text = (folder / "net.onnx").read_bytes()
+        renamed = onnx.load_from_string(text)
+        for entry in renamed.graph.initializer[0].external_data:
+            if entry.key == "location":
+                entry.value = location
+        (folder / "net.onnx").write_bytes(renamed.SerializeToString())
+    return folder / "net.onnx"
+
+
+def test_parameters_in_a_file_beside_the_model_are_in_its_fingerprint(tmp_path: Path) -> None:
+    option = {"layer": "map", "image_size": 8}
+    first, second = (
+        OnnxTeacher("net", weights=str(with_parameters(tmp_path, "numbers.bin", value)), **option).weights.sha256
+        for value in (1.0, 2.0)
+    )
+    assert first != second
+
+
+@pytest.mark.parametrize("location", ["../numbers.bin", "/etc/hostname"])
+def test_parameters_elsewhere_are_not_read(location: str, tmp_path: Path) -> None:
+    file = with_parameters(tmp_path, location, 1.0)
+    with pytest.raises(ValueError, match=r"net\.onnx keeps parameters in .*; only files beside it"):
+        OnnxTeacher("net", weights=str(file), layer="map", image_size=8)

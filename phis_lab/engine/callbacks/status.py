@@ -23,7 +23,7 @@ from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.run import Run
 from phis_lab.engine.stages import images_of
 from phis_lab.runs import RunProgress, write_progress
-from phis_lab.runs.progress import now
+from phis_lab.runs.progress import PROGRESS_FILE, now
 from phis_lab.spoken import spoken
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class StatusFiles(L.Callback):
     """Writes `progress.json` for every arm of the first process, at most once in ten seconds."""
 
     def __init__(self) -> None:
-        self._written = 0.0
+        self._written, self._warned = 0.0, False
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Say that the arms are under way."""
@@ -158,7 +158,16 @@ class StatusFiles(L.Callback):
             return
         for run in module.runs:
             if run.failure is None:
-                write_progress(run.folder, _progress(run, module))
+                self._write_of(run, module)
+
+    def _write_of(self, run: Run, module: Distiller) -> None:
+        """A file that is only looked at must not end a run."""
+        try:
+            write_progress(run.folder, _progress(run, module))
+        except OSError as error:
+            if not self._warned:
+                log.warning("%s cannot be written, and the run goes on without it: %s", PROGRESS_FILE, error)
+            self._warned = True
 
 
 def _progress(run: Run, module: Distiller) -> RunProgress:
