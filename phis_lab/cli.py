@@ -59,6 +59,17 @@ ConfigDir = Annotated[
 ]
 
 
+Trusted = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        metavar="MODULE",
+        help="Module of own parts that the run may load, and run; repeat for several. What phis_lab ships needs none.",
+        show_default=False,
+    ),
+]
+
+
 @app.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     add_help_option=False,
@@ -238,6 +249,7 @@ def figures(
         Picture
     ),  # type: ignore[assignment]  # ruff wants it immutable, typer a list
     images: Annotated[int, typer.Option(min=2, help="Test images for figures 1, 2 and 9, at most.")] = 1000,
+    trust: Trusted = None,
 ) -> None:
     """The figures of the PHI-S paper, anew: all that can be drawn, and what could not be, with the reason.
 
@@ -248,7 +260,7 @@ def figures(
         from phis_lab.figures import draw  # noqa: PLC0415  torch and matplotlib, which --help can do without
 
         target = out or (Path("figures") if folder is None else folder / "figures")
-        drawn = draw(folder, target, [kind.value for kind in formats], images)
+        drawn = draw(folder, target, [kind.value for kind in formats], images, trust or ())
     console = Console(highlight=False)
     for reason in drawn.left_out:
         console.print(reason, style="yellow", markup=False)
@@ -261,6 +273,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder to write, new or empty.", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the student that is in it.")] = False,
+    trust: Trusted = None,
 ) -> None:
     """The trained student of a run alone, predicting each teacher in the teacher's own space.
 
@@ -269,7 +282,7 @@ def export(
     with told():
         from phis_lab.commands.export import export_run  # noqa: PLC0415  torch, which --help can do without
 
-        written = export_run(run, out, overwrite)
+        written = export_run(run, out, overwrite, trust or ())
     for path in written:
         Console(highlight=False).print(str(path), markup=False, soft_wrap=True)
 
@@ -282,6 +295,7 @@ def evaluate(
         typer.Argument(help="As for run.py: `evaluation=...`, `task=...`.", metavar="OVERRIDE...", show_default=False),
     ],
     config_dir: ConfigDir = None,
+    trust: Trusted = None,
 ) -> None:
     """Evaluate a finished run otherwise than it was, and add the numbers to its record and so to its reports.
 
@@ -291,7 +305,7 @@ def evaluate(
         from phis_lab.commands.evaluate import evaluate_run  # noqa: PLC0415  torch, which --help can do without
         from phis_lab.spoken import spoken  # noqa: PLC0415
 
-        record = evaluate_run(run, overrides, config_dir)
+        record = evaluate_run(run, overrides, config_dir, trust or ())
     console, table = Console(highlight=False), Table("metric", "value", "unit")
     for name, metric in record.metrics.items():
         table.add_row(name, spoken(metric.value), metric.unit)

@@ -14,6 +14,7 @@ from phis_lab.config.check import problems_of_part
 from phis_lab.config.compose import composed
 from phis_lab.config.jobs import finished_job, rebuild, restore
 from phis_lab.config.option_files import CONF, options
+from phis_lab.config.trust import targets
 from phis_lab.engine import Evaluation, Scores
 from phis_lab.engine.arm_record import evaluation_data, measured
 from phis_lab.groups import GROUPS
@@ -28,7 +29,9 @@ _UNSAID = "???"
 """In place of the usual value of an option that the usual evaluation does not have; no value is this."""
 
 
-def evaluate_run(folder: Path, overrides: Sequence[str], config_dir: Path | None = None) -> RunRecord:
+def evaluate_run(
+    folder: Path, overrides: Sequence[str], config_dir: Path | None = None, trusted: Sequence[str] = ()
+) -> RunRecord:
     """Evaluates the trained student of a finished run and adds what was measured to its record.
 
     The evaluation is the run's own but for what the overrides change. Numbers that the run has stay as they are, for
@@ -38,6 +41,7 @@ def evaluate_run(folder: Path, overrides: Sequence[str], config_dir: Path | None
         folder: of the run.
         overrides: as for `run.py`; of them `evaluation`, `task`, `transfer` and `segmentation` count.
         config_dir: of own configurations.
+        trusted: modules that the run may name beside the shipped configuration.
 
     Returns:
         The new record.
@@ -52,7 +56,7 @@ def evaluate_run(folder: Path, overrides: Sequence[str], config_dir: Path | None
         raise ValueError(f"of a finished run only the evaluation can be chosen, got {', '.join(strange)}")
     finished_job(folder)  # which refuses a folder that is none of a finished run
     with run_lock(folder):
-        return _evaluate(folder, overrides, config_dir)
+        return _evaluate(folder, overrides, config_dir, trusted)
 
 
 def _is_of_evaluation(override: str) -> bool:
@@ -62,7 +66,7 @@ def _is_of_evaluation(override: str) -> bool:
     return key == "hydra.searchpath" or (group is not None and group.afterwards)
 
 
-def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -> RunRecord:
+def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None, trusted: Sequence[str]) -> RunRecord:
     job, record = finished_job(folder), read_record(folder / FILE_NAME)
     if record.status == "failed":
         raise ValueError(f"{folder} failed: {record.failure}; there is no trained student to evaluate")
@@ -75,7 +79,8 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None) -
     if problems := problems_of_part(wanted, "evaluation"):
         raise ValueError("The configuration was refused:\n  " + "\n  ".join(problems))
     changed = job.config | {"evaluation": _changed(job.config["evaluation"], usual, wanted)}
-    group = rebuild([dataclasses.replace(job, config=changed)])
+    typed = targets(composed(list(overrides), config_dir, keep_usual=True)["evaluation"])  # by who runs this command
+    group = rebuild([dataclasses.replace(job, config=changed)], [*trusted, *typed])
     (run,) = group.runs
     measured_on = evaluation_data(group.data) if group.evaluation.needing_labels() else record.evaluation_data
     _refuse_other_images(folder, record, measured_on, group.evaluation)

@@ -1,6 +1,6 @@
 """From a finished run to an exported student: neither its teachers nor its data are needed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ PLAIN = {"spectral": False}
 """Options of one whose weights come from an export."""
 
 
-def export_run(run: Path, folder: Path, overwrite: bool = False) -> list[Path]:
+def export_run(run: Path, folder: Path, overwrite: bool = False, trusted: Sequence[str] = ()) -> list[Path]:
     """Writes the trained student of a finished run with its normalisers folded into it.
 
     Args:
         run: folder of the run.
         folder: to be written; `load_exported` reads it.
         overwrite: replaces a student that is there.
+        trusted: modules that the run may name beside the shipped configuration.
 
     Returns:
         The two files.
@@ -44,7 +45,7 @@ def export_run(run: Path, folder: Path, overwrite: bool = False) -> list[Path]:
     if record.status == "failed":
         raise ValueError(f"{run} failed: {record.failure}; there is no trained student to export")
     dims = _dims(record)
-    student = fold(*_restored(job, dims))
+    student = fold(*_restored(job, dims, trusted))
     description = Description(
         phis_lab=environment().versions["phis_lab"],
         backbone=_changed(job.config["student"], UNTRAINED | PLAIN),
@@ -84,10 +85,10 @@ def _dims(record: RunRecord) -> Dims:
     return dims
 
 
-def _restored(job: Job, dims: Dims) -> tuple[Student, dict[str, TeacherSpace]]:
+def _restored(job: Job, dims: Dims, trusted: Sequence[str]) -> tuple[Student, dict[str, TeacherSpace]]:
     """The trained student, and how it matches each teacher."""
     config = {key: job.config[key] for key in ("student", "head", "normalizer")}
-    check_recorded(job.folder, config)
+    check_recorded(job.folder, config, trusted)
     state = trained_state(job)
     student = build_student(_changed(config["student"], UNTRAINED), config["head"], dims)
     spaces = build_spaces(config["normalizer"], dims, student.backbone.width)

@@ -1,6 +1,6 @@
 """Exported students as modules again; teachers, data and Lightning are not needed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +8,14 @@ import torch
 from torch import nn
 
 from phis_lab.config.build import Dims, build
+from phis_lab.config.trust import refuse_untrusted
 from phis_lab.students import Student
-from phis_lab.students.export_folder import Description, read_student
+from phis_lab.students.export_folder import DESCRIPTION, Description, read_student
 from phis_lab.students.fold import as_folded
 from phis_lab.teachers.pixels import check_images
 
-OWN = ("phis_lab",)
 
-
-def load_exported(folder: str | Path, packages: Sequence[str] = OWN) -> Student:
+def load_exported(folder: str | Path, trusted: Sequence[str] = ()) -> Student:
     """The student that `phis-lab export` wrote, in evaluation mode.
 
     It answers images in [0, 1] with its tokens and, per teacher, features in the teacher's own space. Other images are
@@ -24,14 +23,14 @@ def load_exported(folder: str | Path, packages: Sequence[str] = OWN) -> Student:
 
     Args:
         folder: with `student.json` and `student.safetensors`.
-        packages: whose classes `student.json` may name; name your own if you export students of yours. Those of
-            others could run anything, so trust the folder first.
+        trusted: modules whose classes `student.json` may name beside those of the shipped configuration; name your own
+            if you export students of yours. What others wrote could run anything.
 
     Raises:
         FileNotFoundError: the folder holds no exported student.
         ValueError: the student cannot be built, or is not the one that was written.
     """
-    return checked(read_student(Path(folder), lambda description: _build(description, packages)))
+    return checked(read_student(Path(folder), lambda description: _build(description, folder, trusted)))
 
 
 def checked(student: Student) -> Student:
@@ -47,14 +46,9 @@ def _check_images(student: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
         check_images(args[0] if args else kwargs.get("images"), "a student", whole=True)
 
 
-def _build(description: Description, packages: Sequence[str]) -> Student:
+def _build(description: Description, folder: str | Path, trusted: Sequence[str]) -> Student:
     nodes = {"backbone": description.backbone, "head": description.head}
-    for target in _targets(nodes):
-        if target.partition(".")[0] not in packages:
-            raise ValueError(
-                f"the student is made of {target}, which is of none of the packages {', '.join(packages)}; "
-                "name its package in `packages` if you trust it"
-            )
+    refuse_untrusted(nodes, str(Path(folder) / DESCRIPTION), trusted)
     dims = {name: (channels.summary, channels.spatial) for name, channels in description.teachers.items()}
     student = as_folded(build_student(nodes["backbone"], nodes["head"], dims))
     student.backbone.image_size = description.image_size
@@ -71,15 +65,3 @@ def build_student(backbone: Mapping[str, Any], head: Mapping[str, Any], dims: Di
     """
     with torch.random.fork_rng(devices=[]):
         return Student(build(backbone, "student"), build(head, "head"), dims)
-
-
-def _targets(node: object) -> Iterator[str]:
-    """All classes that a node names, however deep."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        for child in node.values():
-            yield from _targets(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from _targets(child)

@@ -16,6 +16,7 @@ from phis_lab.config.check import check
 from phis_lab.config.nodes import is_own_code_missing
 from phis_lab.config.resolvers import content_hash, content_of, study, to_plain
 from phis_lab.config.sources import changed_since, sources_of
+from phis_lab.config.trust import refuse_untrusted, untrusted
 from phis_lab.engine import Group, Run, load_checkpoint
 from phis_lab.runs import RunRecord, read_record
 from phis_lab.runs.job import Job
@@ -130,14 +131,19 @@ def finished_job(folder: Path) -> Job:
     return Job(config, folder, record.choices, overrides, record.name, sha256, record.command)
 
 
-def rebuild(jobs: Sequence[Job]) -> Group:
+def rebuild(jobs: Sequence[Job], trusted: Sequence[str] = ()) -> Group:
     """Teachers, data and arms of finished jobs that share the former two (`sweeps.group_jobs`), not trained yet.
 
+    Args:
+        jobs: of one group.
+        trusted: modules that they may name beside the shipped configuration.
+
     Raises:
-        ValueError: the configuration is of another version, or the data or a teacher's weights cannot be reached.
+        ValueError: the configuration is not trusted or of another version, or the data or a teacher's weights cannot be
+            reached.
     """
     for job in jobs:
-        check_recorded(job.folder, job.config)
+        check_recorded(job.folder, job.config, trusted)
     return assemble(jobs, {job.folder: read_record(job.folder / FILE_NAME).method for job in jobs})
 
 
@@ -167,18 +173,21 @@ def trained_state(job: Job, seed: int | None = None, made_of: Mapping[str, str] 
     Raises:
         FileNotFoundError: it is not there.
     """
-    state = load_checkpoint(job.folder, job.sha256, seed, made_of)
+    state = load_checkpoint(job.folder, job.sha256, seed, made_of, newest=True)
     if state is None:
         raise FileNotFoundError(f"{job.folder} holds no checkpoint: the trained student is gone")
     return state
 
 
-def check_recorded(folder: Path, config: Mapping[str, Any]) -> None:
-    """Refuse a finished run whose configuration, or the part that is given, this version does not read.
+def check_recorded(folder: Path, config: Mapping[str, Any], trusted: Sequence[str] = ()) -> None:
+    """Refuse a finished run whose configuration, or the part that is given, is not trusted or not read by this version.
 
     Raises:
         ValueError: naming the version that wrote it; or the class of the user's own that is not here.
     """
+    if (strange := untrusted(config, trusted)) and all(target.startswith("phis_lab.") for target in strange):
+        raise _other_version(folder, f"has no {', '.join(strange)} to configure")
+    refuse_untrusted(config, str(folder / CONFIG), trusted)
     try:
         check(config)
     except ValueError as refused:
@@ -187,10 +196,15 @@ def check_recorded(folder: Path, config: Mapping[str, Any]) -> None:
         _, first, *others = str(refused).split("\n  ")
         problem = re.split(" cannot be imported|;", first)[0]
         more = f", and {len(others)} more" if others else ""
-        raise ValueError(
-            f"{folder} was written by another version of phis_lab ({_writer(folder)}), or its {CONFIG} was changed: "
-            f"this version refuses {problem}{more}; {_REMEDY}"
-        ) from refused
+        raise _other_version(folder, f"refuses {problem}{more}") from refused
+
+
+def _other_version(folder: Path, what: str) -> ValueError:
+    """What to say of a run whose configuration this version does not read."""
+    return ValueError(
+        f"{folder} was written by another version of phis_lab ({_writer(folder)}), or its {CONFIG} was changed: "
+        f"this version {what}; {_REMEDY}"
+    )
 
 
 def misfit(folder: Path, part: str) -> ValueError:

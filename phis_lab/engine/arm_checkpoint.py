@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,11 @@ def _is_whole(path: Path) -> bool:
 
 
 def load_checkpoint(
-    folder: Path, config_sha256: str, seed: int | None = None, sources: Mapping[str, str] | None = None
+    folder: Path,
+    config_sha256: str,
+    seed: int | None = None,
+    sources: Mapping[str, str] | None = None,
+    newest: bool = False,
 ) -> dict[str, Any] | None:
     """An arm's state, or None where it never saved one.
 
@@ -74,12 +78,13 @@ def load_checkpoint(
         config_sha256: of its configuration.
         seed: of the run; None takes a checkpoint of any.
         sources: what the run is made of now, sha256 by name; names that the checkpoint does not know are not compared.
+        newest: take no older one in the place of a damaged one: a run that has ended has its student in the newest.
 
     Raises:
         ValueError: it belongs to another configuration, to another seed or to other sources; or there are only damaged
             ones.
     """
-    found = _newest_whole(folder)
+    found = _newest_whole(folder, (CHECKPOINT,) if newest else (CHECKPOINT, PREVIOUS))
     if found is None:
         return None
     path, state = found
@@ -97,10 +102,10 @@ def load_checkpoint(
     return state
 
 
-def _newest_whole(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+def _newest_whole(folder: Path, names: Sequence[str]) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint that is not damaged, with its content; None where there is no checkpoint."""
     damaged = []
-    for name in (CHECKPOINT, PREVIOUS):
+    for name in names:
         path = folder / name
         if not path.exists():
             continue
@@ -115,5 +120,5 @@ def _newest_whole(folder: Path) -> tuple[Path, dict[str, Any]] | None:
             log.warning("%s; going on from %s, of step %s.", reason, name, state.get("step"))
         return path, state
     if damaged:
-        raise ValueError(f"{'; '.join(damaged)}; delete what is damaged to start this run anew")
+        raise ValueError(f"{'; '.join(damaged)}; delete it to train this run anew")
     return None

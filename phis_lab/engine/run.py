@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from phis_lab.engine.arm import Arm
-from phis_lab.engine.arm_checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from phis_lab.engine.arm_checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint, save_checkpoint
 from phis_lab.engine.evaluation import Scores
 from phis_lab.runs import RunRecord, Source, write_record
 from phis_lab.runs.job import Job
@@ -192,6 +192,7 @@ class Run:
     def write(self, record: RunRecord) -> None:
         """Write the record; the views stay open, for all of a group's records are written before the first closes."""
         log.info("%s: %s", self.title, write_record(self.folder, record))
+        (self.folder / PREVIOUS).unlink(missing_ok=True)  # nobody goes on from it any more
 
     def leave_nothing(self) -> None:
         """Remove a folder that was found empty, of a run that was refused before it took a step."""

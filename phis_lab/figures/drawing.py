@@ -1,6 +1,6 @@
 """All figures into a folder, as files for a page and for a screen."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -35,7 +35,11 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    folder: str | Path | None, out: str | Path, formats: Collection[Format] = ALL_FORMATS, images: int = 1000
+    folder: str | Path | None,
+    out: str | Path,
+    formats: Collection[Format] = ALL_FORMATS,
+    images: int = 1000,
+    trusted: Sequence[str] = (),
 ) -> Drawn:
     """Writes figures 4 to 8, which need no run, and 1, 2, 3 and 9 of the runs below a folder.
 
@@ -45,6 +49,7 @@ def draw(
         out: where the files go.
         formats: kinds of files: PNG at 200 dots per inch, SVG with scatter plots as pixels.
         images: at most so many test images for figures 1, 2 and 9.
+        trusted: modules that the runs may name beside the shipped configuration.
 
     Raises:
         ValueError: `folder` holds no finished run.
@@ -61,7 +66,7 @@ def draw(
         save(name, make())
     for number, (study, folders) in enumerate(studies, start=1):
         prefix = f"study{number}_" if len(studies) > 1 else ""
-        reasons = StudyFigures(study, folders, images, partial(save, prefix=prefix)).draw()
+        reasons = StudyFigures(study, folders, images, partial(save, prefix=prefix), trusted).draw()
         drawn.left_out.extend(f"{study.title}: {reason}" for reason in reasons)
     return Drawn(sorted(drawn.files), drawn.left_out)
 

@@ -1,6 +1,6 @@
 """The figures of one study: from its records alone, and from its teachers and trained students."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -36,10 +36,11 @@ class StudyFigures:
         folders: where they lie.
         images: at most so many test images for figures 1, 2 and 9.
         save: is given each figure with its name.
+        trusted: modules that the runs may name beside the shipped configuration.
     """
 
-    def __init__(self, study: Study, folders: Folders, images: int, save: Save) -> None:
-        self.study, self.images, self.save = study, images, save
+    def __init__(self, study: Study, folders: Folders, images: int, save: Save, trusted: Sequence[str] = ()) -> None:
+        self.study, self.images, self.save, self.trusted = study, images, save, trusted
         present = any(record.method == BASELINE for record in study.records)
         self.methods = Section(study, BASELINE if present else None).methods
         self.arms = {method: folders[self._first(method)] for method in self.methods}
@@ -52,7 +53,7 @@ class StudyFigures:
         drawn = False
         for jobs in group_jobs(self._jobs()):
             try:
-                features = TestFeatures(rebuild(jobs), self.images)
+                features = TestFeatures(rebuild(jobs, self.trusted), self.images)
                 if not drawn:
                     self._teachers(features)
                     drawn = True

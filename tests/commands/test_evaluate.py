@@ -86,9 +86,9 @@ def test_a_record_without_floors_gets_those_of_numbers_that_are_measured_again(r
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("phis_lab.evals.KNN", "phis_lab.evals.knn.KNN", r"refuses evaluation.probes.knn._target_='phis_lab.evals.knn"),
+        ("phis_lab.evals.KNN", "phis_lab.evals.knn.KNN", r"this version has no phis_lab.evals.knn.KNN to configure"),
         ("max_iterations:", "most_iterations:", r"refuses evaluation.probes.linear_probe.most_iterations: no such opt"),
-        ("phis_lab.students.", "phis_lab.pupils.", r"refuses student._target_='phis_lab.pupils"),
+        ("phis_lab.students.", "phis_lab.pupils.", r"this version has no phis_lab.pupils"),
     ],
 )
 def test_a_run_of_another_version_is_named_in_one_sentence(run: Path, old: str, new: str, says: str) -> None:
@@ -112,8 +112,10 @@ def test_code_of_ones_own_that_is_missing_and_options_that_are_typed_wrong_are_n
     written = config.read_text()
     config.write_text(written.replace("phis_lab.evals.KNN", "own_code.KNN"))
     try:
-        with pytest.raises(ValueError, match="there is no package own_code here"):
+        with pytest.raises(ValueError, match=r"config\.yaml names own_code\.KNN, .*--trust own_code"):
             evaluate_run(run, SMALL)
+        with pytest.raises(ValueError, match="there is no package own_code here"):
+            evaluate_run(run, SMALL, trusted=["own_code"])
     finally:
         config.write_text(written)
 

@@ -104,7 +104,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"PK but not a checkpoint", bytes(4096)])
 def test_a_checkpoint_that_cannot_be_read_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(content)
-    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged .* delete what is damaged"):
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged .* delete it to train"):
         load_checkpoint(tmp_path, "0" * 64)
 
 
@@ -147,6 +147,21 @@ def test_a_run_whose_newest_checkpoint_is_torn_goes_on_from_the_one_before(
     assert "going on from checkpoint.previous.pt, of step " in caplog.text
     for key, make in arms.items():
         assert_same_run(whole_runs.solo(key, make, views=None), tmp_path / key)
+
+
+def test_of_a_run_that_has_ended_no_older_student_is_taken(tmp_path: Path) -> None:
+    for step in (4, 5):
+        save_checkpoint(tmp_path, STATE | {"step": step})
+    (tmp_path / "checkpoint.pt").write_bytes(b"torn")
+    with pytest.raises(ValueError, match="is damaged"):
+        load_checkpoint(tmp_path, "0" * 64, newest=True)
+    found = load_checkpoint(tmp_path, "0" * 64)
+    assert found is not None
+    assert found["step"] == 4
+
+
+def test_a_run_that_has_ended_keeps_its_last_checkpoint_alone(folder: Path) -> None:
+    assert [path.name for path in (folder / "phis").glob("*.pt")] == ["checkpoint.pt"]
 
 
 def test_a_power_cut_between_the_two_names_leaves_the_checkpoint_before(tmp_path: Path) -> None:

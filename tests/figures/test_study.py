@@ -14,6 +14,7 @@ from phis_lab.config.assemble import assemble
 from phis_lab.config.jobs import create_job, finished_job, rebuild, restore
 from phis_lab.config.resolvers import register_resolvers
 from phis_lab.engine import train_group
+from phis_lab.engine.arm_checkpoint import save_checkpoint
 from phis_lab.figures import draw
 from phis_lab.figures.collect import TestFeatures, channel_losses
 from phis_lab.runs import read_record
@@ -114,7 +115,7 @@ def test_a_checkpoint_of_another_shape_is_refused(runs):
     folder = runs / "identity" / "seed0"
     state = torch.load(folder / "checkpoint.pt", weights_only=True)
     state["arm"]["modules"].popitem()
-    torch.save(state, folder / "checkpoint.pt")
+    save_checkpoint(folder, state)
     group = rebuild([finished_job(folder)])
     with pytest.raises(ValueError, match="does not fit this version's arm"):
         restore(group, group.runs[0])

@@ -1,5 +1,6 @@
 """Exported students equal the trained ones with their normalisers undone."""
 
+import importlib
 import inspect
 import json
 import shutil
@@ -250,10 +251,39 @@ def test_loading_draws_no_random_numbers(run, tmp_path):
 def test_a_head_of_another_package_without_bias_loads_once_it_is_trusted(tmp_path):
     config = CONFIG | {"head": {"_target_": f"{__name__}.BareHead", "_partial_": True}}
     trained, spaces = make_run(tmp_path / "run", student(BareHead), config)
-    export_run(tmp_path / "run", tmp_path / "out")
-    with pytest.raises(ValueError, match="of none of the packages phis_lab;"):
+    with pytest.raises(
+        ValueError, match=rf"config\.yaml names {__name__}\.BareHead, which .* --trust {__name__} on the"
+    ):
+        export_run(tmp_path / "run", tmp_path / "out")
+    export_run(tmp_path / "run", tmp_path / "out", trusted=[__name__])
+    with pytest.raises(ValueError, match=rf"student\.json names {__name__}\.BareHead"):
         load_exported(tmp_path / "out")
-    assert_is_undone(load_exported(tmp_path / "out", ["phis_lab", __name__]), trained, spaces)
+    assert_is_undone(load_exported(tmp_path / "out", [__name__]), trained, spaces)
+
+
+HOSTILE = [
+    "os.system", "builtins.eval", "subprocess.run", "torch.load", "joblib.load", "pytest.main", "runpy.run_path",
+    "phis_lab.data.download._run", "phis_lab.data.download.os.system", "phis_lab.teachers.weights.torch.load",
+    "phis_lab.students.student.torch.hub.load", "hydra.utils.get_object", "hydra_zen.instantiate", "torch.nn.Linear",
+    "antigravity.webbrowser.open", "phis_lab", "", "phis_lab.students.ViT.__init__", "..os.system",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", HOSTILE)
+@pytest.mark.parametrize("place", ["backbone", "head", "deep"])
+def test_nothing_that_a_stranger_names_is_imported_or_called(target, place, run, tmp_path, monkeypatch):
+    export_run(run, tmp_path / "out")
+    description = json.loads((tmp_path / "out" / "student.json").read_text())
+    node = {"_target_": target, "_args_": [f"touch {tmp_path / 'taken'}"]}
+    if place == "deep":
+        description["backbone"]["norm"] = [{"x": node}]
+    else:
+        description[place] = node
+    (tmp_path / "out" / "student.json").write_text(json.dumps(description))
+    monkeypatch.setattr(importlib, "import_module", lambda *_: pytest.fail("imported"))
+    with pytest.raises(ValueError, match=r"student\.json names .*, which the configuration of phis_lab does not use"):
+        load_exported(tmp_path / "out")
+    assert not (tmp_path / "taken").exists()
 
 
 def test_a_folder_in_use_is_refused_and_overwritten_when_told_to(run, tmp_path):

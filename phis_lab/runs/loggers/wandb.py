@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from phis_lab.runs.loggers.base import RunInfo, one_line
+from phis_lab.refusals import one_line
+from phis_lab.runs.loggers.base import RunInfo
 from phis_lab.runs.record import RunRecord
 
 log = logging.getLogger(__name__)
