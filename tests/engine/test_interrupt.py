@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,15 @@ from phis_lab.engine.callbacks.interrupt import SIGNALS
 from phis_lab.engine.callbacks.keeper import Keeper
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 138, signal.SIGHUP: 129}
+
+
+@pytest.fixture(autouse=True)
+def attended() -> Iterator[None]:
+    """Signals as in a process that somebody started at a terminal, whatever the tests were started by."""
+    before = [signal.signal(number, signal.SIG_DFL) for number in SIGNALS]
+    yield
+    for number, handler in zip(SIGNALS, before, strict=True):
+        signal.signal(number, handler)
 
 
 def signal_before(method: str, of: type, number: int, patch: pytest.MonkeyPatch, call: int = 1) -> None:
@@ -64,18 +73,23 @@ def test_a_signal_while_training_is_set_up_stops_after_the_first_step(
     assert torch.load(tmp_path / "phis" / "checkpoint.pt", weights_only=True)["step"] == 1
 
 
-def test_what_a_process_ignores_stays_ignored() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with StopRequest().listening() as request:
-            os.kill(os.getpid(), signal.SIGHUP)
-        assert not request.requested
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
+def test_the_end_of_a_terminal_stays_ignored_under_nohup() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with StopRequest().listening() as request:
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert not request.requested
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_a_shell_that_puts_a_run_into_the_background_does_not_make_it_deaf() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with StopRequest().listening() as request:
+        os.kill(os.getpid(), signal.SIGINT)
+    assert request.signal == signal.SIGINT
 
 
 def be_told_twice(rank: int, number: int, folder: Path) -> None:
+    signal.signal(number, signal.SIG_DFL)
     with StopRequest().listening():
         os.kill(os.getpid(), number)
         (folder / "once").touch()

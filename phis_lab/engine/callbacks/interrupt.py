@@ -35,7 +35,7 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
-        """Take the signals up meanwhile; one that the process ignores, as under `nohup`, stays ignored."""
+        """Take the signals up meanwhile; a terminal's end that the process ignores, as under `nohup`, stays ignored."""
         previous = {number: signal.getsignal(number) for number in SIGNALS}
         self.take_over()
         try:
@@ -49,7 +49,7 @@ class StopRequest:
         """Put these handlers in the place of whoever came in front of them, as Lightning does for SIGTERM."""
         if threading.current_thread() is threading.main_thread():  # no other thread may
             for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
+                if signal.Signals(number).name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN:
                     signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
