@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from phis_lab.cores import share_cores
 from phis_lab.refusals import told
 
 app = typer.Typer(
@@ -48,7 +49,8 @@ def main(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
     ] = False,
 ) -> None:
-    """Holds the option that belongs to no command."""
+    """Holds the option that belongs to no command, and what all commands begin with."""
+    share_cores()
 
 
 ConfigDir = Annotated[
