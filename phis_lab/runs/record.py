@@ -1,5 +1,6 @@
 """`result.json`: what one run leaves behind, and the only thing that tables and figures read."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -8,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from phis_lab.whole_files import write_text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "result.json"
+SEAL = "content_sha256"
+"""Digest of all other fields, whatever their order and layout."""
 
 Kind = Literal["spatial", "summary"]
 TeacherMetrics = dict[str, dict[Kind, dict[str, float]]]
@@ -124,14 +127,17 @@ def write_record(folder: str | Path, record: RunRecord) -> Path:
 
     Call it last of all: a folder with a `result.json` is never resumed.
     """
-    return write_text(Path(folder) / FILE_NAME, record.model_dump_json(indent=2) + "\n")
+    content = json.loads(record.model_dump_json())
+    sealed = content | {SEAL: _digest(content)}
+    return write_text(Path(folder) / FILE_NAME, json.dumps(sealed, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_record(path: str | Path) -> RunRecord:
     """Reads one `result.json`.
 
     Raises:
-        ValueError: the file is not whole JSON, is of another schema version, or lacks or misspells a field.
+        ValueError: the file is not whole JSON, is of another schema version, was changed since it was written, or lacks
+            or misspells a field.
     """
     path = Path(path)
     try:
@@ -144,11 +150,19 @@ def read_record(path: str | Path) -> RunRecord:
             f"{path} has schema version {version!r} and this phis_lab reads {SCHEMA_VERSION}: "
             "use the phis_lab that wrote it, or run again"
         )
+    if content.pop(SEAL, None) != _digest(content):
+        raise ValueError(
+            f"{path} is not what was written, by its sha256: bring back a copy, or remove it and start the run again"
+        )
     try:
         return RunRecord.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors())
         raise ValueError(f"{path} is not a run's record: {problems}") from error
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_records(folder: str | Path) -> list[RunRecord]:

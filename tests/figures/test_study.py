@@ -17,7 +17,7 @@ from phis_lab.engine import train_group
 from phis_lab.engine.arm_checkpoint import save_checkpoint
 from phis_lab.figures import draw
 from phis_lab.figures.collect import TestFeatures, channel_losses
-from phis_lab.runs import read_record
+from phis_lab.runs import read_record, write_record
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 IMAGES = 10
@@ -96,9 +96,7 @@ def test_what_cannot_be_rebuilt_is_said_and_the_rest_is_drawn(runs, tmp_path):
 def test_runs_without_a_configuration_that_were_evaluated_once_give_no_figure(runs, tmp_path):
     for path in runs.rglob("config.yaml"):
         record = read_record(path.with_name("result.json"))
-        path.with_name("result.json").write_text(
-            record.model_copy(update={"history": record.history[-1:]}).model_dump_json()
-        )
+        write_record(path.parent, record.model_copy(update={"history": record.history[-1:]}))
         path.unlink()
     made = draw(runs, tmp_path / "figures", formats=("png",), images=IMAGES)
     assert made.files == []

@@ -1,5 +1,7 @@
+import hashlib
 import json
 import math
+from contextlib import suppress
 
 import pytest
 from synthetic_records import percent, rank, record, write_study
@@ -58,7 +60,7 @@ def test_a_truncated_file_is_named(tmp_path):
 def test_another_schema_version_is_refused_with_both_numbers(tmp_path, content):
     path = tmp_path / "result.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match=r"result\.json has schema version .* reads 1"):
+    with pytest.raises(ValueError, match=r"result\.json has schema version .* reads 2"):
         read_record(path)
 
 
@@ -66,8 +68,37 @@ def test_missing_and_unknown_fields_are_named(tmp_path):
     path = write_record(tmp_path, record())
     content = json.loads(path.read_text())
     content["sed"] = content.pop("seed")
+    del content["content_sha256"]
+    content["content_sha256"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"result\.json is not a run's record: seed: .*; sed: "):
+        read_record(path)
+
+
+def test_every_flipped_bit_is_found_or_changes_nothing(tmp_path):
+    written = record(normalizers={"xfeat": {"class": "PhiS", "rotation": "hadamard"}})
+    path = write_record(tmp_path, written)
+    content = path.read_bytes()
+    changed = []
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 1 << position % 8]) + content[position + 1 :])
+        with suppress(ValueError):
+            changed.append(read_record(path))
+    assert all(read == written for read in changed)  # a space between fields
+    assert len(changed) < 0.4 * len(content)
+
+
+def test_a_record_may_be_laid_out_anew(tmp_path):
+    path = write_record(tmp_path, written := record())
+    path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
+    assert read_record(path) == written
+
+
+@pytest.mark.parametrize("change", [{"seed": 7}, {"steps": 10**6}, {"content_sha256": ""}])
+def test_a_record_that_was_changed_is_refused(tmp_path, change):
+    path = write_record(tmp_path, record())
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=r"result\.json is not what was written"):
         read_record(path)
 
 
