@@ -12,7 +12,7 @@ from phis_lab.cores import share_cores
 PAIRS = 5
 STEPS = """
 import time
-import timm, torch
+import phis_lab._torchvision, timm, torch
 torch.set_num_threads({threads})
 torch.manual_seed(0)
 model = timm.create_model("vit_tiny_patch16_224", img_size=64, depth=6)

@@ -14,7 +14,7 @@ from phis_lab.config.check import problems_of_part
 from phis_lab.config.compose import composed
 from phis_lab.config.jobs import finished_job, rebuild, restore
 from phis_lab.config.option_files import CONF, options
-from phis_lab.config.trust import targets
+from phis_lab.config.trust import refuse_untrusted, targets
 from phis_lab.engine import Evaluation, Scores
 from phis_lab.engine.arm_record import evaluation_data, measured
 from phis_lab.groups import GROUPS
@@ -76,11 +76,13 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None, t
     usual, wanted = (
         composed(given, config_dir, keep_usual=True)["evaluation"] for given in (usually, [*kept, *overrides])
     )
+    typed = targets(composed(list(overrides), config_dir, keep_usual=True)["evaluation"])  # by who runs this command
+    own_parts = [*trusted, *typed]
+    refuse_untrusted(wanted, str(folder / FILE_NAME), own_parts)
     if problems := problems_of_part(wanted, "evaluation"):
         raise ValueError("The configuration was refused:\n  " + "\n  ".join(problems))
     changed = job.config | {"evaluation": _changed(job.config["evaluation"], usual, wanted)}
-    typed = targets(composed(list(overrides), config_dir, keep_usual=True)["evaluation"])  # by who runs this command
-    group = rebuild([dataclasses.replace(job, config=changed)], [*trusted, *typed])
+    group = rebuild([dataclasses.replace(job, config=changed)], own_parts)
     (run,) = group.runs
     measured_on = evaluation_data(group.data) if group.evaluation.needing_labels() else record.evaluation_data
     _refuse_other_images(folder, record, measured_on, group.evaluation)
@@ -117,8 +119,15 @@ def _own_choices(record: RunRecord, config_dir: Path | None) -> list[str]:
     there = options("evaluation", (CONF, *([] if config_dir is None else [config_dir])))
     usual = GROUPS["evaluation"].usual
     evaluation = record.choices.get("evaluation", usual)
-    tasks = [text for text in record.overrides if text.startswith("task=")]
+    tasks = [text for text in record.overrides if _names_tasks(text, config_dir)]
     return [f"evaluation={evaluation if evaluation in there else usual}", *tasks]
+
+
+def _names_tasks(override: str, config_dir: Path | None) -> bool:
+    """Whether a recorded override chooses tasks that there are; anything else could lead out of the configuration."""
+    names = re.fullmatch(r"task=\[?([\w/,]+)\]?", override)
+    there = options("task", [CONF] if config_dir is None else [CONF, config_dir])
+    return names is not None and {*names[1].split(",")} <= {*there}
 
 
 def _refuse_other_images(folder: Path, record: RunRecord, measured_on: Data | None, evaluation: Evaluation) -> None:

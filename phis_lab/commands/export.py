@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from phis_lab.config.build import Dims, build_spaces
-from phis_lab.config.exported import build_student
+from phis_lab.config.exported import UNTRAINED, build_student
 from phis_lab.config.jobs import check_recorded, finished_job, misfit, trained_state
 from phis_lab.config.stage_options import read_stages
 from phis_lab.normalizers import TeacherSpace
@@ -18,8 +18,6 @@ from phis_lab.students import Student
 from phis_lab.students.export_folder import Channels, Description, Origin, check_folder, write_student
 from phis_lab.students.fold import fold
 
-UNTRAINED = {"pretrained": False, "weights": None}
-"""Options of a backbone whose weights will be loaded from a checkpoint."""
 PLAIN = {"spectral": False}
 """Options of one whose weights come from an export."""
 

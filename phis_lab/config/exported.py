@@ -14,6 +14,9 @@ from phis_lab.students.export_folder import DESCRIPTION, Description, read_stude
 from phis_lab.students.fold import as_folded
 from phis_lab.teachers.pixels import check_images
 
+UNTRAINED = {"pretrained": False, "weights": None}
+"""Options of a backbone whose weights are to be loaded from a file of ours, and from nowhere else."""
+
 
 def load_exported(folder: str | Path, trusted: Sequence[str] = ()) -> Student:
     """The student that `phis-lab export` wrote, in evaluation mode.
@@ -47,7 +50,8 @@ def _check_images(student: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def _build(description: Description, folder: str | Path, trusted: Sequence[str]) -> Student:
-    nodes = {"backbone": description.backbone, "head": description.head}
+    untrained = {name: value for name, value in UNTRAINED.items() if name in description.backbone}
+    nodes = {"backbone": description.backbone | untrained, "head": description.head}
     refuse_untrusted(nodes, str(Path(folder) / DESCRIPTION), trusted)
     dims = {name: (channels.summary, channels.spatial) for name, channels in description.teachers.items()}
     student = as_folded(build_student(nodes["backbone"], nodes["head"], dims))

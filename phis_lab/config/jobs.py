@@ -18,6 +18,7 @@ from phis_lab.config.resolvers import content_hash, content_of, study, to_plain
 from phis_lab.config.sources import changed_since, sources_of
 from phis_lab.config.trust import refuse_untrusted, untrusted
 from phis_lab.engine import Group, Run, load_checkpoint
+from phis_lab.refusals import one_line
 from phis_lab.runs import RunRecord, read_record
 from phis_lab.runs.job import Job
 from phis_lab.runs.record import FILE_NAME
@@ -126,7 +127,10 @@ def finished_job(folder: Path) -> Job:
     record, path = read_record(folder / FILE_NAME), folder / CONFIG
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: without it the run cannot be rebuilt")
-    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) | {"logger": {}}
+    try:
+        config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) | {"logger": {}}
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is no run's configuration ({one_line(error)}); bring back a copy of it") from error
     overrides, sha256 = tuple(record.overrides), record.config_sha256
     return Job(config, folder, record.choices, overrides, record.name, sha256, record.command)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from phis_lab.refusals import one_line
 from phis_lab.whole_files import flush, write_whole
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ def load_checkpoint(
         newest: take no older one in the place of a damaged one: a run that has ended has its student in the newest.
 
     Raises:
+        OSError: a file cannot be read at all.
         ValueError: it belongs to another configuration, to another seed or to other sources; or there are only damaged
             ones.
     """
@@ -113,8 +115,10 @@ def _newest_whole(folder: Path, names: Sequence[str]) -> tuple[Path, dict[str, A
             if not _is_whole(path):
                 raise ValueError("its content is not what was written, by its sha256")
             state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-        except (ValueError, RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-            damaged.append(f"{path} is damaged ({error})")
+            if not isinstance(state, dict) or "config_sha256" not in state:
+                raise ValueError("it holds something else than the state of an arm")
+        except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            damaged.append(f"{path} is damaged ({one_line(error)})")
             continue
         for reason in damaged:
             log.warning("%s; going on from %s, of step %s.", reason, name, state.get("step"))

@@ -84,10 +84,10 @@ class _Session:
                     run.loggers = LoggerSet({})
             with self.stop.listening():
                 self._fit()
-            if self.stop.requested and module.steps_done < module.max_steps:
-                log.warning("Stopped after step %d. The same command goes on from there.", module.steps_done)
-                _leave(self.stop.exit_code)
-            records = [(run, self._write_record(run)) for run in module.live()]
+                if self.stop.requested and module.steps_done < module.max_steps:
+                    log.warning("Stopped after step %d. The same command goes on from there.", module.steps_done)
+                    _leave(self.stop.exit_code)
+                records = [(run, self._write_record(run)) for run in module.live()]
             for run, record in records:  # all are written before the first view is closed
                 run.loggers.finish(record)
             if self.stop.requested:

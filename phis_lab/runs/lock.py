@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""What a link in a stranger's folder points to would be overwritten."""
 _held: set[int] = set()
 
 
@@ -67,7 +69,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 def _acquire(path: Path) -> int:
     """The descriptor of the locked file; a file that its last owner unlinked meanwhile does not count."""
     while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from synthetic_records import record
 
 from phis_lab.commands import evaluate
-from phis_lab.commands.evaluate import _changed, evaluate_run
+from phis_lab.commands.evaluate import _changed, _names_tasks, evaluate_run
 from phis_lab.config.assemble import assemble
 from phis_lab.config.compose import composed
 from phis_lab.config.jobs import create_job
@@ -103,6 +103,17 @@ def test_a_run_of_another_version_is_named_in_one_sentence(run: Path, old: str, 
     assert "\n" not in str(refused.value)
     assert "was written by another version of phis_lab" in str(refused.value)
     assert "train the run again with this one" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("task=ood", True), ("task=[ood,moments]", True), ("task=../../evil", False), ("task=/tmp/evil", False),
+        ("task=[ood,../evil]", False), ("task=nothing", False), ("+task@x=ood", False), ("task={x:1}", False),
+    ],
+)  # fmt: skip
+def test_of_a_record_only_tasks_that_there_are_are_composed_again(text: str, kept: bool) -> None:
+    assert _names_tasks(text, None) is kept
 
 
 def test_code_of_ones_own_that_is_missing_and_options_that_are_typed_wrong_are_no_other_version(run: Path) -> None:

@@ -118,3 +118,15 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         run_lock(tmp_path / "file" / "seed0"),
     ):
         pass
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path: Path, there: bool) -> None:
+    mine = tmp_path / "mine"
+    if there:
+        mine.write_text("precious")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(mine)
+    with pytest.raises(ValueError, match="cannot be written"), run_lock(tmp_path / "run"):
+        pass
+    assert (mine.read_text() if mine.exists() else None) == ("precious" if there else None)

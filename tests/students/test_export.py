@@ -286,6 +286,34 @@ def test_nothing_that_a_stranger_names_is_imported_or_called(target, place, run,
     assert not (tmp_path / "taken").exists()
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["${oc.create:{_target_:os.system,command:'touch taken'}}", "${oc.env:HOME}", "a${x}"],
+    ids=["code", "env", "x"],
+)
+@pytest.mark.parametrize("at", ["value", "key", "list"])
+def test_nothing_that_a_stranger_leaves_to_be_resolved_is_resolved(text, at, run, tmp_path):
+    node = {"value": text, "key": {text: 1}, "list": [[text]]}[at]
+    export_run(run, tmp_path / "out")
+    description = json.loads((tmp_path / "out" / "student.json").read_text())
+    (tmp_path / "out" / "student.json").write_text(
+        json.dumps(description | {"head": description["head"] | {"x": node}})
+    )
+    with pytest.raises(ValueError, match=r"student\.json holds \$\{\.\.\.\}"):
+        load_exported(tmp_path / "out")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump(config | {"normalizer": config["normalizer"] | {"x": node}}))
+    with pytest.raises(ValueError, match=r"config\.yaml holds \$\{\.\.\.\}"):
+        export_run(run, tmp_path / "again")
+
+
+@pytest.mark.parametrize("content", ["", "a: [1,", "- a", "!!python/object:os.system x"])
+def test_a_torn_configuration_of_a_finished_run_is_told_in_a_sentence(content, run, tmp_path):
+    (run / "config.yaml").write_text(content)
+    with pytest.raises(ValueError, match=r"config\.yaml is no run's configuration"):
+        export_run(run, tmp_path / "out")
+
+
 def test_a_folder_in_use_is_refused_and_overwritten_when_told_to(run, tmp_path):
     export_run(run, tmp_path / "out")
     (tmp_path / "out" / "notes.txt").write_text("mine")
