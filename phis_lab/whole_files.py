@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SEAL = "content_sha256"
+"""Field that holds the digest of all others."""
 STALE_S = 3600
 """A part that another machine began counts as left behind after an hour without a change."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -89,6 +90,17 @@ def flush(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_json(content: object) -> str:
+    """Digest of what JSON can hold, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def save_sealed(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> Path:

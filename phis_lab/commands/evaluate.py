@@ -14,7 +14,7 @@ from phis_lab.config.check import problems_of_part
 from phis_lab.config.compose import composed
 from phis_lab.config.jobs import finished_job, rebuild, restore
 from phis_lab.config.option_files import CONF, options
-from phis_lab.config.trust import refuse_untrusted, targets
+from phis_lab.config.trust import targets
 from phis_lab.engine import Evaluation, Scores
 from phis_lab.engine.arm_record import evaluation_data, measured
 from phis_lab.groups import GROUPS
@@ -76,13 +76,10 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None, t
     usual, wanted = (
         composed(given, config_dir, keep_usual=True)["evaluation"] for given in (usually, [*kept, *overrides])
     )
-    typed = targets(composed(list(overrides), config_dir, keep_usual=True)["evaluation"])  # by who runs this command
-    own_parts = [*trusted, *typed]
-    refuse_untrusted(wanted, str(folder / FILE_NAME), own_parts)
     if problems := problems_of_part(wanted, "evaluation"):
         raise ValueError("The configuration was refused:\n  " + "\n  ".join(problems))
     changed = job.config | {"evaluation": _changed(job.config["evaluation"], usual, wanted)}
-    group = rebuild([dataclasses.replace(job, config=changed)], own_parts)
+    group = rebuild([dataclasses.replace(job, config=changed)], [*trusted, *targets(wanted)])
     (run,) = group.runs
     measured_on = evaluation_data(group.data) if group.evaluation.needing_labels() else record.evaluation_data
     _refuse_other_images(folder, record, measured_on, group.evaluation)
@@ -115,7 +112,10 @@ def _joined(found: Mapping[str, Metric], before: Mapping[str, Metric]) -> dict[s
 
 
 def _own_choices(record: RunRecord, config_dir: Path | None) -> list[str]:
-    """The evaluation and the tasks that a run was started with, of those that there still are."""
+    """The evaluation and the tasks that a run was started with, of those that there still are.
+
+    A record may be a stranger's: what it chooses is an option of the shipped configuration or of the user's own folder.
+    """
     there = options("evaluation", (CONF, *([] if config_dir is None else [config_dir])))
     usual = GROUPS["evaluation"].usual
     evaluation = record.choices.get("evaluation", usual)

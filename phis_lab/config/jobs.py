@@ -20,7 +20,7 @@ from phis_lab.config.trust import refuse_untrusted, untrusted
 from phis_lab.engine import Group, Run, load_checkpoint
 from phis_lab.refusals import one_line
 from phis_lab.runs import RunRecord, read_record
-from phis_lab.runs.job import Job
+from phis_lab.runs.job import Job, differences
 from phis_lab.runs.record import FILE_NAME
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def check_resumable(job: Job) -> None:
         return
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        differing = _differences(_identity(found), _identity(job.config), "")
+        differing = list(differences(_identity(found), _identity(job.config)))
     except (OSError, yaml.YAMLError, ValueError, AttributeError, KeyError, TypeError) as error:
         log.warning("%s cannot be read (%s) and is written anew; the checkpoint beside it is of this run.", path, error)
         return
@@ -103,18 +103,6 @@ def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
     return content_of(config) | {"seed": config["seed"]}
 
 
-def _differences(first: Any, second: Any, path: str) -> list[str]:
-    """The dotted names of the options in which two configurations differ."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        keys = sorted(first.keys() | second.keys())
-        return [
-            name
-            for key in keys
-            for name in _differences(first.get(key), second.get(key), f"{path}.{key}" if path else str(key))
-        ]
-    return [] if first == second else [path]
-
-
 def finished_job(folder: Path) -> Job:
     """The job of a run that has ended, from its record and its configuration; it logs nowhere.
 
@@ -136,7 +124,7 @@ def finished_job(folder: Path) -> Job:
 
 
 def rebuild(jobs: Sequence[Job], trusted: Sequence[str] = ()) -> Group:
-    """Teachers, data and arms of finished jobs that share the former two (`sweeps.group_jobs`), not trained yet.
+    """Teachers, data and arms of finished jobs that share the former two (`runs.group_jobs`), not trained yet.
 
     Args:
         jobs: of one group.

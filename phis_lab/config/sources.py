@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from phis_lab.config.resolvers import content_of
 from phis_lab.runs.record import Source
+from phis_lab.whole_files import sha256_of
 
 if TYPE_CHECKING:
     from phis_lab.data import DataSource
@@ -168,8 +169,7 @@ def _stamp(file: Path) -> str:
 @lru_cache(maxsize=1024)
 def _sha256(file: Path, stamp: str) -> str:
     del stamp  # of a file that changed another one is read
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_of(file)
 
 
 def own_files(target: str) -> dict[str, Path]:

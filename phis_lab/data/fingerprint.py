@@ -2,7 +2,6 @@
 
 import json
 import logging
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TypeVar
 
 from phis_lab.data.source import digest
 from phis_lab.folders import cache_folder
+from phis_lab.whole_files import write_text
 
 Fact = TypeVar("Fact")
 _READ_WHOLE = 256 * 1024**2
@@ -45,9 +45,7 @@ def remembered(kind: str, key: Iterable[str], make: Callable[[], Fact]) -> Fact:
         known: Fact = json.loads(kept.read_text())
         return known
     fact = make()
-    with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False) as file:
-        json.dump(fact, file)
-    Path(file.name).replace(kept)
+    write_text(kept, json.dumps(fact))
     return fact
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,21 +47,21 @@ def _seal(path: Path) -> None:
     """Append a digest of the file to it, as the comment that the format of zip archives allows at the end."""
     with path.open("rb+") as file:
         digest = hashlib.file_digest(file, "sha256").digest()
-        file.seek(-2, 2)
+        file.seek(-len(_NO_COMMENT), os.SEEK_END)
         file.write(_SEAL_BYTES.to_bytes(2, "little"))
         file.write(_SEAL + digest)
 
 
 def _is_whole(path: Path) -> bool:
     """Whether the digest at the end of a file is that of what was there before it was sealed."""
-    size = path.stat().st_size - _SEAL_BYTES
-    if size < len(_NO_COMMENT):
+    size = path.stat().st_size - _SEAL_BYTES - len(_NO_COMMENT)
+    if size < 0:
         return False
     found = hashlib.sha256()
     with path.open("rb") as file:
-        for start in range(0, size - 2, _BLOCK):
-            found.update(file.read(min(_BLOCK, size - 2 - start)))
-        length, seal = file.read(2), file.read()
+        for start in range(0, size, _BLOCK):
+            found.update(file.read(min(_BLOCK, size - start)))
+        length, seal = file.read(len(_NO_COMMENT)), file.read()
     found.update(_NO_COMMENT)
     return length == _SEAL_BYTES.to_bytes(2, "little") and seal == _SEAL + found.digest()
 

@@ -117,12 +117,13 @@ def shared_part(job: Job) -> dict[str, Any]:
 
 def why_apart(first: Job, second: Job) -> str:
     """The shared options in which two jobs differ, for the log."""
-    return ", ".join(_differences(shared_part(first), shared_part(second), ""))
+    return ", ".join(differences(shared_part(first), shared_part(second)))
 
 
-def _differences(first: Any, second: Any, path: str) -> Iterator[str]:
+def differences(first: Any, second: Any, path: str = "") -> Iterator[str]:
+    """The dotted names of the options in which two configurations differ."""
     if isinstance(first, dict) and isinstance(second, dict):
         for key in sorted(first.keys() | second.keys()):
-            yield from _differences(first.get(key), second.get(key), f"{path}.{key}" if path else str(key))
+            yield from differences(first.get(key), second.get(key), f"{path}.{key}" if path else str(key))
     elif first != second:
         yield path

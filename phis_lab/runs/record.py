@@ -1,18 +1,15 @@
 """`result.json`: what one run leaves behind, and the only thing that tables and figures read."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from phis_lab.whole_files import write_text
+from phis_lab.whole_files import SEAL, sha256_of_json, write_text
 
 SCHEMA_VERSION = 2
 FILE_NAME = "result.json"
-SEAL = "content_sha256"
-"""Digest of all other fields, whatever their order and layout."""
 
 Kind = Literal["spatial", "summary"]
 TeacherMetrics = dict[str, dict[Kind, dict[str, float]]]
@@ -128,7 +125,7 @@ def write_record(folder: str | Path, record: RunRecord) -> Path:
     Call it last of all: a folder with a `result.json` is never resumed.
     """
     content = json.loads(record.model_dump_json())
-    sealed = content | {SEAL: _digest(content)}
+    sealed = content | {SEAL: sha256_of_json(content)}
     return write_text(Path(folder) / FILE_NAME, json.dumps(sealed, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -150,7 +147,7 @@ def read_record(path: str | Path) -> RunRecord:
             f"{path} has schema version {version!r} and this phis_lab reads {SCHEMA_VERSION}: "
             "use the phis_lab that wrote it, or run again"
         )
-    if content.pop(SEAL, None) != _digest(content):
+    if content.pop(SEAL, None) != sha256_of_json(content):
         raise ValueError(
             f"{path} is not what was written, by its sha256: bring back a copy, or remove it and start the run again"
         )
@@ -159,10 +156,6 @@ def read_record(path: str | Path) -> RunRecord:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors())
         raise ValueError(f"{path} is not a run's record: {problems}") from error
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_records(folder: str | Path) -> list[RunRecord]:

@@ -1,6 +1,5 @@
 """Exported students: a folder with `student.safetensors`, the weights, and `student.json`, what they belong to."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from phis_lab.students.student import Student
-from phis_lab.whole_files import flush
+from phis_lab.whole_files import sha256_of, write_text, write_whole
 
 WEIGHTS = "student.safetensors"
 DESCRIPTION = "student.json"
@@ -92,14 +91,9 @@ def write_student(folder: Path, student: Student, description: Description, over
     weights = {name: _plain(tensor) for name, tensor in student.state_dict().items()}
     begun = [folder / f".{name}.{os.getpid()}" for name in (WEIGHTS, DESCRIPTION)]
     try:
-        begun[0].touch()
-        mode = begun[0].stat().st_mode
-        save_file(weights, begun[0], metadata={"format": "pt"})
-        written = _Written(**dict(description), weights_sha256=_sha256(begun[0]))
-        begun[1].write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        for path in begun:
-            path.chmod(mode)  # which safetensors would let the owner alone read
-            flush(path)
+        write_whole(begun[0], lambda temporary: save_file(weights, temporary, metadata={"format": "pt"}))
+        written = _Written(**dict(description), weights_sha256=sha256_of(begun[0]))
+        write_text(begun[1], written.model_dump_json(indent=2) + "\n")
         return [path.replace(folder / name) for path, name in zip(begun, (WEIGHTS, DESCRIPTION), strict=True)]
     except BaseException:
         for path in begun:
@@ -122,7 +116,7 @@ def read_student(folder: Path, build: Callable[[Description], Student]) -> Stude
             builds another student.
     """
     description = _read_description(folder)
-    if _sha256(folder / WEIGHTS) != description.weights_sha256:
+    if sha256_of(folder / WEIGHTS) != description.weights_sha256:
         raise ValueError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes; export the run again")
     student = build(description)
     try:
@@ -152,8 +146,3 @@ def _plain(tensor: Tensor) -> Tensor:
     """A copy in float32 on the CPU; counters and flags keep their type."""
     dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
     return tensor.detach().to("cpu", dtype).clone(memory_format=torch.contiguous_format)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

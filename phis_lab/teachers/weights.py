@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from phis_lab.teachers.image_sizes import check_image_size
+from phis_lab.whole_files import sha256_of
 
 HUB = "hub"
 HUB_TIMEOUT = 5.0
@@ -36,10 +37,7 @@ class Weights:
     @classmethod
     def of_file(cls, file: Path, source: str | None = None, parts: Sequence[Path] = ()) -> "Weights":
         """Fingerprints a file, together with those that it keeps its parameters in, if it has any."""
-        digests = []
-        for each in (file, *parts):
-            with each.open("rb") as stream:
-                digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
+        digests = [sha256_of(each) for each in (file, *parts)]
         whole = hashlib.sha256(" ".join(digests).encode()).hexdigest() if parts else digests[0]
         return cls(source or str(file), whole)
 

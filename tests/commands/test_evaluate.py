@@ -108,7 +108,7 @@ def test_a_run_of_another_version_is_named_in_one_sentence(run: Path, old: str, 
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
-        ("task=ood", True), ("task=[ood,moments]", True), ("task=../../evil", False), ("task=/tmp/evil", False),
+        ("task=ood", True), ("task=[ood,moments]", True), ("task=../../evil", False), ("task=/elsewhere/evil", False),
         ("task=[ood,../evil]", False), ("task=nothing", False), ("+task@x=ood", False), ("task={x:1}", False),
     ],
 )  # fmt: skip

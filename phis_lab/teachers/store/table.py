@@ -1,6 +1,5 @@
 """One teacher's features of one set of images on one grid: a folder, named by its key, and the totals of its shards."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from math import prod
@@ -12,6 +11,7 @@ import torch
 from phis_lab.features import Grid
 from phis_lab.teachers.store.encoding import DTYPES, Noise, StoreDtype
 from phis_lab.teachers.store.shard import open_shard
+from phis_lab.whole_files import sha256_of_json
 
 FORMAT = 1
 LARGEST_BLOCK = 1024
@@ -73,8 +73,8 @@ class Table:
             "block_rows": self.block_rows,
             "images": dict(images),
         }
-        digest = hashlib.sha256(json.dumps(self.key, sort_keys=True).encode()).hexdigest()
-        self.folder = root / f"{teacher}-{images['split']}-{self.key['grid']}-{dtype}-{digest[:12]}"
+        digest = sha256_of_json(self.key)[:12]
+        self.folder = root / f"{teacher}-{images['split']}-{self.key['grid']}-{dtype}-{digest}"
 
     def blocks(self, view: int, first: int = 0, rows: int | None = None) -> Iterator[Block]:
         """The blocks of a view, or those of the range of rows that begins at `first`."""

@@ -1,0 +1,63 @@
+"""Nothing that a stranger wrote into an export or a run is imported, called or resolved."""
+
+import importlib
+import json
+
+import pytest
+import yaml
+from test_export import make_run
+
+from phis_lab.commands.export import export_run
+from phis_lab.config.exported import load_exported
+
+
+@pytest.fixture
+def run(tmp_path):
+    make_run(tmp_path / "run")
+    return tmp_path / "run"
+
+
+HOSTILE = [
+    "os.system", "builtins.eval", "subprocess.run", "torch.load", "joblib.load", "pytest.main", "runpy.run_path",
+    "phis_lab.data.download._run", "phis_lab.data.download.os.system", "phis_lab.teachers.weights.torch.load",
+    "phis_lab.students.student.torch.hub.load", "hydra.utils.get_object", "hydra_zen.instantiate", "torch.nn.Linear",
+    "antigravity.webbrowser.open", "phis_lab", "", "phis_lab.students.ViT.__init__", "..os.system",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", HOSTILE)
+@pytest.mark.parametrize("place", ["backbone", "head", "deep"])
+def test_nothing_that_a_stranger_names_is_imported_or_called(target, place, run, tmp_path, monkeypatch):
+    export_run(run, tmp_path / "out")
+    description = json.loads((tmp_path / "out" / "student.json").read_text())
+    node = {"_target_": target, "_args_": [f"touch {tmp_path / 'taken'}"]}
+    if place == "deep":
+        description["backbone"]["norm"] = [{"x": node}]
+    else:
+        description[place] = node
+    (tmp_path / "out" / "student.json").write_text(json.dumps(description))
+    monkeypatch.setattr(importlib, "import_module", lambda *_: pytest.fail("imported"))
+    with pytest.raises(ValueError, match=r"student\.json names .*, which the configuration of phis_lab does not use"):
+        load_exported(tmp_path / "out")
+    assert not (tmp_path / "taken").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["${oc.create:{_target_:os.system,command:'touch taken'}}", "${oc.env:HOME}", "a${x}"],
+    ids=["code", "env", "x"],
+)
+@pytest.mark.parametrize("at", ["value", "key", "list"])
+def test_nothing_that_a_stranger_leaves_to_be_resolved_is_resolved(text, at, run, tmp_path):
+    node = {"value": text, "key": {text: 1}, "list": [[text]]}[at]
+    export_run(run, tmp_path / "out")
+    description = json.loads((tmp_path / "out" / "student.json").read_text())
+    (tmp_path / "out" / "student.json").write_text(
+        json.dumps(description | {"head": description["head"] | {"x": node}})
+    )
+    with pytest.raises(ValueError, match=r"student\.json holds \$\{\.\.\.\}"):
+        load_exported(tmp_path / "out")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump(config | {"normalizer": config["normalizer"] | {"x": node}}))
+    with pytest.raises(ValueError, match=r"config\.yaml holds \$\{\.\.\.\}"):
+        export_run(run, tmp_path / "again")
