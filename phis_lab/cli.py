@@ -1,27 +1,21 @@
 """`phis-lab`: what one does before runs and after they ended. Each command imports what it needs when called."""
 
-import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from phis_lab.cores import share_cores
-from phis_lab.refusals import told
+from phis_lab.terminal import at_work, print_json, print_lines, print_whole
 
 app = typer.Typer(
     help="Train and compare label-free multi-teacher distillation runs.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
-    add_completion=False,
 )
 
 
@@ -61,6 +55,12 @@ ConfigDir = Annotated[
 ]
 
 
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document on standard output, and everything else on standard error."),
+]
+
+
 Trusted = Annotated[
     list[str] | None,
     typer.Option(
@@ -95,6 +95,34 @@ def train(
 
 
 @app.command()
+def options(
+    words: Annotated[
+        str | None,
+        typer.Argument(
+            help="A group, or one of its options. Without it: all groups.",
+            metavar="[GROUP[=OPTION]]",
+            show_default=False,
+        ),
+    ] = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """What there is to choose: the groups, the options of one, or every argument of one option.
+
+    `phis-lab options normalizer=partial_whiten`
+    """
+    with at_work(as_json, logged=False):
+        from phis_lab.commands.options import options as read  # noqa: PLC0415  OmegaConf, which --help can do without
+        from phis_lab.commands.options import show  # noqa: PLC0415
+
+        answer = read(words, config_dir)
+    if as_json:
+        print_json(answer)
+        return
+    show(answer)
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A run, a sweep, or many of them.", show_default=False)],
     baseline: Annotated[
@@ -104,28 +132,32 @@ def report(
     formats: Annotated[list[Format], typer.Option("--format", help="File to write; repeat for several.")] = tuple(
         Format
     ),  # type: ignore[assignment]  # ruff wants it immutable, typer a list
+    as_json: AsJson = False,
 ) -> None:
     """Tables with spreads and ranks, paired differences and figures, written into FOLDER and shown here."""
     from phis_lab import reports  # noqa: PLC0415  pandas and matplotlib, which --help can do without
 
-    with told():
+    with at_work(as_json, logged=False):
         made = reports.report(folder, baseline, [kind.value for kind in formats])
+    if as_json:
+        from phis_lab.commands.report import document  # noqa: PLC0415
+
+        print_json(document(made))
+        return
     console = Console(highlight=False)
     for section in made.sections:
         console.print(section.study.title, "", style="bold", markup=False, sep="\n", soft_wrap=True)
         for sheet in section.sheets():
-            _print_whole(console, reports.terminal(sheet))
+            print_whole(reports.terminal(sheet))
         for caveat in reports.caveats(section.study):
             console.print(caveat, style="yellow", markup=False)
     for of_several in made.across:
         console.print(of_several.title, "", style="bold", markup=False, sep="\n", soft_wrap=True)
-        _print_whole(console, reports.terminal(of_several.sheet))
+        print_whole(reports.terminal(of_several.sheet))
     if made.unfinished is not None:
-        _print_whole(console, reports.terminal(made.unfinished))
-    for remark in made.remarks:
-        console.print(remark, style="yellow", markup=False)
-    for path in made.files:
-        console.print(str(path), markup=False, soft_wrap=True)
+        print_whole(reports.terminal(made.unfinished))
+    print_lines(made.remarks, style="yellow")
+    print_lines(made.files)
 
 
 @app.command(no_args_is_help=True)
@@ -139,6 +171,7 @@ def cache(
         ),
     ],
     config_dir: ConfigDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the teacher features of fixed views, for runs to read: all training views, and the test images.
 
@@ -147,17 +180,19 @@ def cache(
 
     `phis-lab cache teachers=pocket_set data=fashion_mnist augmentation.views=2 teachers.store=features`
     """
-    with told(), _spoken():
+    with at_work(as_json):
         from phis_lab.commands.cache import fill_stores  # noqa: PLC0415  torch, which --help can do without
 
         reports = fill_stores(overrides, config_dir)
-    console = Console(highlight=False)
+    if as_json:
+        print_json({"stores": reports})
+        return
     table = Table(*("teacher", "images", "grid", "rows", "MB", "dtype", "relative error (squared error / variance)"))
     for made in reports:
         sizes = f"{made.rows:,}", f"{made.bytes / 1e6:,.1f}"
         table.add_row(made.teacher, made.split, made.grid, *sizes, made.dtype, made.errors())
-    _print_whole(console, table)
-    console.print("The feature store is complete.")
+    print_whole(table)
+    print_lines(["The feature store is complete."])
 
 
 @app.command(no_args_is_help=True)
@@ -178,6 +213,7 @@ def stats(
         bool, typer.Option("--own-grid", help="Count tokens on each teacher's own grid, not on the student's.")
     ] = False,
     config_dir: ConfigDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Statistics of the teachers' spatial features: moments for runs to read, and the tables of PHI-S.
 
@@ -189,7 +225,7 @@ def stats(
     `python run.py estimation=offline estimation.moments=statistics`
     """
     try:
-        with told(), _spoken():
+        with at_work(as_json):
             from phis_lab import reports  # noqa: PLC0415  torch and matplotlib, which --help can do without
             from phis_lab.survey import survey  # noqa: PLC0415
 
@@ -197,34 +233,13 @@ def stats(
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped: nothing was written.", style="yellow")
         raise typer.Exit(130) from None
-    console = Console(highlight=False)
+    if as_json:
+        print_json({"sheets": made.sheets, "remarks": made.remarks, "files": made.files})
+        return
     for sheet in made.sheets:
-        _print_whole(console, reports.terminal(sheet))
-    for remark in made.remarks:
-        console.print(remark, style="yellow", markup=False)
-    for path in made.files:
-        console.print(str(path), markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _spoken() -> Iterator[None]:
-    """Show what the package logs."""
-    log, handler = logging.getLogger("phis_lab"), logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    log.addHandler(handler)
-    before = log.level
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(before)
-
-
-def _print_whole(console: Console, table: Table) -> None:
-    """Prints a table in its full width, even into a pipe: numbers are never cut off."""
-    needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
-    Console(width=max(needed, console.width), highlight=False).print(table, "")
+        print_whole(reports.terminal(sheet))
+    print_lines(made.remarks, style="yellow")
+    print_lines(made.files)
 
 
 class Picture(StrEnum):
@@ -252,22 +267,23 @@ def figures(
     ),  # type: ignore[assignment]  # ruff wants it immutable, typer a list
     images: Annotated[int, typer.Option(min=2, help="Test images for figures 1, 2 and 9, at most.")] = 1000,
     trust: Trusted = None,
+    as_json: AsJson = False,
 ) -> None:
     """The figures of the PHI-S paper, anew: all that can be drawn, and what could not be, with the reason.
 
     1 teachers' spaces, 2 activations and 9 losses load the teachers and the trained students again, 3 is the error
     during training; 4 to 8 show the methods on Gaussians in the plane.
     """
-    with told(), _spoken():
+    with at_work(as_json):
         from phis_lab.figures import draw  # noqa: PLC0415  torch and matplotlib, which --help can do without
 
         target = out or (Path("figures") if folder is None else folder / "figures")
         drawn = draw(folder, target, [kind.value for kind in formats], images, trust or ())
-    console = Console(highlight=False)
-    for reason in drawn.left_out:
-        console.print(reason, style="yellow", markup=False)
-    for path in drawn.files:
-        console.print(str(path), markup=False, soft_wrap=True)
+    if as_json:
+        print_json({"files": drawn.files, "left_out": drawn.left_out})
+        return
+    print_lines(drawn.left_out, style="yellow")
+    print_lines(drawn.files)
 
 
 @app.command()
@@ -276,17 +292,20 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder to write, new or empty.", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the student that is in it.")] = False,
     trust: Trusted = None,
+    as_json: AsJson = False,
 ) -> None:
     """The trained student of a run alone, predicting each teacher in the teacher's own space.
 
     Its normalisers are folded into its heads. `phis_lab.config.exported.load_exported(FOLDER)` is the module again.
     """
-    with told():
+    with at_work(as_json, logged=False):
         from phis_lab.commands.export import export_run  # noqa: PLC0415  torch, which --help can do without
 
         written = export_run(run, out, overwrite, trust or ())
-    for path in written:
-        Console(highlight=False).print(str(path), markup=False, soft_wrap=True)
+    if as_json:
+        print_json({"run": run, "files": written})
+        return
+    print_lines(written)
 
 
 @app.command(no_args_is_help=True)
@@ -298,17 +317,21 @@ def evaluate(
     ],
     config_dir: ConfigDir = None,
     trust: Trusted = None,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate a finished run otherwise than it was, and add the numbers to its record and so to its reports.
 
     `phis-lab evaluate outputs/runs/phis-.../seed0 task=[ood,transfer]`
     """
-    with told(), _spoken():
+    with at_work(as_json):
         from phis_lab.commands.evaluate import evaluate_run  # noqa: PLC0415  torch, which --help can do without
         from phis_lab.spoken import spoken  # noqa: PLC0415
 
         record = evaluate_run(run, overrides, config_dir, trust or ())
-    console, table = Console(highlight=False), Table("metric", "value", "unit")
+    if as_json:
+        print_json({"run": run, "method": record.method, "seed": record.seed, "metrics": record.metrics})
+        return
+    table = Table("metric", "value", "unit")
     for name, metric in record.metrics.items():
         table.add_row(name, spoken(metric.value), metric.unit)
-    _print_whole(console, table)
+    print_whole(table)

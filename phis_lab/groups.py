@@ -79,6 +79,34 @@ GROUPS: Mapping[str, ConfigGroup] = {
 }
 """Every folder of `conf/`. The usual options are those of `conf/config.yaml`."""
 
+ABOUT: Mapping[str, str] = {
+    "normalizer": "How each teacher's features are transformed before the student matches them.",
+    "loss": "How a prediction is compared with its target.",
+    "balancer": "How the losses of all teachers become one number.",
+    "head": "What turns the student's tokens into the prediction for one teacher.",
+    "student": "The backbone that is trained.",
+    "optimizer": "How an arm is optimised, and at which rate.",
+    "teachers": "The set of frozen networks that a student is asked to match.",
+    "teacher": "One frozen network, to put into a set: teacher@teachers.NAME=OPTION.",
+    "data": "The images to train on, and with evaluation.data=OPTION those to evaluate with.",
+    "augmentation": "How an image is rendered for each view of it.",
+    "estimation": "How and when the teachers' statistics are gathered.",
+    "stages": "Stretches of training with image sizes, batches and teachers of their own.",
+    "evaluation": "What of a student is measured, how often, and on how many images.",
+    "task": "A further measurement with data of its own, to put into the evaluation.",
+    "transfer": "The data sets of task=transfer.",
+    "segmentation": "The images with masks of task=dense.",
+    "trainer": "How many steps are trained, on which device and in which precision.",
+    "strategy": "Over how many processes and machines a run is spread.",
+    "logger": "Where the numbers of a run can be watched.",
+    "paths": "Where runs are written.",
+    "scale": "A preset of sizes and lengths, from minutes on two cores to those of the papers.",
+    "experiment": "A row of a paper's table: a choice of all the parts that it is made of.",
+    "sweep": "Several runs that are compared with one another, for use with -m.",
+    "debug": "A preset that makes any command a matter of seconds.",
+}
+"""What is chosen by each group, in a sentence."""
+
 OPTIONS: Mapping[str, Facts] = {
     "seed": Facts(of="run", identifies=False, method=False),
     "label": Facts(of="run", identifies=False, method=False),

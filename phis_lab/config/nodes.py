@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -26,7 +26,13 @@ from phis_lab.teachers import Teacher
 
 @dataclass(frozen=True, kw_only=True)
 class Online:
-    """Numbers of `estimation=online`, which scales set."""
+    """Numbers of `estimation=online`, which scales set.
+
+    Args:
+        steps: for which statistics are gathered, and then frozen.
+        refresh_every: steps after which the normalisers are fitted anew meanwhile.
+        warmup_steps: first steps, in which statistics are gathered and nobody trains.
+    """
 
     steps: Positive
     refresh_every: Positive
@@ -35,7 +41,11 @@ class Online:
 
 @dataclass(frozen=True, kw_only=True)
 class Paths:
-    """Where runs are written."""
+    """Where runs are written.
+
+    Args:
+        outputs: folder that holds a folder for each study.
+    """
 
     outputs: str
 
@@ -151,23 +161,39 @@ def options_of(config: DictConfig, path: str) -> dict[str, Any]:
         The default by the option's name, `inspect.Parameter.empty` where there is none. Nothing where a node names no
         class, or one that cannot be imported, which is refused elsewhere; what the run itself sets is left out.
     """
-    node: Any = config
-    hint: Any = Run
-    notes: list[Any] = []
     try:
-        for word in path.split("."):
-            reader, arguments = _reader(node, hint), get_args(hint)
-            below = hints_of(reader).get(word, Any) if reader is not None else arguments[-1] if arguments else Any
-            node = node._get_node(word)
-            hint, notes = bare(below, node)
-        reader = _reader(node, hint)
+        reader, supplied = read_by(config, path.split("."))
         parameters = {} if reader is None else inspect.signature(reader).parameters
     except Exception:  # whatever the user's module raises
         return {}
-    supplied = next((note.arguments for note in notes if isinstance(note, Supplied)), ())
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     named = {name: parameter for name, parameter in parameters.items() if parameter.kind in by_name}
     return {name: parameter.default for name, parameter in named.items() if name not in supplied}
+
+
+def read_by(config: DictConfig, words: Sequence[str]) -> tuple[Callable[..., Any] | None, tuple[str, ...]]:
+    """What reads a node, and which of its arguments the run itself sets.
+
+    Args:
+        config: that holds the node.
+        words: of the node's dotted name.
+
+    Returns:
+        The class that the node names, or the plain one as which it is read, or None where it is a mere mapping.
+
+    Raises:
+        ValueError: the class cannot be imported.
+    """
+    node: Any = config
+    hint: Any = Run
+    notes: list[Any] = []
+    for word in words:
+        reader, arguments = _reader(node, hint), get_args(hint)
+        below = hints_of(reader).get(word, Any) if reader is not None else arguments[-1] if arguments else Any
+        node = node._get_node(word)
+        hint, notes = bare(below, node)
+    supplied = next((note.arguments for note in notes if isinstance(note, Supplied)), ())
+    return _reader(node, hint), supplied
 
 
 def _reader(node: Any, hint: Any) -> Callable[..., Any] | None:
