@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -120,6 +120,75 @@ def options(
         print_json(answer)
         return
     show(answer)
+
+
+class Status(StrEnum):
+    """How a run stands."""
+
+    COMPLETE = "complete"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    DAMAGED = "damaged"
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="A run, a sweep, or many of them.")] = Path("outputs"),
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Runs with this choice or option, or (!=) without; `*` fits anything; repeat for several conditions.",
+            show_default=False,
+        ),
+    ] = None,
+    status: Annotated[
+        list[Status] | None, typer.Option(help="Runs that stand so; repeat for several.", show_default=False)
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="RUN RUN", help="How two runs differ: options and metrics.", show_default=False),
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the listed runs, after asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs below FOLDER: complete, running, stopped, failed and damaged ones, from their folders alone.
+
+    `phis-lab runs outputs --where normalizer=phis --status failed`
+    """
+    from phis_lab.commands import runs as of_runs  # noqa: PLC0415  pydantic, which --help can do without
+
+    with at_work(as_json, logged=False):
+        if compare is not None:
+            comparison = of_runs.compare(*compare, folder)
+        else:
+            listing = of_runs.find(folder, where or (), [each.value for each in status or ()])
+    if compare is not None:
+        print_json(comparison) if as_json else of_runs.show_comparison(comparison)
+    elif remove:
+        _remove(of_runs, listing, yes, as_json)
+    else:
+        print_json(listing) if as_json else of_runs.show(listing)
+
+
+def _remove(of_runs: Any, listing: Any, yes: bool, as_json: bool) -> None:
+    """Remove runs once the user has agreed; ends with code 1 where one of them is kept."""
+    with at_work(as_json, logged=False):
+        if not as_json or not yes:
+            of_runs.show(listing)
+        going = of_runs.removable(listing)
+        total = of_runs.size(sum(run.bytes for run in going))
+        if going and not yes:
+            typer.confirm(f"Remove {len(going)} of {len(listing.runs)} runs ({total})?", abort=True, err=as_json)
+        gone, kept = of_runs.remove(listing)
+        print_lines(kept, style="yellow")
+        print_lines([f"Removed {len(gone)} of {len(listing.runs)} runs."])
+    if as_json:
+        print_json({"removed": gone, "kept": kept})
+    if kept:
+        raise typer.Exit(1)
 
 
 @app.command()

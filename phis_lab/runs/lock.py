@@ -66,6 +66,42 @@ def run_lock(folder: Path) -> Iterator[None]:
         remove_empty(made)
 
 
+def owner_of(folder: Path) -> str | None:
+    """Who holds a run's folder, in words; None where nobody does, or a killed process left its file behind.
+
+    Nothing is written. The lock is tried for a moment, shared, so that several can look at the same time.
+    """
+    try:
+        lock = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_NONBLOCK | _NO_LINK)
+    except PermissionError:
+        return "a process of another user"
+    except OSError:  # there is none, or it is a link
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(lock)
+    except OSError:  # this file system knows no locks
+        return _read(lock) if _lives_here(lock) else None
+    finally:
+        os.close(lock)
+    return None
+
+
+def _lives_here(lock: int) -> bool:
+    """Whether the process that a lock's file names is one of this machine that lives, or of another machine."""
+    try:
+        owner = json.loads(os.pread(lock, 4096, 0))
+        if owner["host"] != platform.node():
+            return True
+        os.kill(int(owner["process"]), 0)
+    except (ValueError, KeyError, TypeError, ProcessLookupError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
 def _acquire(path: Path) -> int:
     """The descriptor of the locked file; a file that its last owner unlinked meanwhile does not count."""
     while True:

@@ -4,7 +4,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from phis_lab.runs.record import TeacherMetrics
 
@@ -22,6 +22,7 @@ class RunProgress(BaseModel):
         scored_at: step of the newest evaluation, whose numbers follow; None before the first.
         units: of the metrics.
         updated: when this was written, in UTC.
+        choices: option by config group.
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
@@ -38,6 +39,7 @@ class RunProgress(BaseModel):
     units: dict[str, str] = {}
     teacher_metrics: TeacherMetrics = {}
     updated: datetime
+    choices: dict[str, str] = {}
 
 
 def write_progress(folder: Path, progress: RunProgress) -> None:
@@ -51,7 +53,7 @@ def read_progress(folder: Path) -> RunProgress | None:
     """What a run said last, or None where it said nothing that can be read."""
     try:
         return RunProgress.model_validate_json((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValueError):  # pydantic's and of text that is not UTF-8 too
         return None
 
 

@@ -185,4 +185,5 @@ def _progress(run: Run, module: Distiller) -> RunProgress:
         units={name: unit for name, unit in run.units.items() if name in newest.get("metrics", {})},
         teacher_metrics=newest.get("teacher_metrics", {}),
         updated=now(),
+        choices=run.job.choices,
     )
