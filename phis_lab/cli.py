@@ -122,6 +122,22 @@ def options(
     show(answer)
 
 
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Whether this machine can run the demo: packages, CPU, GPU, memory, disks, weights, data, W&B and the hub.
+
+    Nothing is downloaded. Ends with code 1 where a problem would stop the demo.
+    """
+    with at_work(as_json, logged=False):
+        from phis_lab.commands import doctor as of_doctor  # noqa: PLC0415  Hydra, which --help can do without
+
+        findings = of_doctor.examine()
+    stops = of_doctor.stops_demo(findings)
+    print_json({"can_run_demo": not stops, "findings": findings}) if as_json else of_doctor.show(findings)
+    if stops:
+        raise typer.Exit(1)
+
+
 class Status(StrEnum):
     """How a run stands."""
 

@@ -20,7 +20,7 @@ def share_cores() -> None:
     if not any(name in os.environ for name in _CHOSEN):
         os.environ["GOMP_SPINCOUNT"] = SPINS
     quota = cores_of_quota(_QUOTA)
-    if "OMP_NUM_THREADS" not in os.environ and quota is not None and quota < _cores_of_process():
+    if "OMP_NUM_THREADS" not in os.environ and quota is not None and quota < cores_of_process():
         os.environ["OMP_NUM_THREADS"] = str(quota)
 
 
@@ -33,5 +33,12 @@ def cores_of_quota(file: Path) -> int | None:
         return None
 
 
-def _cores_of_process() -> int:
+def cores_of_process() -> int:
+    """Cores that this process may be put on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cores() -> int:
+    """Cores that this process may keep busy: of those that it may be put on, as many as a container allows."""
+    quota = cores_of_quota(_QUOTA)
+    return cores_of_process() if quota is None else min(quota, cores_of_process())

@@ -25,6 +25,11 @@ def cache_folder(*parts: str) -> Path:
     Whatever is written there must be written to a temporary name and renamed, so that an interrupted or a
     parallel run never leaves half a file under a final name.
     """
-    folder = Path(os.environ.get("PHIS_LAB_CACHE") or "~/.cache/phis_lab").expanduser().joinpath(*parts)
+    folder = cache_path().joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def cache_path() -> Path:
+    """Root of these folders, which need not be there."""
+    return Path(os.environ.get("PHIS_LAB_CACHE") or "~/.cache/phis_lab").expanduser()

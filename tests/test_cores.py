@@ -32,7 +32,7 @@ def test_the_quota_of_a_container_is_whole_cores(text: str, found: int | None, t
 def test_threads_are_no_more_than_the_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cpu.max").write_text("100000 100000")
     monkeypatch.setattr(cores, "_QUOTA", tmp_path / "cpu.max")
-    monkeypatch.setattr(cores, "_cores_of_process", lambda: 8)
+    monkeypatch.setattr(cores, "cores_of_process", lambda: 8)
     share_cores()
     assert (os.environ["OMP_NUM_THREADS"], os.environ["GOMP_SPINCOUNT"]) == ("1", SPINS)
 

@@ -100,12 +100,17 @@ def _check(contents: dict[str, bytes], folder: Path) -> None:
             )
 
 
+def fetched() -> Path | None:
+    """Returns a folder with the four files if they are on this machine: the cache, or the installed package."""
+    folders = (cache_folder("data") / "fashion_mnist", _INSTALLED)
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
 def _locate() -> Path:
     """Returns a folder with the four files: the cache, the installed package, or the filled cache."""
+    if (there := fetched()) is not None:
+        return there
     cache = cache_folder("data") / "fashion_mnist"
-    for folder in (cache, _INSTALLED):
-        if folder.is_dir():
-            return folder
     causes = [f"Debian package {_PACKAGE}: not installed ({_INSTALLED} is missing)"]
     for way, fetch in (("torchvision", _from_torchvision), ("apt-get download", _from_debian)):
         _log.info("fetching Fashion-MNIST (30 MB) by %s into %s", way, cache)

@@ -31,8 +31,8 @@ def environment() -> Environment:
 def _device() -> dict[str, str | int | bool]:
     import torch  # noqa: PLC0415  reading records must not cost the import of torch
 
-    cpu, cpu_bf16 = _cpu()
-    device: dict[str, str | int | bool] = {"cpu": cpu, "threads": torch.get_num_threads()}
+    name, cpu_bf16 = cpu()
+    device: dict[str, str | int | bool] = {"cpu": name, "threads": torch.get_num_threads()}
     if not torch.cuda.is_available():
         return device | {"bf16": cpu_bf16}
     return device | {
@@ -42,7 +42,7 @@ def _device() -> dict[str, str | int | bool]:
     }
 
 
-def _cpu() -> tuple[str, bool]:
+def cpu() -> tuple[str, bool]:
     """The model's name, and whether it multiplies bfloat16 in hardware (told by Linux only)."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
