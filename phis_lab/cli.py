@@ -218,12 +218,35 @@ def report(
         Format
     ),  # type: ignore[assignment]  # ruff wants it immutable, typer a list
     as_json: AsJson = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write report.html too: one page for readers who were not there.")
+    ] = False,
+    watch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="Write report.html, and again every so many seconds until Ctrl-C.",
+            show_default=False,
+        ),
+    ] = None,
+    price: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of one hour of a machine, for report.html to say the cost.", show_default=False),
+    ] = None,
 ) -> None:
     """Tables with spreads and ranks, paired differences and figures, written into FOLDER and shown here."""
     from phis_lab import reports  # noqa: PLC0415  pandas and matplotlib, which --help can do without
+    from phis_lab.commands.page import watch_page, with_page  # noqa: PLC0415
 
     with at_work(as_json, logged=False):
+        if price is not None and not (html or watch):
+            raise ValueError(f"--price {price:g} is said in report.html alone: add --html")
+        if watch and as_json:
+            raise ValueError(f"--watch {watch} never ends and --json prints one document: leave one of them out")
         made = reports.report(folder, baseline, [kind.value for kind in formats])
+        if html or watch:
+            made = with_page(folder, made, price, watch)
     if as_json:
         from phis_lab.commands.report import document  # noqa: PLC0415
 
@@ -243,6 +266,9 @@ def report(
         print_whole(reports.terminal(made.unfinished))
     print_lines(made.remarks, style="yellow")
     print_lines(made.files)
+    if watch:
+        print_lines([f"The page is renewed every {watch} seconds; Ctrl-C ends this."])
+        watch_page(folder, baseline, price, watch, lambda text: print_lines([text], style="yellow"))
 
 
 @app.command(no_args_is_help=True)

@@ -43,6 +43,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_wheel_holds_the_configuration_and_the_launcher(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {f"phis_lab/{file.relative_to(ROOT)}" for file in (ROOT / "conf").rglob("*.yaml")}
+    wanted |= {f"phis_lab/reports/page/page.{kind}" for kind in ("css", "html.j2", "js")}
     assert wanted | {"hydra_plugins/phis_lab_launcher/__init__.py", "phis_lab/py.typed"} <= names
     assert not [name for name in names if name.startswith(("conf/", "tests/", "build/"))]
 
@@ -60,7 +61,7 @@ arguments = {
     "cache": [*short, *stored],
     "evaluate": ["outputs/runs/*/seed0", "evaluation=paper_knn"],
     "export": ["outputs/runs/*/seed0", "--out", "student"],
-    "report": ["outputs", "--format", "md"],
+    "report": ["outputs", "--format", "md", "--html"],
 }
 for command in arguments:
     given = [(glob.glob(word) or [word])[0] if "*" in word else word for word in arguments[command]]
@@ -85,6 +86,7 @@ def test_an_installed_package_does_everything_elsewhere(wheel: Path, tmp_path: P
     told = run(sys.executable, "-c", COMMANDS, at=away, PYTHONPATH=str(site))
     assert f"from {site}" in told
     assert len(list(away.glob("outputs/runs/phis-*/seed0/result.json"))) == 1
-    written = ("st/statistics.md", "outputs/report.md", "student/student.safetensors", "student/student.json")
+    written = ["st/statistics.md", "outputs/report.md", "outputs/report.html"]
+    written += ["student/student.safetensors", "student/student.json"]
     assert all((away / name).is_file() for name in written), told
     assert any((away / "store").iterdir())

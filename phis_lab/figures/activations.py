@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from phis_lab.linalg import Moments
 from phis_lab.linalg.histograms import Histograms
-from phis_lab.reports.style import INK, RC, legend_above, panels
+from phis_lab.reports.style import INK, RC, legend_above, logarithmic, panels
 from phis_lab.shapes import Float
 
 GLOBAL = "all channels"
@@ -85,7 +85,7 @@ def activation_panels(teachers: Mapping[str, Mapping[str, Curve]]) -> Figure:
             for label, curve in curves.items():
                 _draw(axes, label, curve)
             axes.set_title(name)
-            axes.set_yscale("log")
+            logarithmic(axes, "y")
         figure.supxlabel("activation", fontsize=9)
         figure.supylabel("density (log)", fontsize=9)
         legend_above(figure, shown[0], across=3)

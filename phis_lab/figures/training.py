@@ -11,7 +11,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from torch import Tensor
 
 from phis_lab.reports.figures import error_curves
-from phis_lab.reports.style import PAGE_WIDTH, RC, Look
+from phis_lab.reports.style import PAGE_WIDTH, RC, Look, logarithmic
 from phis_lab.shapes import Float, Float64
 
 GLOBAL, LARGEST = "#0072B2", "#D55E00"
@@ -52,7 +52,7 @@ def loss_distributions(losses: ChannelLosses) -> Figure:
             row[0].set_ylabel(method, rotation=0, ha="right", va="center", fontsize=8)
         for axes, teacher in zip(grid[0], teachers, strict=True):
             axes.set_title(teacher, fontsize=9)
-        grid[0, 0].set_xscale("log")
+        logarithmic(grid[0, 0], "x")
         figure.supxlabel("squared error of an image in one channel, in the space trained in (log)", fontsize=9)
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
         return figure

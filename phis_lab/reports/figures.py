@@ -16,8 +16,11 @@ from phis_lab.reports.sheets import heading
 from phis_lab.reports.style import GREY, RC, Look, legend_above, panels, readable_log_ticks
 from phis_lab.reports.tables import Column, by_method, summary
 
-_TITLE_LETTERS = 31
+TITLE_LETTERS = 31
 """As many letters of a title as fit over one of three panels."""
+
+_STEPS = 100
+"""About as many points of a curve as a panel can show."""
 
 CAPTIONS = {
     "values": (
@@ -127,7 +130,7 @@ def _rows_of_methods(
         for place, (method, look) in enumerate(looks.items()):
             if method in rows:
                 _whisker(axes, place, rows[method], look)
-        axes.set_title(textwrap.fill(heading(column), _TITLE_LETTERS), fontsize=9)
+        axes.set_title(textwrap.fill(heading(column), TITLE_LETTERS), fontsize=9)
         axes.set_yticks(range(len(looks)), list(looks))
         axes.set_ylim(len(looks) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
@@ -144,10 +147,11 @@ def _whisker(axes: Axes, place: int, row: dict[str, Any], look: Look) -> None:
 
 
 def _curve(axes: Axes, runs: pd.DataFrame, method: str, look: Look) -> None:
-    by_step = runs.groupby("step")["value"]
-    steps = by_step.min().index.to_numpy()
-    axes.fill_between(steps, by_step.min(), by_step.max(), color=look.color, alpha=0.15, linewidth=0)
+    by_step = runs.groupby("step")["value"].agg(["min", "mean", "max"])
+    by_step = by_step.iloc[:: -max(1, len(by_step) // _STEPS)][::-1]
+    steps = by_step.index.to_numpy()
+    axes.fill_between(steps, by_step["min"], by_step["max"], color=look.color, alpha=0.15, linewidth=0)
     axes.plot(
-        steps, by_step.mean(), color=look.color, linestyle=look.linestyle, linewidth=1.4, marker=look.marker,
+        steps, by_step["mean"], color=look.color, linestyle=look.linestyle, linewidth=1.4, marker=look.marker,
         markersize=3.5, markevery=max(1, len(steps) // 6), label=method,
     )  # fmt: skip

@@ -6,32 +6,49 @@ from collections.abc import Iterable
 from phis_lab.reports.sheets import MOST_NAMES
 from phis_lab.reports.studies import Study
 from phis_lab.reports.tables import columns, measurements
-from phis_lab.runs import Data
+from phis_lab.runs import Data, RunRecord
 
 _COMMANDS = 3
 
 
 def provenance(study: Study) -> list[str]:
     """Markdown lines: data, teachers, budget, seeds, commits, machines and commands."""
+    typed = commands(study)
+    more = [f"... and {len(typed) - _COMMANDS} more"] if len(typed) > _COMMANDS else []
+    return [
+        *(f"- {name}: {fact}" for name, fact in origin(study).items()),
+        "- commands:",
+        "",
+        *(f"      {line}" for line in [*typed[:_COMMANDS], *more]),
+    ]
+
+
+def origin(study: Study) -> dict[str, str]:
+    """What the numbers of a study come from, by what it is called."""
     first = study.records[0]
     seeds = sorted({record.seed for record in study.records})
     teachers = [f"{name} ({facts.get('source', 'unknown')})" for name, facts in first.teachers.items()]
-    commands = _distinct(record.command for record in study.records)
-    more = [f"... and {len(commands) - _COMMANDS} more"] if len(commands) > _COMMANDS else []
-    measured = [] if first.evaluation_data is None else [f"- probes and tasks: {_images(first.evaluation_data)}"]
-    return [
-        f"- data: {_images(first.data)}",
-        *measured,
-        f"- teachers: {', '.join(teachers)}",
-        f"- budget: {first.steps:,} steps, {first.images:,} images seen",
-        f"- seeds: {', '.join(map(str, seeds))}; {_spread_meaning(len(seeds))}",
-        f"- commits: {', '.join(_distinct(record.commit for record in study.records))}",
-        f"- machines: {', '.join(_distinct(_machine(record.device) for record in study.records))}",
-        f"- torch: {', '.join(_distinct(record.versions.get('torch', '?') for record in study.records))}",
-        "- commands:",
-        "",
-        *(f"      {line}" for line in [*commands[:_COMMANDS], *more]),
-    ]
+    measured = {} if first.evaluation_data is None else {"probes and tasks": _images(first.evaluation_data)}
+    return {
+        "data": _images(first.data),
+        **measured,
+        "teachers": ", ".join(teachers),
+        "budget": f"{first.steps:,} steps, {first.images:,} images seen",
+        "seeds": f"{', '.join(map(str, seeds))}; {_spread_meaning(len(seeds))}",
+        "commits": ", ".join(_distinct(record.commit for record in study.records)),
+        "machines": ", ".join(_distinct(machine(record) for record in study.records)),
+        "torch": ", ".join(_distinct(record.versions.get("torch", "?") for record in study.records)),
+    }
+
+
+def commands(study: Study) -> list[str]:
+    """What was typed for the runs of a study, each once."""
+    return _distinct(record.command for record in study.records)
+
+
+def machine(record: RunRecord) -> str:
+    """The GPU of a run, or else its CPU."""
+    return str(record.device.get("gpu", record.device.get("cpu", "unknown")))
 
 
 def _images(data: Data) -> str:
@@ -79,10 +96,6 @@ def _differing_sources(study: Study) -> list[str]:
 
 def _spread_meaning(seeds: int) -> str:
     return "± is the sample standard deviation over seeds" if seeds > 1 else "one seed: no spread, no interval"
-
-
-def _machine(device: dict[str, str | int | bool]) -> str:
-    return str(device.get("gpu", device.get("cpu", "unknown")))
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

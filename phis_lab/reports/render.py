@@ -1,6 +1,6 @@
 """A folder of runs becomes a report, which also says how far the runs are that have not ended."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class Report:
         unfinished: how far the runs are that have not ended; None where all have.
         sections: one per study.
         across: studies that differ in their data alone, tested together.
+        records: every record that could be read, by the folder of its run.
         remarks: files that are no records, runs that are in no table because they failed or because there are several
             of them, and studies without the baseline.
         files: the files written.
@@ -59,6 +60,7 @@ class Report:
     unfinished: Sheet | None
     sections: tuple[Section, ...]
     across: tuple[Across, ...]
+    records: Mapping[Path, RunRecord]
     remarks: tuple[str, ...]
     files: tuple[Path, ...]
 
@@ -98,7 +100,7 @@ def report(folder: str | Path, baseline: str | None = None, formats: Collection[
             remarks.append(f"{study.title}: no method {wanted!r} to compare with (see --baseline)")
     across = across_data(sections)
     files = write_files(root, unfinished, sections, across, remarks, formats)
-    return Report(unfinished, tuple(sections), tuple(across), tuple(remarks), tuple(files))
+    return Report(unfinished, tuple(sections), tuple(across), found.records, tuple(remarks), tuple(files))
 
 
 def _is_measured(record: RunRecord) -> bool:

@@ -114,6 +114,13 @@ class Section:
         return average_ranks(table, self.categories, lower_is_better=downwards(table.columns, self.meaning))
 
     @cached_property
+    def published(self) -> Sheet | None:
+        """The average ranks beside the paper's; None where no method repeats a row of it."""
+        if self.ranks is None:
+            return None
+        return published_sheet(self.study.records, self.ranks["Avg"], seeds_of(self.judged))
+
+    @cached_property
     def evidence(self) -> Evidence:
         """What the seeds support."""
         return Evidence(self.judged, self.paired, self.baseline, self.headline, self.meaning, self.study.teachers)
@@ -127,8 +134,7 @@ class Section:
         if not self.paired.empty:
             sheets.append(self._differences())
         sheets += self.evidence.sheets()
-        beside = None if average is None else published_sheet(self.study.records, average, seeds_of(self.judged))
-        return [*sheets, beside] if beside is not None else sheets
+        return sheets if self.published is None else [*sheets, self.published]
 
     def details(self) -> list[Sheet]:
         """The tables for the file: ranks per category, the differences again, each teacher's matching in detail."""

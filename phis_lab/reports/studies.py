@@ -24,6 +24,8 @@ class Study:
     records: tuple[RunRecord, ...]
     repeats: tuple[str, ...] = ()
     """A sentence for every method and seed of which there are several results."""
+    folders: tuple[Path | None, ...] = ()
+    """Of the runs, where they are known, in the order of the records."""
 
     @property
     def teachers(self) -> list[str]:
@@ -52,7 +54,8 @@ def group_studies(records: Sequence[RunRecord], folders: Sequence[Path] = ()) ->
         fingerprints = ", ".join(found.fingerprint[:8] for found in _data(group[0].record))
         twin = f" (data {fingerprints})" if titles.count(title) > 1 else ""
         kept, repeats = _without_repeats(_distinctly_labelled(group))
-        studies.append(Study(title + twin, tuple(kept), tuple(repeats)))
+        records_kept, where = tuple(run.record for run in kept), tuple(run.folder for run in kept)
+        studies.append(Study(title + twin, records_kept, tuple(repeats), where))
     return studies
 
 
@@ -89,7 +92,7 @@ def _arm(record: RunRecord) -> dict[str, str]:
     return {key: value for key, value in arm.items() if facts(key).method}
 
 
-def _without_repeats(runs: Sequence[_Run]) -> tuple[list[RunRecord], list[str]]:
+def _without_repeats(runs: Sequence[_Run]) -> tuple[list[_Run], list[str]]:
     """The runs of which there is one for a method and a seed, and a sentence for those of which there are several."""
     same: dict[tuple[str, int], list[_Run]] = defaultdict(list)
     for run in runs:
@@ -97,7 +100,7 @@ def _without_repeats(runs: Sequence[_Run]) -> tuple[list[RunRecord], list[str]]:
     kept, repeats = [], []
     for (method, seed), found in same.items():
         if len(found) == 1 or all(_numbers(run.record) == _numbers(found[0].record) for run in found):
-            kept.append(found[0].record)
+            kept.append(found[0])
         if len(found) > 1:
             repeats.append(f"{method}, seed {seed} has {len(found)} results: {_told_apart(found)}")
     return kept, repeats

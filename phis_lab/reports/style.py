@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 RC: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -25,6 +25,7 @@ RC: dict[str, Any] = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "legend.fontsize": 9,
+    "text.parse_math": False,  # a name with dollars is no formula
     "xtick.color": "#444444",
     "xtick.labelcolor": "#222222",
     "xtick.labelsize": 8,
@@ -75,6 +76,14 @@ def panels(count: int, height: float, share_rows: bool = False) -> tuple[Figure,
     for axes in grid.flat[count:]:
         axes.set_visible(False)
     return figure, list(grid.flat[:count])
+
+
+def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
+    """A logarithmic axis with plain numbers at its decades: Matplotlib's own labels are formulas."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def readable_log_ticks(axes: Axes) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from phis_lab.figures.activations import Curve, activation_panels
-from phis_lab.reports.style import GREY, INK, PAGE_WIDTH, RC, legend_above, looks, panels
+from phis_lab.reports.style import GREY, INK, PAGE_WIDTH, RC, legend_above, logarithmic, looks, panels
 from phis_lab.survey.statistics import Histogram, Norms, Statistics
 
 CAPTIONS = {
@@ -52,7 +52,7 @@ def spectra(eigenvalues: Mapping[str, tuple[float, ...]]) -> Figure:
             right.plot(np.concatenate([[0], place]), np.concatenate([[0], held]), **style)
         left.plot([0, 1], [1, 1], color=GREY, linestyle=":", linewidth=1)
         right.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
-        left.set_yscale("log")
+        logarithmic(left, "y")
         left.set_ylim(bottom=max(left.get_ylim()[0], LOWEST))
         left.set_ylabel("eigenvalue / mean eigenvalue")
         right.set_ylabel("share of the variance")
@@ -90,8 +90,8 @@ def _norm_panel(axes: Axes, norms: Norms) -> None:
     axes.stairs(share, edges, color=INK, linewidth=1, label="tokens")
     axes.axvline(1, color=INK, linestyle=(0, (4, 1.2)), linewidth=1, label="median")
     axes.axvline(norms.threshold / median, color="#D55E00", linewidth=1.2, label="outliers begin")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    logarithmic(axes, "x")
+    logarithmic(axes, "y")
 
 
 def _plain_log_ticks(axes: Axes) -> None:
