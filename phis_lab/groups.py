@@ -112,9 +112,11 @@ OPTIONS: Mapping[str, Facts] = {
     "label": Facts(of="run", identifies=False, method=False),
     "hydra": Facts(of="run", identifies=False, method=False),
     "online": Facts(identifies=False, interpolated=True),  # stands in `estimation`, where that is read
+    "data.timeout_s": Facts(identifies=False),
     "data.workers": Facts(identifies=False),
     "estimation.save": Facts(identifies=False),
     "evaluation.data.seed": Facts(of="run", identifies=False),  # of an order that evaluations do not draw
+    "evaluation.data.timeout_s": Facts(identifies=False),
     "evaluation.data.workers": Facts(identifies=False),
     "trainer.accelerator": Facts(identifies=False, method=False),
     "trainer.checkpoint_every": Facts(identifies=False, method=False),

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
-from phis_lab.data.decoding import decode_image
+from phis_lab.data.decoding import decode_image, opened, reading
 from phis_lab.data.masks import IGNORED, Masked, MaskedData, MaskedImages
+from phis_lab.data.plain_files import read_plain
 
 _CLASSES = tuple(f"class {number}" for number in range(1, 151))
 
@@ -54,7 +54,12 @@ class _ADEImages(MaskedImages):
         return len(self.files)
 
     def __getitem__(self, index: int) -> Masked:
-        image = decode_image(self.files[index].read_bytes(), str(self.files[index]))
-        with Image.open(self.masks[index]) as file:
-            numbers = torch.from_numpy(np.array(file))
+        file, mask = self.files[index], self.masks[index]
+        with reading(str(file)):
+            content = read_plain(file)
+        with reading(str(mask)):
+            marks = read_plain(mask)
+        image = decode_image(content, str(file))
+        with opened(marks, str(mask)) as picture:
+            numbers = torch.from_numpy(np.array(picture))
         return Masked(image, torch.where(numbers == 0, IGNORED, numbers - 1))

@@ -80,6 +80,7 @@ class DataModule(LightningDataModule):
                     part=slice(ends[name] - sizes[name], ends[name]),
                 ),
                 self.source.workers,
+                self.source.timeout_s,
             )
             for name, partition in partitions.items()
         }
@@ -94,7 +95,8 @@ class DataModule(LightningDataModule):
             raise ValueError("training images have no fixed views; set augmentation.views")
         views = self.augmentation.views if every else min(self.augmentation.views, self._epochs(partition))
         rendered = self._train_views(partition, self.source.seed)
-        return FixedViews(rendered, "train", rendered.augmentation.fixed_recipe(), views, self.source.workers)
+        recipe = rendered.augmentation.fixed_recipe()
+        return FixedViews(rendered, "train", recipe, views, self.source.workers, self.source.timeout_s)
 
     def _epochs(self, partition: PartitionPlan) -> int:
         """In how many epochs at most a stage visits the images of a partition."""
@@ -108,7 +110,8 @@ class DataModule(LightningDataModule):
     def central_test_views(self, count: int, partition: PartitionPlan = WHOLE) -> FixedViews:
         """Returns the test images as `eval_loader("test", count)` renders them."""
         views = CentralViews(_images(self.source, "test", count), self.augmentation.resized(partition.scale))
-        return FixedViews(views, "test", views.augmentation.central_recipe(), 1, self.source.workers)
+        recipe = views.augmentation.central_recipe()
+        return FixedViews(views, "test", recipe, 1, self.source.workers, self.source.timeout_s)
 
     def eval_loader(
         self,
@@ -137,7 +140,7 @@ class DataModule(LightningDataModule):
         size = source.batch_size
         batches = [keys[at : at + size] for at in range(0, len(keys), size)]
         views = CentralViews(images, self.augmentation.resized(partition.scale))
-        return EvalLoader(BatchLoader(views, batches, source.workers), images.labels)
+        return EvalLoader(BatchLoader(views, batches, source.workers, source.timeout_s), images.labels)
 
     def _train_views(self, partition: PartitionPlan, seed: int) -> TrainViews:
         augmentation = self.augmentation.resized(partition.scale)

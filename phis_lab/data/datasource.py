@@ -24,6 +24,8 @@ class DataSource(ABC):
         batch_size: images per step over all processes.
         seed: of the order of the training images, and of views that are drawn afresh.
         workers: processes that decode and augment; 0 does it in the training process.
+        timeout_s: seconds after which a batch that a worker makes is no longer waited for, so that a frozen one ends
+            the run with a message; the same command goes on.
 
     Raises:
         ValueError: a size is not positive, or `workers` is negative.
@@ -34,9 +36,16 @@ class DataSource(ABC):
     batch_size: Positive = 128
     seed: Seed = 0
     workers: Workers = 0
+    timeout_s: Positive = 600
 
     def __post_init__(self) -> None:
-        for name, least in (("train_images", 1), ("test_images", 1), ("batch_size", 1), ("workers", 0)):
+        for name, least in (
+            ("train_images", 1),
+            ("test_images", 1),
+            ("batch_size", 1),
+            ("workers", 0),
+            ("timeout_s", 1),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"data.{name} is at least {least}, got {value}")

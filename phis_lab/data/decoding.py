@@ -1,12 +1,16 @@
 """Encoded image files to uint8 RGB, by one rule for every kind of pixel; `docs/data.md` states it."""
 
 import io
+import logging
+import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import EpsImagePlugin, Image, ImageCms, UnidentifiedImageError
 from PIL.Image import Transpose
 from torch import Tensor
 
@@ -18,6 +22,11 @@ ENDINGS = (
 )
 # fmt: on
 """Endings of the names of image files, in lower case; Pillow may lack the decoder of some."""
+
+MOST_PIXELS = 2**27
+"""Pixels of the largest image that is read, 134 million: each takes up to 23 bytes while it is decoded."""
+
+EpsImagePlugin.gs_binary = False  # no image starts Ghostscript, whoever opens it in this process
 
 _WHITE = (255, 255, 255, 255)
 _ORIENTATION = 0x0112
@@ -31,6 +40,9 @@ _UPRIGHT = {
     8: Transpose.ROTATE_90,
 }
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _MIN_IS_WHITE = 258, 262, 0
+_NO_MEMORY = "can't allocate memory"  # torch raises no error of its own kind for it
+_told: set[str] = set()
+_log = logging.getLogger(__name__)
 
 
 class CorruptImageError(ValueError):
@@ -56,34 +68,92 @@ def readable_endings() -> frozenset[str]:
     return frozenset(ENDINGS).intersection(Image.registered_extensions())
 
 
+@lru_cache
+def _formats() -> list[str]:
+    """What Pillow calls the kinds of images that `ENDINGS` stand for; no file is opened as any other kind."""
+    return sorted({Image.registered_extensions()[ending] for ending in readable_endings()} & Image.OPEN.keys())
+
+
+@contextmanager
+def reading(name: str, *errors: type[Exception]) -> Iterator[None]:
+    """Let an image count as corrupt that cannot be read, or not with the memory that there is.
+
+    Args:
+        name: of the image.
+        errors: what else makes it corrupt.
+
+    Raises:
+        CorruptImageError: in place of such an error.
+    """
+    corrupting: tuple[type[Exception], ...] = (OSError, MemoryError, *errors)
+    try:
+        yield
+    except CorruptImageError:
+        raise
+    except corrupting as error:
+        raise CorruptImageError(name, _reason(error)) from error
+    except RuntimeError as error:
+        if _NO_MEMORY not in str(error):
+            raise
+        raise CorruptImageError(name, _reason(MemoryError())) from error
+
+
 def decode_image(data: bytes, name: str) -> Tensor:
-    """Decodes the first picture of a JPEG, PNG, TIFF, WebP or other file that Pillow knows into uint8 [3, h, w].
+    """Decodes the first picture of a JPEG, PNG, TIFF, WebP or another file of `ENDINGS` into uint8 [3, h, w].
 
     Args:
         data: the file's bytes.
         name: what the error calls it.
 
     Raises:
-        CorruptImageError: Pillow cannot read the image to its end, or its values have no defined white.
+        CorruptImageError: Pillow cannot read the image to its end, it has more than `MOST_PIXELS`, or its values have
+            no defined white.
     """
-    if not data:
-        raise CorruptImageError(name, "the file is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are about metadata, and large images below Pillow's limit
-            with Image.open(io.BytesIO(data)) as image:
-                image.load()
-                pixels = np.array(_upright(_to_rgb(image), _orientation(image)))
-    except Exception as error:  # decoders raise whatever a damaged file leads them to
-        raise CorruptImageError(name, _described(error)) from error
+    with opened(data, name) as image:
+        pixels = np.array(_upright(_to_rgb(image), _orientation(image)))
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def _described(error: Exception) -> str:
+@contextmanager
+def opened(data: bytes, name: str) -> Iterator[Image.Image]:
+    """Opens a file of `ENDINGS`, by its content, and decodes it as it is; see `decode_image`."""
+    with reading(name, Exception), _warnings_told(name):  # decoders raise whatever a damaged file leads them to
+        if not data:
+            raise CorruptImageError(name, "the file is empty")
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise CorruptImageError(
+                    name,
+                    f"it is too large, with {image.width} x {image.height} pixels where at most {MOST_PIXELS:,} are "
+                    "read; make it smaller",
+                )
+            image.load()
+            yield image
+
+
+@contextmanager
+def _warnings_told(name: str) -> Iterator[None]:
+    """Log what Pillow warns of, once for each kind of warning; the bound on pixels is `MOST_PIXELS`, not Pillow's."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+    for text in (str(warning.message) for warning in found):
+        kind = re.sub(r"\d+", "", text)
+        if kind not in _told:
+            _told.add(kind)
+            _log.warning("%s is read, and Pillow warns: %s. Further warnings like this are not told.", name, text)
+
+
+def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "its content is no image that the installed Pillow reads"
     if isinstance(error, Image.DecompressionBombError):
         return f"it is too large ({error})"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
+    if isinstance(error, OSError) and error.strerror:
+        return f"it cannot be read ({error.strerror})"
     return str(error) or type(error).__name__
 
 
@@ -93,6 +163,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(_grey(image)).convert("RGB")
     if image.mode == "LAB":
         return ImageCms.applyTransform(image, _lab_to_rgb()) or image
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
     if image.has_transparency_data:
         picture = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", picture.size, _WHITE), picture).convert("RGB")

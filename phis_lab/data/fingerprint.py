@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from phis_lab.data.plain_files import open_plain, read_plain
 from phis_lab.data.source import digest
 from phis_lab.folders import cache_folder
 from phis_lab.whole_files import write_text
@@ -79,7 +80,7 @@ def _size(file: Path) -> int:
 
 def _content(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_plain(file)
     except OSError:
         return b""
 
@@ -95,7 +96,7 @@ def _sampled(files: list[Path]) -> list[str]:
 def sample_digest(path: Path) -> str:
     """Returns the sha256 of parts of a file: its first, middle and last KiB, and one KiB of every 16 MiB."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             last = max(0, file.seek(0, 2) - _SAMPLE)
             count = max(2, last // _BETWEEN_SAMPLES)
             parts = []

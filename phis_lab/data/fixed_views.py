@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from phis_lab.data.left_out import CorruptCounter
 from phis_lab.data.loading import Sample, Views
 from phis_lab.data.sampler import Key
+from phis_lab.data.workers import Workers
 from phis_lab.shapes import Float, Int64
 
 
@@ -29,10 +29,14 @@ class FixedViews:
         recipe: how views are rendered, as JSON values.
         views: how many views of each image a run visits.
         workers: processes that decode and render; 0 does it in this one.
+        timeout_s: seconds after which a batch of theirs is no longer waited for.
     """
 
-    def __init__(self, samples: Views, split: str, recipe: dict[str, Any], views: int, workers: int) -> None:
-        self.samples, self.split, self.recipe, self.workers = samples, split, recipe, workers
+    def __init__(
+        self, samples: Views, split: str, recipe: dict[str, Any], views: int, workers: int, timeout_s: int
+    ) -> None:
+        self.samples, self.split, self.recipe = samples, split, recipe
+        self.workers, self.timeout_s = workers, timeout_s
         self.views, self.count = views, len(samples.source)
         self.image_size = samples.augmentation.image_size
 
@@ -52,14 +56,8 @@ class FixedViews:
         """
         source = self.samples.source
         corrupt = CorruptCounter(source.name, len(source))
-        loader: DataLoader[Sample] = DataLoader(
-            self.samples,
-            batch_sampler=batches,  # type: ignore[arg-type]  # keys are pairs
-            collate_fn=list,
-            num_workers=self.workers,
-            generator=torch.Generator(),  # or the loader would draw from the global stream
-        )
-        for samples in loader:
+        loaded = Workers(self.samples, batches, _as_they_are, self.workers, self.timeout_s, self.image_name)
+        for samples in loaded:
             broken = [sample for sample in samples if sample.image is None]
             corrupt.update([one.name for one in broken], len(samples), [one.reason for one in broken])
             yield self._stack(samples)
@@ -70,3 +68,7 @@ class FixedViews:
             return Rendered(torch.empty(0, 3, self.image_size, self.image_size), torch.empty(0, 2, dtype=torch.int64))
         images = torch.stack([sample.image for sample in sound if sample.image is not None])
         return Rendered(images, torch.tensor([sample.key for sample in sound]))
+
+
+def _as_they_are(samples: list[Sample]) -> list[Sample]:
+    return samples

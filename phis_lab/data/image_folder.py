@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from phis_lab.data.datasource import DataSource
-from phis_lab.data.decoding import CorruptImageError, decode_image
+from phis_lab.data.decoding import decode_image, reading
 from phis_lab.data.fingerprint import fingerprint_files
 from phis_lab.data.left_out import LeftOut
 from phis_lab.data.listing import Listing, list_images
+from phis_lab.data.plain_files import read_plain
 from phis_lab.data.source import UNLABELLED, ImageSource, NoImages
 
 TEST_NAMES = ("test", "val", "validation", "valid")
@@ -72,10 +73,8 @@ class FolderImages(ImageSource):
 
     def image(self, index: int) -> Tensor:  # noqa: D102
         name = self.image_name(index)
-        try:
-            data = self.files[index].read_bytes()
-        except OSError as error:
-            raise CorruptImageError(name, f"it cannot be read ({error.strerror})") from error
+        with reading(name):
+            data = read_plain(self.files[index])
         return decode_image(data, name)
 
     def image_name(self, index: int) -> str:  # noqa: D102

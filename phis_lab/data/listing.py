@@ -67,15 +67,15 @@ class _Walk:
     def _of_entry(self, entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]) -> list[Path]:
         path = Path(entry.path)
         try:
-            is_folder, is_file = entry.is_dir(), entry.is_file()
+            is_there, is_folder, is_file = path.exists(), entry.is_dir(), entry.is_file()
         except OSError:  # a link to itself, or through a folder that may not be entered
-            is_folder = is_file = False
+            is_there = is_folder = is_file = False
         if is_hidden(entry.name):
             self._leave("hidden folder{s}" if is_folder else "hidden file{s}", path)
         elif is_folder:
             return self.visit(path, above)
         elif not is_file:
-            self._leave("dead link{s}" if entry.is_symlink() else "pipe{s}, sockets or devices", path)
+            self._leave("pipe{s}, sockets or devices" if is_there else "dead link{s}", path)
         elif reason := refused_kind(entry.name):
             self.left_out.add(reason, ending_of(entry.name))
         else:

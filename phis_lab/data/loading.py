@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from phis_lab.data.decoding import CorruptImageError
+from phis_lab.data.decoding import CorruptImageError, reading
 from phis_lab.data.left_out import CorruptCounter
 from phis_lab.data.sampler import Key
 from phis_lab.data.source import ImageSource
 from phis_lab.data.transforms import Augmentation
+from phis_lab.data.workers import Workers
 from phis_lab.shapes import Float, Int64
 
 
@@ -48,10 +49,11 @@ class Views(Dataset[Sample], ABC):
     def __getitem__(self, key: Key) -> Sample:
         name = self.source.image_name(key[0])
         try:
-            image = self.source.image(key[0])
+            with reading(name):
+                image = self.render(self.source.image(key[0]), key)
         except CorruptImageError as error:
             return Sample(None, key, name, error.reason)
-        return Sample(self.render(image, key), key, name)
+        return Sample(image, key, name)
 
 
 class TrainViews(Views):
@@ -98,24 +100,17 @@ class BatchLoader:
         views: the images.
         sampler: the keys of each batch.
         workers: processes that decode and render; 0 does it in this one. The pixels do not depend on it.
+        timeout_s: seconds after which a batch of theirs is no longer waited for.
     """
 
-    def __init__(self, views: Views, sampler: Iterable[list[Key]], workers: int) -> None:
+    def __init__(self, views: Views, sampler: Iterable[list[Key]], workers: int, timeout_s: int) -> None:
         self.source = views.source
         self.corrupt = CorruptCounter(views.source.name, len(views.source))
-        self._loader: DataLoader[Sample] = DataLoader(
-            views,
-            batch_sampler=sampler,
-            collate_fn=collate,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # or the loader would draw from the global stream
-        )
+        name, pinned = views.source.image_name, torch.cuda.is_available()
+        self._batches = Workers(views, sampler, collate, workers, timeout_s, name, persistent=True, pinned=pinned)
 
     def __iter__(self) -> Iterator[Batch]:
-        batch: Batch
-        for batch in self._loader:
+        for batch in self._batches:
             self.corrupt.update(batch.corrupt, len(batch.keys) + len(batch.corrupt), batch.reasons)
             yield batch
 

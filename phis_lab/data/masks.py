@@ -37,7 +37,12 @@ class MaskedImages(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def __getitem__(self, index: int) -> Masked: ...
+    def __getitem__(self, index: int) -> Masked:
+        """Returns an image with its mask.
+
+        Raises:
+            CorruptImageError: one of both cannot be read.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,12 @@ from typing import Any, BinaryIO
 from phis_lab.data.fingerprint import file_state, remembered, sample_digest
 from phis_lab.data.left_out import LeftOut
 from phis_lab.data.listing import ending_of, refused_kind
+from phis_lab.data.plain_files import open_plain, read_part
 from phis_lab.data.source import UNLABELLED
 from phis_lab.data.tar_members import Member, read_samples, split_key
 
 _MOST_CLASSES = 1_000_000
+_LONGEST_LABEL = 16 * 1024**2
 _LABELS = ("cls", "json")
 _log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ def _scan(shard: Path) -> TarIndex:
     _log.info("indexing %s", shard)
     left_out, index = LeftOut(), TarIndex()
     samples = read_samples(shard, left_out)
-    with shard.open("rb") as file:
+    with open_plain(shard) as file:
         for key, members in samples.items():
             reasons = {ending: refused_kind(member.name) for ending, member in members.items()}
             images = [ending for ending, reason in reasons.items() if reason is None]
@@ -139,20 +141,16 @@ def _label(file: BinaryIO, members: Mapping[str, Member], image: str, sample: st
     for kind in _LABELS:
         for ending in ([f"{beginning}.{kind}"] if beginning else []) + [kind]:
             if ending in members:
-                text = _read(file, members[ending])
+                member = members[ending]
+                text = read_part(file, member.offset, min(member.size, _LONGEST_LABEL))
                 try:
                     return _number(text if kind == "cls" else _field(json.loads(text)))
-                except (TypeError, ValueError) as error:
+                except (TypeError, ValueError, RecursionError) as error:
                     raise ValueError(
                         f"{sample}: a label is an integer that counts from 0, in .cls, or in .json under label or cls; "
                         f"got {text[:200]!r} in .{ending}"
                     ) from error
     return UNLABELLED
-
-
-def _read(file: BinaryIO, member: Member) -> bytes:
-    file.seek(member.offset)
-    return file.read(member.size)
 
 
 def _field(found: Any) -> Any:

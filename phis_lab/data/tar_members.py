@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from phis_lab.data.left_out import LeftOut
 from phis_lab.data.listing import is_hidden
+from phis_lab.data.plain_files import open_plain
 
 _BLOCK = 512
 _CHECKED_REST = 1024**2
@@ -51,6 +52,8 @@ def read_samples(shard: Path, left_out: LeftOut) -> Samples:
         with tarfile.open(shard, "r:") as tar:
             known: dict[str, Member] = {}
             for info in tar:
+                if info.size < 0:  # which leads back to a file that was read, for ever
+                    raise ValueError(f"{shard} is damaged: {info.name} has {info.size} bytes; copy it again")
                 member = _member(info, known, left_out)
                 if member is None:
                     continue
@@ -82,7 +85,7 @@ def _member(info: tarfile.TarInfo, known: dict[str, Member], left_out: LeftOut) 
 
 
 def _refuse_compressed(shard: Path) -> None:
-    with shard.open("rb") as file:
+    with open_plain(shard) as file:
         start = file.read(6)
     for magic, kind in _COMPRESSED.items():
         if start.startswith(magic):
@@ -94,7 +97,7 @@ def _refuse_compressed(shard: Path) -> None:
 
 def _check_end(shard: Path, end: int) -> None:
     """Refuses a shard that stops after a whole file, or goes on after its end, as the tar format allows in silence."""
-    with shard.open("rb") as file:
+    with open_plain(shard) as file:
         file.seek(end)
         if file.read(_BLOCK) != bytes(_BLOCK):
             raise ValueError(f"{shard} is truncated or damaged: no end-of-archive block at byte {end}; copy it again")

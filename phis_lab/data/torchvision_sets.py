@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from phis_lab.data.datasource import DataSource
+from phis_lab.data.decoding import reading
 from phis_lab.data.download import short_network_trials
 from phis_lab.data.source import ImageSource, digest
 from phis_lab.folders import cache_folder
@@ -75,7 +76,8 @@ class TorchvisionImages(ImageSource):
         self.images: torch.utils.data.ConcatDataset[Any] = torch.utils.data.ConcatDataset(parts)
 
     def image(self, index: int) -> Tensor:  # noqa: D102
-        image = self.images[index][0].convert("RGB")
+        with reading(self.image_name(index), Exception):  # decoders raise whatever a damaged file leads them to
+            image = self.images[index][0].convert("RGB")
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 

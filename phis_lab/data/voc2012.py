@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torchvision
 
+from phis_lab.data.decoding import reading
 from phis_lab.data.download import short_network_trials
 from phis_lab.data.masks import Masked, MaskedData, MaskedImages
 from phis_lab.folders import cache_folder
@@ -80,5 +81,6 @@ class _VOCImages(MaskedImages):
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Masked:
-        image, mask = self.pairs[index]
+        with reading(f"{self.name}[{index}]", Exception):  # decoders raise whatever a damaged file leads them to
+            image, mask = self.pairs[index]
         return Masked(torch.from_numpy(np.array(image)).permute(2, 0, 1), torch.from_numpy(np.array(mask)))

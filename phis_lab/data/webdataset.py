@@ -13,9 +13,10 @@ from braceexpand import braceexpand
 from torch import Tensor
 
 from phis_lab.data.datasource import DataSource
-from phis_lab.data.decoding import CorruptImageError, decode_image
+from phis_lab.data.decoding import decode_image, reading
 from phis_lab.data.fingerprint import fingerprint_files
 from phis_lab.data.left_out import LeftOut
+from phis_lab.data.plain_files import open_plain, read_part
 from phis_lab.data.source import ImageSource, NoImages, digest
 from phis_lab.data.tar_index import TarIndex, index_shard
 
@@ -162,13 +163,9 @@ class TarImages(ImageSource):
         """
         number, offset, size = self.places[index].tolist()
         shard, name = self.shards[number], self.image_name(index)
-        try:
-            with shard.open("rb") as file:
-                changed = _state(os.fstat(file.fileno())) != self._states[number]
-                file.seek(offset)
-                data = file.read(size)
-        except OSError as error:
-            raise CorruptImageError(name, f"it cannot be read ({error.strerror})") from error
+        with reading(name), open_plain(shard) as file:
+            changed = _state(os.fstat(file.fileno())) != self._states[number]
+            data = read_part(file, offset, size)
         if changed:
             raise ValueError(f"{shard} was changed while the run reads it; start the run again when it is complete")
         return decode_image(data, name)

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from phis_lab.data.decoding import CorruptImageError
+from phis_lab.data.decoding import CorruptImageError, reading
 from phis_lab.data.left_out import CorruptCounter
 from phis_lab.data.source import ImageSource
 from phis_lab.data.transforms import Augmentation, Interpolation, central_view
@@ -64,7 +64,8 @@ def source_batches(
         shown: dict[int, Tensor] = {}
         for position in positions.tolist():
             try:
-                shown[position] = view(source.image(position))
+                with reading(source.image_name(position)):
+                    shown[position] = view(source.image(position))
             except CorruptImageError as error:
                 counter.update([error.name], 1, [error.reason])
             else:

@@ -66,7 +66,7 @@ class FirstViews:
         fixed = self.augmentation.views is not None
         views = TrainViews(self.source.train, self.augmentation, self.augmentation.seed if fixed else self.source.seed)
         side = self.augmentation.image_size
-        for batch in BatchLoader(views, self._keys(), self.source.workers):
+        for batch in BatchLoader(views, self._keys(), self.source.workers, self.source.timeout_s):
             yield batch._replace(images=batch.images[..., :side, :side])
 
     def _keys(self) -> list[list[tuple[int, int]]]:

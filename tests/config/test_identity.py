@@ -19,6 +19,7 @@ IDENTIFIES = {
 }  # fmt: skip
 DOES_NOT = {"label", "logger", "online", "paths", "seed", "strategy"}
 OF_SPEED = {
+    "data.timeout_s=30",
     "data.workers=3",
     "estimation.save=there",
     "trainer.accelerator=cpu",

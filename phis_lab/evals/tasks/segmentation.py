@@ -12,7 +12,9 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from torchvision import tv_tensors
 
 from phis_lab.bounds import Above, AtLeastZero, Positive, Seed
-from phis_lab.data.masks import IGNORED, MaskedData, MaskedImages
+from phis_lab.data.decoding import CorruptImageError
+from phis_lab.data.left_out import CorruptCounter
+from phis_lab.data.masks import IGNORED, Masked, MaskedData, MaskedImages
 from phis_lab.data.transforms import Interpolation, central_view
 from phis_lab.evals.score import Score
 from phis_lab.evals.subject import Subject, Task
@@ -217,18 +219,34 @@ class Segmentation(Task):
         }
 
     def _seen(self, subject: Subject, data: MaskedImages, most: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Patch tokens and labels in batches, on the host."""
+        """Patch tokens and labels in batches, on the host, without the corrupt images."""
         view = central_view(subject.image_size, self.interpolation)
         count = min(most or len(data), len(data))
         rows = torch.linspace(0, len(data) - 1, count, dtype=torch.float64).round().long()
+        corrupt = CorruptCounter(data.name, count)
         for chosen in rows.split(self.batch_size):
-            pairs = [data[int(row)] for row in chosen]
-            shown = [view(tv_tensors.Image(image), tv_tensors.Mask(mask)) for image, mask in pairs]
+            shown = [
+                view(tv_tensors.Image(image), tv_tensors.Mask(mask)) for image, mask in _sound(data, chosen, corrupt)
+            ]
+            if not shown:
+                continue
             images = torch.stack([image.as_subclass(Tensor) for image, _ in shown]).to(subject.device).float() / 255
             spatial = subject.tokens(images).spatial
             if spatial is None:
                 raise ValueError("segmentation needs patch tokens, and this student has none")
             yield spatial.detach().float().cpu(), torch.stack([mask.as_subclass(Tensor) for _, mask in shown])
+
+
+def _sound(data: MaskedImages, rows: Int64[Tensor, " images"], corrupt: CorruptCounter) -> Iterator[Masked]:
+    """Those of some images that can be read; the others are counted."""
+    for row in rows.tolist():
+        try:
+            masked = data[row]
+        except CorruptImageError as error:
+            corrupt.update([error.name], 1, [error.reason])
+        else:
+            corrupt.update([], 1)
+            yield masked
 
 
 def _counted(

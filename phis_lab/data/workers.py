@@ -1,0 +1,137 @@
+"""Batches from other processes, which can neither freeze nor die without a word."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from phis_lab.data.sampler import Key
+
+Collated = TypeVar("Collated")
+_BETWEEN = -1
+_LOOK_EVERY = 5
+"""Seconds after which the processes are looked at while a batch is waited for."""
+_LATE, _DEAD = "DataLoader timed out", ("DataLoader worker (pid", "Pin memory thread exited")
+"""How torch's messages begin where a worker gives no answer; what a worker raises has other words before it."""
+
+
+class WorkerError(ValueError):
+    """A process that loads images gave no answer."""
+
+
+class Workers(Generic[Collated]):
+    """Yields batches in order, made in this process or in others.
+
+    Args:
+        images: samples by key.
+        batches: the keys of each batch; asked for anew by every pass.
+        collate: makes a batch of its samples.
+        count: processes; 0 makes the batches in this one.
+        timeout_s: seconds after which a batch that other processes make is no longer waited for.
+        image_name: what an error calls the image of an index.
+        persistent: keep the processes for the next pass.
+        pinned: put batches where a GPU copies them from.
+    """
+
+    def __init__(
+        self,
+        images: Dataset[Any],
+        batches: Iterable[Sequence[Key]],
+        collate: Callable[[list[Any]], Collated],
+        count: int,
+        timeout_s: int,
+        image_name: Callable[[int], str],
+        persistent: bool = False,
+        pinned: bool = False,
+    ) -> None:
+        self.timeout_s, self.image_name = timeout_s, image_name
+        self._watched = _Watched(images, count)
+        self._loader: DataLoader[Any] = DataLoader(
+            self._watched,
+            batch_sampler=batches,  # type: ignore[arg-type]  # keys are pairs
+            collate_fn=collate,
+            num_workers=count,
+            timeout=min(timeout_s, _LOOK_EVERY) if count else 0,
+            worker_init_fn=_leave_signals_to_the_run,
+            persistent_workers=persistent and count > 0,
+            pin_memory=pinned,
+            generator=torch.Generator(),  # or the loader would draw from the global stream
+        )
+
+    def __iter__(self) -> Iterator[Collated]:
+        """Yield the batches.
+
+        Raises:
+            WorkerError: a worker froze, or was killed.
+        """
+        made = self._begun()
+        asked = time.monotonic()
+        while True:
+            try:
+                batch: Collated = next(made)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                text = str(error)
+                late = text.startswith(_LATE)
+                if late and time.monotonic() - asked < self.timeout_s:
+                    continue
+                if not late and not text.startswith(_DEAD):
+                    raise
+                told = self._told(
+                    f"no batch came within data.timeout_s={self.timeout_s}" if late else text.rstrip(". ")
+                )
+                self._loader._iterator = None
+                if hasattr(made, "_shutdown_workers"):
+                    made._shutdown_workers()
+                raise WorkerError(told) from error
+            yield batch
+            asked = time.monotonic()
+
+    def _begun(self) -> Any:
+        """Begin a pass, without torch's handler of SIGCHLD: it raises in whatever runs when a worker dies.
+
+        An arm's step would be taken for what broke. Dead workers are found where their batch is waited for.
+        """
+        before = signal.getsignal(signal.SIGCHLD)
+        made: Any = iter(self._loader)
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, before)
+        for worker in getattr(made, "_workers", ()):
+            worker.terminate = worker.kill  # torch terminates those that do not end when asked, as frozen ones do
+        return made
+
+    def _told(self, reason: str) -> str:
+        names = [self.image_name(index) for index in self._watched.at.tolist() if index != _BETWEEN]
+        return (
+            f"the processes that load images gave no answer ({reason}) while they were at "
+            f"{', '.join(names) or 'no image'}; look at these files, at their disk and at the memory that is free, "
+            "raise data.timeout_s where they are slow, or set data.workers=0"
+        )
+
+
+class _Watched(Dataset[Any]):
+    """Samples, and in memory that the processes share the image that each of them is at."""
+
+    def __init__(self, images: Dataset[Any], count: int) -> None:
+        self.images = images
+        self.at = torch.full((count,), _BETWEEN).share_memory_()
+
+    def __getitem__(self, key: Key) -> Any:
+        worker = get_worker_info()
+        if worker is None:
+            return self.images[key]
+        self.at[worker.id] = key[0]
+        sample = self.images[key]
+        self.at[worker.id] = _BETWEEN
+        return sample
+
+
+def _leave_signals_to_the_run(worker: int) -> None:
+    """Ignore what a terminal or a scheduler sends to all processes, for the run stops after its step."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
