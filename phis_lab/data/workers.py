@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -15,8 +14,6 @@ Collated = TypeVar("Collated")
 _BETWEEN = -1
 _LOOK_EVERY = 5
 """Seconds after which the processes are looked at while a batch is waited for."""
-_LATE, _DEAD = "DataLoader timed out", ("DataLoader worker (pid", "Pin memory thread exited")
-"""How torch's messages begin where a worker gives no answer; what a worker raises has other words before it."""
 
 
 class WorkerError(ValueError):
@@ -55,7 +52,7 @@ class Workers(Generic[Collated]):
             batch_sampler=batches,  # type: ignore[arg-type]  # keys are pairs
             collate_fn=collate,
             num_workers=count,
-            timeout=min(timeout_s, _LOOK_EVERY) if count else 0,
+            timeout=_LOOK_EVERY if count else 0,
             worker_init_fn=_leave_signals_to_the_run,
             persistent_workers=persistent and count > 0,
             pin_memory=pinned,
@@ -69,28 +66,28 @@ class Workers(Generic[Collated]):
             WorkerError: a worker froze, or was killed.
         """
         made = self._begun()
-        asked = time.monotonic()
+        workers = getattr(made, "_workers", ())
         while True:
+            late = threading.Event()
+            alarm = threading.Timer(self.timeout_s, _kill, [workers, late])
             try:
-                batch: Collated = next(made)
+                if workers:
+                    alarm.start()
+                batch: Collated = _next(made, late)
             except StopIteration:
                 return
-            except RuntimeError as error:
-                text = str(error)
-                late = text.startswith(_LATE)
-                if late and time.monotonic() - asked < self.timeout_s:
-                    continue
-                if not late and not text.startswith(_DEAD):
-                    raise
-                told = self._told(
-                    f"no batch came within data.timeout_s={self.timeout_s}" if late else text.rstrip(". ")
-                )
+            except (RuntimeError, OSError, EOFError) as error:
+                if not late.is_set() and all(worker.is_alive() for worker in workers):
+                    raise  # what a worker, or a sample in this process, raised
+                reason = f"no batch came within data.timeout_s={self.timeout_s}" if late.is_set() else "one has died"
+                told = self._told(reason)
                 self._loader._iterator = None
-                if hasattr(made, "_shutdown_workers"):
+                if workers:
                     made._shutdown_workers()
                 raise WorkerError(told) from error
+            finally:
+                alarm.cancel()
             yield batch
-            asked = time.monotonic()
 
     def _begun(self) -> Any:
         """Begin a pass, without torch's handler of SIGCHLD: it raises in whatever runs when a worker dies.
@@ -129,6 +126,23 @@ class _Watched(Dataset[Any]):
         sample = self.images[key]
         self.at[worker.id] = _BETWEEN
         return sample
+
+
+def _kill(workers: Sequence[Any], late: threading.Event) -> None:
+    """Kill frozen workers, which ends every wait for them: torch's own timeout ends none for the rest of a batch."""
+    late.set()
+    for worker in workers:
+        worker.kill()
+
+
+def _next(made: Iterator[Any], late: threading.Event) -> Any:
+    """The next batch, whatever it takes; torch looks whether the workers are alive when its own timeout is over."""
+    while True:
+        try:
+            return next(made)
+        except RuntimeError as error:
+            if late.is_set() or not str(error).startswith("DataLoader timed out"):
+                raise
 
 
 def _leave_signals_to_the_run(worker: int) -> None:

@@ -252,7 +252,7 @@ def frozen(how):
     [
         (lambda: time.sleep(10**6), r"no batch came within data\.timeout_s=1"),
         (lambda: os.kill(os.getpid(), signal.SIGSTOP), r"no batch came within data\.timeout_s=1"),
-        (lambda: os.kill(os.getpid(), signal.SIGKILL), "worker .*(killed|unexpectedly)"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "one has died"),
     ],
     ids=["asleep", "stopped", "killed"],
 )
@@ -276,8 +276,21 @@ def test_a_worker_that_dies_while_a_step_is_taken_is_told_where_its_batch_is_wai
     (child,) = multiprocessing.active_children()
     child.kill()
     time.sleep(0.2)  # a step, in which nothing is raised
-    with pytest.raises(WorkerError, match=r"worker .*while they were at no image"):
+    with pytest.raises(WorkerError, match=r"one has died\) while they were at no image"):
         list(made)
+
+
+def test_a_worker_that_is_stopped_after_it_sent_a_batch_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.3)
+    monkeypatch.setattr(workers, "_LOOK_EVERY", 0.4)
+    made = iter(BatchLoader(frozen(lambda: None), [[(at, 0)] for at in range(20)], 1, 1))
+    next(made)
+    time.sleep(0.3)  # the next batches are on their way
+    (child,) = multiprocessing.active_children()
+    os.kill(child.pid, signal.SIGSTOP)
+    with pytest.raises(WorkerError, match=r"timeout_s=1"):
+        list(made)
+    assert child.exitcode == -signal.SIGKILL
 
 
 def test_workers_leave_signals_to_the_run(monkeypatch):
