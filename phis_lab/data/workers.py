@@ -1,7 +1,10 @@
 """Batches from other processes, which can neither freeze nor die without a word."""
 
+import atexit
+import multiprocessing
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +17,8 @@ Collated = TypeVar("Collated")
 _BETWEEN = -1
 _LOOK_EVERY = 5
 """Seconds after which the processes are looked at while a batch is waited for."""
+
+_WORKERS: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
 class WorkerError(ValueError):
@@ -100,6 +105,7 @@ class Workers(Generic[Collated]):
             signal.signal(signal.SIGCHLD, before)
         for worker in getattr(made, "_workers", ()):
             worker.terminate = worker.kill  # torch terminates those that do not end when asked, as frozen ones do
+            _WORKERS.add(worker)
         return made
 
     def _told(self, reason: str) -> str:
@@ -126,6 +132,14 @@ class _Watched(Dataset[Any]):
         sample = self.images[key]
         self.at[worker.id] = _BETWEEN
         return sample
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Kill the workers that there are when this process ends: multiprocessing terminates them, which they ignore."""
+    for child in multiprocessing.active_children():
+        if child in _WORKERS:
+            child.kill()
 
 
 def _kill(workers: Sequence[Any], late: threading.Event) -> None:

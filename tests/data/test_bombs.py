@@ -305,5 +305,14 @@ def test_workers_leave_signals_to_the_run(monkeypatch):
     assert child not in multiprocessing.active_children()
 
 
+def test_no_worker_is_left_when_the_process_ends():
+    made = iter(BatchLoader(frozen(lambda: time.sleep(10**6)), [[(at, 0)] for at in range(20)], 1, 60))
+    next(made)
+    (child,) = multiprocessing.active_children()
+    workers._end_workers()
+    child.join(5)
+    assert child.exitcode == -signal.SIGKILL
+
+
 def test_the_bound_on_bytes_holds_the_largest_image_of_sixteen_bits():
     assert plain_files.MOST_BYTES == MOST_PIXELS * 4 * 2
