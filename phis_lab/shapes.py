@@ -3,7 +3,7 @@
 from typing import Any
 
 try:
-    from jaxtyping import Bool, Float, Float64, Int8, Int64
+    from jaxtyping import Bool, Float, Float64, Int8, Int64, UInt8
 except ModuleNotFoundError:
 
     class _Unchecked:
@@ -12,6 +12,6 @@ except ModuleNotFoundError:
         def __class_getitem__(cls, item: Any) -> Any:
             return Any
 
-    Bool = Float = Float64 = Int8 = Int64 = _Unchecked  # type: ignore[assignment]
+    Bool = Float = Float64 = Int8 = Int64 = UInt8 = _Unchecked  # type: ignore[assignment]
 
-__all__ = ["Bool", "Float", "Float64", "Int8", "Int64"]
+__all__ = ["Bool", "Float", "Float64", "Int8", "Int64", "UInt8"]

@@ -89,7 +89,7 @@ def _evaluate(folder: Path, overrides: Sequence[str], config_dir: Path | None, t
     for partition in stage.partitions.values():
         partition.test.pool.to(device)
         partition.test.prepare(device)
-    scores: Scores = group.evaluation({run.key: arm}, stage, device, final=True)[run.key]
+    scores: Scores = group.evaluation({run.key: arm}, stage, device, final=True, folders={run.key: folder})[run.key]
     found = measured(scores)
     own = {name: source for name, source in run.sources.items() if name.startswith("evaluation.data.")}
     metrics = _joined(found, record.metrics)

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import torch
@@ -23,7 +25,9 @@ from phis_lab.guards import PartError
 from phis_lab.runs import TeacherMetrics
 
 
-def subject_of(arm: Arm, partition: Partition, device: torch.device, needs_labels: bool = True) -> Subject:
+def subject_of(
+    arm: Arm, partition: Partition, device: torch.device, needs_labels: bool = True, folder: Path | None = None
+) -> Subject:
     """An arm in evaluation mode, beside the teachers of one partition and at its image size.
 
     Args:
@@ -31,6 +35,7 @@ def subject_of(arm: Arm, partition: Partition, device: torch.device, needs_label
         partition: the partition.
         device: where images have to be.
         needs_labels: refuse images without labels; otherwise theirs is -1.
+        folder: where tasks may leave files.
     """
     scale = partition.plan.scale
     grid = arm.grid_at(scale)
@@ -51,8 +56,8 @@ def subject_of(arm: Arm, partition: Partition, device: torch.device, needs_label
         for images, labels in partition.loader(split, count, needs_labels):
             yield images.to(device), labels.to(device)
 
-    backbone = arm.student.backbone
-    return Subject(tokens, predictions, teachers, labelled, partition.image_size, device, backbone, partition.classes)
+    seen = tokens, predictions, teachers, labelled
+    return Subject(*seen, partition.image_size, device, arm.student.backbone, partition.classes, folder)
 
 
 class Scores(NamedTuple):
@@ -154,10 +159,24 @@ class Evaluation:
         return self.every is not None and step > 0 and step % self.every == 0
 
     @torch.no_grad()
-    def __call__(self, arms: Mapping[str, Arm], stage: Stage, device: torch.device, final: bool) -> dict[str, Scores]:
+    def __call__(
+        self,
+        arms: Mapping[str, Arm],
+        stage: Stage,
+        device: torch.device,
+        final: bool,
+        folders: Mapping[str, Path] = MappingProxyType({}),
+    ) -> dict[str, Scores]:
         """Scores of every arm at a stage's image sizes; one pass over the images and the teachers serves all of them.
 
         A teacher is matched on the first partition that it sees; the probes see the images of the first one.
+
+        Args:
+            arms: by the keys of their scores.
+            stage: whose teachers and sizes count.
+            device: where images have to be.
+            final: at the end, when tasks are asked too.
+            folders: of the arms' runs, where tasks may leave files.
         """
         was_training = {key: arm.training for key, arm in arms.items()}
         for arm in arms.values():
@@ -168,7 +187,7 @@ class Evaluation:
             scores = self._probe(arms, probes, stage.main, device) if probes else {key: {} for key in arms}
             for key, arm in arms.items() if final else ():
                 for name, task in self.tasks.items():
-                    subject = subject_of(arm, stage.main, device, task.needs_labels)
+                    subject = subject_of(arm, stage.main, device, task.needs_labels, folders.get(key))
                     scores[key] |= named_scores(name, task, task(subject))
         finally:
             for key, arm in arms.items():

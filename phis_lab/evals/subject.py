@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -31,6 +32,7 @@ class Subject:
         device: where images have to be.
         backbone: the module that `tokens` runs, for evaluations that change its weights for a while; None if unknown.
         classes: names of the labels of `images`, in their order; empty if unknown.
+        folder: of the run, where a task may leave a file; None where it must not.
     """
 
     tokens: Callable[[Images], Features]
@@ -41,6 +43,7 @@ class Subject:
     device: torch.device
     backbone: nn.Module | None = None
     classes: tuple[str, ...] = ()
+    folder: Path | None = None
 
 
 class Task(ABC):

@@ -13,7 +13,7 @@ from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.evaluation import Evaluation, Scores
 from phis_lab.engine.run import Run
 from phis_lab.guards import PartError, TeacherError
-from phis_lab.processes import largest, union, world_size
+from phis_lab.processes import largest, rank, union, world_size
 
 
 def crew_of(processes: int, device: str) -> str:
@@ -93,7 +93,9 @@ class Keeper(L.Callback):
         """
         assert module.stage is not None
         try:
-            return self.evaluation({run.key: run.arm for run in runs}, module.stage, module.device, final)
+            arms = {run.key: run.arm for run in runs}
+            folders = {run.key: run.folder for run in runs} if rank() == 0 else {}
+            return self.evaluation(arms, module.stage, module.device, final, folders)
         except (TeacherError, OSError):
             raise
         except Exception as error:

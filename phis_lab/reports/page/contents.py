@@ -1,7 +1,7 @@
 """What a page shows of a report: facts, tables and figures, in chapters."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from phis_lab.reports import downstream
 from phis_lab.reports.across import Across
 from phis_lab.reports.figures import CAPTIONS, error_curves
+from phis_lab.reports.page.images import CAPTION as IMAGES_CAPTION
+from phis_lab.reports.page.images import images_of
 from phis_lab.reports.page.runs import (
     Option,
     commands_sheet,
@@ -29,6 +31,7 @@ from phis_lab.reports.studies import Study
 from phis_lab.reports.style import looks
 from phis_lab.reports.tables import teacher_metric
 from phis_lab.runs import read_progress, unfinished_runs
+from phis_lab.runs.lock import owner_of
 
 _TITLES = {
     "values": "Methods side by side, for every metric",
@@ -36,6 +39,7 @@ _TITLES = {
     "differences": "Differences to the baseline",
     "critical_difference": "Which methods the average ranks tell apart",
 }
+_MOST_METHODS = 12
 _LOGGED = "Mean squared error in the teacher's own space, of the batches of training; mean and range over seeds."
 _OWN = "A row in brackets is no method: what a student that knows nothing reaches, or a teacher by its own features."
 
@@ -138,13 +142,24 @@ def _origins(study: Study) -> tuple[Sheet | None, ...]:
 
 
 def _under_way(root: Path, report: Report) -> list[Chapter]:
-    failed = failed_sheet(report.records.values())
-    sheets = [sheet for sheet in (report.unfinished, failed) if sheet is not None]
+    failed, unfinished = failed_sheet(report.records.values()), unfinished_runs(root)
+    told = None if report.unfinished is None else _with_states(report.unfinished, unfinished)
+    sheets = [sheet for sheet in (told, failed) if sheet is not None]
     if not sheets:
         return []
-    running = [(run, read_progress(run)) for run in unfinished_runs(root)]
+    running = [(run, read_progress(run)) for run in unfinished]
     logged = training_errors([(told.method, told.seed, run) for run, told in running if told is not None])
     return [Chapter("Not ended, or failed", tables=[*map(Table, sheets)], pictures=_logged_curves(logged))]
+
+
+def _with_states(unfinished: Sheet, runs: Sequence[Path]) -> Sheet:
+    """The table of unfinished runs, with who is at work on each."""
+    if len(runs) != len(unfinished.rows):  # one of them ended or began in this moment
+        return unfinished
+    owners = [owner_of(run) for run in runs]
+    states = [Cell("stopped" if owner is None else f"running: {owner}") for owner in owners]
+    rows = tuple((*row, state) for row, state in zip(unfinished.rows, states, strict=True))
+    return replace(unfinished, columns=(*unfinished.columns, "state"), rows=rows)
 
 
 def _methods(section: Section, methods: Sheet) -> Table:
@@ -183,8 +198,20 @@ def _pictures(section: Section, folders: Sequence[Path | None]) -> list[Picture]
     if "losses" not in drawn:
         places = zip(section.study.records, folders, strict=False)
         logged = training_errors([(r.method, r.seed, folder) for r, folder in places if folder is not None])
-        return [*_logged_curves(logged), *pictures.values(), *_against_downstream(section)]
-    return [*pictures.values(), *_against_downstream(section)]
+        pictures |= dict(zip(["losses"], _logged_curves(logged), strict=False))
+    return [*pictures.values(), *_against_downstream(section), *_seen(section, folders)]
+
+
+def _seen(section: Section, folders: Sequence[Path | None]) -> list[Picture]:
+    """What the first run of every method that left pictures sees in images."""
+    found: dict[str, Picture] = {}
+    for record, folder in zip(section.study.records, folders, strict=False):
+        if folder is not None and record.method not in found and len(found) < _MOST_METHODS:
+            shown = images_of(folder)
+            if shown is not None:
+                title = f"What {record.method} sees, seed {record.seed}"
+                found[record.method] = Picture(title, shown, IMAGES_CAPTION)
+    return list(found.values())
 
 
 def _logged_curves(logged: pd.DataFrame) -> list[Picture]:

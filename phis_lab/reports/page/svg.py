@@ -61,7 +61,10 @@ def _rename(root: ElementTree.Element, name: str) -> None:
     """Put the figure's name before the ids that something points to, and leave out all others."""
     pointed = set()
     for element in root.iter():
-        if target := element.attrib.pop(_LINK, None):
+        target = element.attrib.pop(_LINK, None)
+        if target is not None and target.startswith("data:"):
+            element.set("href", target)
+        elif target is not None:
             pointed.add(target.removeprefix("#"))
             element.set("href", f"#{name}-{target.removeprefix('#')}")
         if clip := element.get("clip-path"):

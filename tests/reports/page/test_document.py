@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
-from synthetic_records import percent, record, write_study
+from synthetic_records import percent, record
 
 from phis_lab.reports import report
 from phis_lab.reports.page import write_page
+from phis_lab.reports.page.document import rendered
 from phis_lab.runs import RunProgress, write_progress, write_record
 
 HOSTILE = "<script>alert(1)</script>\"' onload=x {{7*7}} $a_{$ \x1b[31m \u202eevil </style></title> 漢"
@@ -154,7 +155,7 @@ def test_ids_are_unique_and_what_points_to_them_finds_them(page):
 
 def test_what_has_not_ended_or_failed_stands_first(page):
     text = " ".join(page.texts)
-    for fact in ("6 complete, 1 failed, 1 not ended", "is not whole JSON", "3 of 9", "2026-01-01 00:00:00"):
+    for fact in ("6 complete, 1 failed, 1 not ended", "is not whole JSON", "3 of 9", "stopped", "2026-01-01 00:00:00"):
         assert fact in text
     assert text.index("Failed runs") < text.index("Difference to identity")
 
@@ -166,7 +167,7 @@ def test_it_says_what_was_compared_and_what_it_cost(page):
 
 
 def test_only_what_the_seeds_support_is_bold(page, folder):
-    (methods,) = [table for table in page.tables() if "hidden>Methods<" in table]
+    (methods,) = [table for table in page.tables() if 'unseen">Methods<' in table]
     report(folder, formats=["md"])
     (lines,) = re.findall(r"### Methods\n(.*?)\n###", (folder / "report.md").read_text(), re.DOTALL)
     rows = [line for line in lines.splitlines() if line.startswith("| ")]
@@ -174,7 +175,7 @@ def test_only_what_the_seeds_support_is_bold(page, folder):
 
 
 def test_floors_stay_below_what_is_sorted_and_the_paper_stands_beside(page):
-    (methods,) = [table for table in page.tables() if "hidden>Methods<" in table]
+    (methods,) = [table for table in page.tables() if 'unseen">Methods<' in table]
     body, foot = re.search(r"<tbody>(.*)</tbody>.*<tfoot>(.*)</tfoot>", methods, re.DOTALL).groups()
     assert "(floor)" in foot
     assert "(floor)" not in body
@@ -182,14 +183,11 @@ def test_floors_stay_below_what_is_sorted_and_the_paper_stands_beside(page):
     assert "7.83" in body  # of the row MSE
 
 
-def test_it_is_loaded_again_only_while_it_is_watched(tmp_path):
-    write_study(tmp_path, [record(history=[])])
-    made = report(tmp_path, formats=[])
-    assert "refresh" not in {
-        meta.get("http-equiv") for meta in Page(write_page(tmp_path, made).read_text()).all("meta")
-    }
-    watched = Page(write_page(tmp_path, made, renewed_every=7).read_text())
-    assert [meta["content"] for meta in watched.all("meta") if meta.get("http-equiv") == "refresh"] == ["7"]
+def test_it_is_loaded_again_only_while_it_is_watched(folder):
+    made = report(folder, formats=[])
+    for seconds, expected in ((None, []), (7, ["7"])):
+        page = Page(rendered(folder, made, [], seconds))
+        assert [meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "refresh"] == expected
 
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
