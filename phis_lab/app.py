@@ -19,6 +19,7 @@ from phis_lab.data import DataSource, UnlabelledError
 from phis_lab.engine import train_group
 from phis_lab.refusals import REFUSALS, sentence, told
 from phis_lab.runs import RunRecord, launch
+from phis_lab.runs.ending import ending, say_next
 from phis_lab.runs.job import Job
 from phis_lab.runs.lock import is_first_process, run_lock
 
@@ -32,8 +33,9 @@ def main(config: DictConfig) -> None:
     for remark in remarks(config):
         log.warning("%s.", remark)
     job = create_job(config, config.hydra.runtime.output_dir)
-    with _quiet_but_first():
+    with _quiet_but_first(), ending([job]):
         record = train_solo(job)
+        say_next([job])
     if record is not None and record.failure is not None:
         sys.exit(f"It failed: {record.failure}")
 
@@ -53,8 +55,10 @@ def train_solo(job: Job) -> RunRecord | None:
 
 def train_sweep(jobs: Sequence[Job]) -> dict[Path, Exception]:
     """The jobs of `python run.py -m ...`, group by group; returns what went wrong by folder."""
-    with _quiet_but_first():
+    with _quiet_but_first(), ending(jobs):
         failures = launch(jobs, train, say_complete)
+        if len(failures) < len(jobs):
+            say_next(jobs)
     if failures and all(isinstance(error, REFUSALS) for error in failures.values()):
         reasons = dict.fromkeys(map(sentence, failures.values()))
         sys.exit("\n".join([f"\n{len(failures)} of {len(jobs)} jobs were not trained:", *reasons]))

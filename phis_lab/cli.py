@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from phis_lab.cores import share_cores
+from phis_lab.refusals import INTERRUPTED
 from phis_lab.terminal import at_work, print_json, print_lines, print_whole
 
 app = typer.Typer(
@@ -335,15 +336,15 @@ def stats(
     `phis-lab stats teachers=pocket_set data=fashion_mnist --out statistics`, and then
     `python run.py estimation=offline estimation.moments=statistics`
     """
-    try:
-        with at_work(as_json):
-            from phis_lab import reports  # noqa: PLC0415  torch and matplotlib, which --help can do without
-            from phis_lab.survey import survey  # noqa: PLC0415
+    with at_work(as_json):
+        from phis_lab import reports  # noqa: PLC0415  torch and matplotlib, which --help can do without
+        from phis_lab.survey import survey  # noqa: PLC0415
 
+        try:
             made = survey(overrides, out, images, own_grid, config_dir)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped: nothing was written.", style="yellow")
-        raise typer.Exit(130) from None
+        except KeyboardInterrupt:
+            Console(stderr=True).print("Stopped: nothing was written.", style="yellow")
+            raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print_json({"sheets": made.sheets, "remarks": made.remarks, "files": made.files})
         return

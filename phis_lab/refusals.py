@@ -9,6 +9,8 @@ REFUSALS = (ValueError, OSError, ModuleNotFoundError)
 """What a user can mend: an option, a file, a folder, a package. Anything else is an error of this package."""
 
 LONGEST_CAUSE = 300
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as a shell counts it."""
 
 
 def wants_traceback() -> bool:
@@ -32,12 +34,17 @@ def one_line(error: Exception) -> str:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Print a refusal and exit with code 1; HYDRA_FULL_ERROR=1 gives the traceback instead."""
+    """Print a refusal and exit with code 1, with 130 after Ctrl-C; HYDRA_FULL_ERROR=1 gives the traceback instead."""
     try:
         yield
     except BrokenPipeError:  # the reader of a pipe has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except KeyboardInterrupt:
+        if wants_traceback():
+            raise
+        print("\nStopped.", file=sys.stderr)  # noqa: T201
+        sys.exit(INTERRUPTED)
     except REFUSALS as error:
         if wants_traceback():
             raise

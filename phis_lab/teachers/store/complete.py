@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from phis_lab.processes import any_process, average, rank, world_size
+from phis_lab.refusals import INTERRUPTED
 from phis_lab.teachers.pool import TeacherPool
 from phis_lab.teachers.store.fill import fill
 from phis_lab.teachers.store.plan import Entry, FixedImages, batches, bytes_of, free_bytes, gigabytes, units, unusable
@@ -24,7 +25,6 @@ from phis_lab.whole_files import remove_parts
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 30.0
-INTERRUPTED = 130
 
 
 class FillProgress:
