@@ -48,6 +48,18 @@ def main(
     share_cores()
 
 
+def _overrides_offered(incomplete: str) -> list[str]:
+    from phis_lab.commands.completion import overrides  # noqa: PLC0415  Hydra
+
+    return overrides(incomplete)
+
+
+def _choices_offered(incomplete: str) -> list[str]:
+    from phis_lab.commands.completion import choices  # noqa: PLC0415  OmegaConf
+
+    return choices(incomplete)
+
+
 ConfigDir = Annotated[
     Path | None,
     typer.Option(
@@ -82,7 +94,9 @@ def train(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            help="As for run.py; --help lists the choices.", metavar="[GROUP=OPTION | NAME=VALUE | -m | --help]..."
+            help="As for run.py; --help lists the choices.",
+            metavar="[GROUP=OPTION | NAME=VALUE | -m | --help]...",
+            autocompletion=_overrides_offered,
         ),
     ] = None,
 ) -> None:
@@ -98,10 +112,11 @@ def train(
 @app.command()
 def options(
     words: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
-            help="A group, or one of its options. Without it: all groups.",
-            metavar="[GROUP[=OPTION]]",
+            help="Groups, or options of them. Without any: all groups.",
+            metavar="[GROUP[=OPTION]]...",
+            autocompletion=_choices_offered,
             show_default=False,
         ),
     ] = None,
@@ -116,11 +131,12 @@ def options(
         from phis_lab.commands.options import options as read  # noqa: PLC0415  OmegaConf, which --help can do without
         from phis_lab.commands.options import show  # noqa: PLC0415
 
-        answer = read(words, config_dir)
+        answers = [read(word, config_dir) for word in words] if words else [read(None, config_dir)]
     if as_json:
-        print_json(answer)
+        print_json(answers[0] if len(answers) == 1 else {"answers": answers})
         return
-    show(answer)
+    for answer in answers:
+        show(answer)
 
 
 @app.command()
@@ -279,6 +295,7 @@ def cache(
         typer.Argument(
             help="As for run.py: `teachers.store=PATH`, which is needed, and whatever else differs from the defaults.",
             metavar="OVERRIDE...",
+            autocompletion=_overrides_offered,
             show_default=False,
         ),
     ],
@@ -314,6 +331,7 @@ def stats(
         typer.Argument(
             help="As for run.py: `teachers=... data=...`, and whatever else differs from the defaults.",
             metavar="OVERRIDE...",
+            autocompletion=_overrides_offered,
             show_default=False,
         ),
     ],
@@ -425,7 +443,12 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="RUN", show_default=False)],
     overrides: Annotated[
         list[str],
-        typer.Argument(help="As for run.py: `evaluation=...`, `task=...`.", metavar="OVERRIDE...", show_default=False),
+        typer.Argument(
+            help="As for run.py: `evaluation=...`, `task=...`.",
+            metavar="OVERRIDE...",
+            autocompletion=_overrides_offered,
+            show_default=False,
+        ),
     ],
     config_dir: ConfigDir = None,
     trust: Trusted = None,

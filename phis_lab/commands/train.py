@@ -17,6 +17,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from phis_lab.config.completion import as_completing
 from phis_lab.config.compose import Composer, composer
 from phis_lab.config.resolvers import to_plain
 from phis_lab.config.sound import refuse_empty_sweep, refuse_ineffective
@@ -71,6 +72,7 @@ def _parsed(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
 def _act(command: Composer, parser: ArgumentParser, given: Namespace) -> None:
     hydra, given.overrides = command.hydra, command.overrides
     if given.shell_completion:
+        as_completing(command)
         hydra.shell_completion(command.name, command.overrides)
         return
     if given.hydra_help or given.help:

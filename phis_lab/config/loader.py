@@ -12,6 +12,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository, IConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import InputDefault, ResultDefault
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
@@ -72,14 +73,35 @@ class Loader(ConfigLoaderImpl):
     Args:
         search_path: of the folders that hold option files.
         keep_usual: whether such a value stays, for who changes the configuration of a run that has another.
+
+    Attributes:
+        completes: whether it is asked for what a shell offers.
     """
 
     def __init__(self, search_path: ConfigSearchPath, keep_usual: bool = False) -> None:
         super().__init__(search_path)
         self.repository = RememberingRepository(self.repository)
         self._keep_usual = keep_usual
+        self.completes = False
         self._typed: Sequence[Override] = ()
         self._usual: Mapping[str, Any] = {}
+
+    def get_group_options(
+        self,
+        group_name: str,
+        results_filter: ObjectType | None = ObjectType.CONFIG,
+        config_name: str | None = None,
+        overrides: list[str] | None = None,
+    ) -> list[str]:
+        """The options of a group; while a shell completes also those in its folders, as one chooses them."""
+        found = super().get_group_options(group_name, results_filter, config_name, overrides)
+        if not self.completes or not group_name or results_filter is None:
+            return found
+        if results_filter == ObjectType.GROUP:
+            return []
+        inside = super().get_group_options(group_name, ObjectType.GROUP, config_name, overrides)
+        below = {name: self.get_group_options(f"{group_name}/{name}", results_filter, config_name) for name in inside}
+        return [*found, *(f"{name}/{option}" for name, options in below.items() for option in options)]
 
     def load_configuration(
         self,

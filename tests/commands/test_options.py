@@ -31,6 +31,8 @@ def test_one_document_is_printed() -> None:
     assert document["groups"][0]["name"] == "normalizer"
     document = json.loads(run("data", "--json")[0])
     assert (document["group"], document["usual"]) == ("data", "fashion_mnist")
+    both = json.loads(run("normalizer", "seed", "--json")[0])["answers"]
+    assert [list(answer) for answer in both] == [["group", "about", "usual", "options"], ["others"]]
     (one, other) = json.loads(run("loss=mse,unic", "--json")[0])["options"]
     assert (one["option"], other["option"]) == ("mse", "unic")
 
