@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from phis_lab.config.nodes import hints_of, parameters_of
-
 _SECTION = re.compile(r"(?P<name>Args|Arguments|Parameters|Attributes|Source|[A-Z]\w+):$")
 _ENTRY = re.compile(r"\*{0,2}(?P<names>\w+(?:, \w+)*)\s*(?:\([^)]*\))?\s*:\s*(?P<text>.*)")
 _ARGUMENTS = ("Args", "Arguments", "Parameters", "Attributes")
@@ -50,6 +48,8 @@ def arguments_of(
         left_out: arguments that the run itself sets.
         said: what the option file says of an argument, for those that the docstring does not name.
     """
+    from phis_lab.config.nodes import parameters_of  # noqa: PLC0415  torch, which lists of options can do without
+
     parameters = inspect.signature(target).parameters
     names = parameters_of(target)
     named = [name for name in parameters if names is None or name in names]
@@ -66,6 +66,8 @@ def arguments_of(
 
 
 def _hints(target: Callable[..., Any]) -> Mapping[str, Any]:
+    from phis_lab.config.nodes import hints_of  # noqa: PLC0415  torch
+
     try:
         return hints_of(target)
     except (NameError, TypeError):  # names that only a type checker knows

@@ -1,6 +1,8 @@
 """`phis-lab options` as one types it."""
 
 import json
+import subprocess
+import sys
 
 from typer.testing import CliRunner
 
@@ -35,6 +37,16 @@ def test_one_document_is_printed() -> None:
     assert [list(answer) for answer in both] == [["group", "about", "usual", "options"], ["others"]]
     (one, other) = json.loads(run("loss=mse,unic", "--json")[0])["options"]
     assert (one["option"], other["option"]) == ("mse", "unic")
+
+
+def test_lists_import_nothing_heavy() -> None:
+    code = (
+        "import sys; from phis_lab.cli import app\n"
+        "for words in ([], ['normalizer'], ['normalizer=phi']):\n"
+        "    try:\n        app(['options', *words], prog_name='phis-lab')\n    except SystemExit:\n        pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
 
 
 def test_a_typo_ends_with_code_one_and_nothing_on_stdout() -> None:
