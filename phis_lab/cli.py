@@ -10,7 +10,7 @@ from rich.table import Table
 
 from phis_lab.cores import share_cores
 from phis_lab.refusals import INTERRUPTED
-from phis_lab.terminal import at_work, print_json, print_lines, print_whole
+from phis_lab.terminal import at_work, cell, print_json, print_lines, print_whole
 
 app = typer.Typer(
     help="Train and compare label-free multi-teacher distillation runs.",
@@ -468,5 +468,5 @@ def evaluate(
         return
     table = Table("metric", "value", "unit")
     for name, metric in record.metrics.items():
-        table.add_row(name, spoken(metric.value), metric.unit)
+        table.add_row(cell(name), spoken(metric.value), cell(metric.unit))
     print_whole(table)

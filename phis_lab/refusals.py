@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from phis_lab.visible import visible
+
 REFUSALS = (ValueError, OSError, ModuleNotFoundError)
 """What a user can mend: an option, a file, a folder, a package. Anything else is an error of this package."""
 
@@ -48,5 +50,5 @@ def told() -> Iterator[None]:
     except REFUSALS as error:
         if wants_traceback():
             raise
-        print(f"\n{sentence(error)}\n(HYDRA_FULL_ERROR=1 shows where this was raised.)", file=sys.stderr)  # noqa: T201
+        print(f"\n{visible(sentence(error))}\n(HYDRA_FULL_ERROR=1 shows where this was raised.)", file=sys.stderr)  # noqa: T201
         sys.exit(1)

@@ -11,10 +11,12 @@ from enum import Enum
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
 from phis_lab.refusals import told
+from phis_lab.visible import visible
 
 
 @contextmanager
@@ -83,7 +85,12 @@ def print_lines(lines: Iterable[object], style: str | None = None) -> None:
     """Print lines as they are, whatever brackets are in them, and without breaking paths."""
     console = Console(highlight=False)
     for line in lines:
-        console.print(str(line), style=style, markup=False, soft_wrap=True)
+        console.print(visible(str(line)), style=style, markup=False, soft_wrap=True)
+
+
+def cell(text: str) -> str:
+    """A text for a table or for markup, in which brackets and what a terminal would obey are read as they are."""
+    return escape(visible(text))
 
 
 def print_whole(table: Table) -> None:

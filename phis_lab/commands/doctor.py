@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from rich.markup import escape
 from rich.table import Table
 
 from phis_lab.config.compose import composed
@@ -22,7 +21,7 @@ from phis_lab.folders import cache_path
 from phis_lab.machine import Finding, disk, machine, note, ok, problem
 from phis_lab.packages import packages
 from phis_lab.refusals import one_line, sentence
-from phis_lab.terminal import print_lines, print_whole
+from phis_lab.terminal import cell, print_lines, print_whole
 
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 PATIENCE = 6.0
@@ -63,9 +62,9 @@ def show(findings: Sequence[Finding]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for finding in findings:
         style = _STYLES[finding.status]
-        table.add_row(f"[{style}]{finding.status}[/{style}]", escape(finding.name), escape(finding.found))
+        table.add_row(f"[{style}]{finding.status}[/{style}]", cell(finding.name), cell(finding.found))
         if finding.advice:
-            table.add_row("", "", escape(f"-> {finding.advice}"))
+            table.add_row("", "", cell(f"-> {finding.advice}"))
     print_whole(table)
     problems = [finding.name for finding in findings if finding.status == "problem"]
     verdict = "The demo can run: make demo, or phis-lab train -m sweep=demo"

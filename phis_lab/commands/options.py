@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from phis_lab.config.described import (
@@ -23,6 +22,7 @@ from phis_lab.config.described import (
 from phis_lab.config.option_files import folder_of
 from phis_lab.config.signatures import Argument
 from phis_lab.groups import ABOUT, GROUPS
+from phis_lab.terminal import cell
 
 Answer = dict[str, Any]
 LONGEST = 60
@@ -60,7 +60,7 @@ def show(answer: Answer) -> None:
     elif "others" in answer:
         _show_values(console, answer["others"])
     elif "group" in answer:
-        console.print(f"[bold]{escape(answer['group'])}[/bold]: {escape(answer['about'])}\n")
+        console.print(f"[bold]{cell(answer['group'])}[/bold]: {cell(answer['about'])}\n")
         lines: Sequence[OptionLine] = answer["options"]
         rows = [(f"{line.name} (usual)" if line.name == answer["usual"] else line.name, line.about) for line in lines]
         console.print(_table(("option", "what it is"), rows))
@@ -81,8 +81,8 @@ def _show_overview(console: Console, groups: Sequence[GroupLine], others: Sequen
 
 
 def _show_option(console: Console, described: Described) -> None:
-    console.print(f"[bold]{escape(described.group)}={escape(described.option)}[/bold]")
-    console.print(escape(described.about), "", sep="\n")
+    console.print(f"[bold]{cell(described.group)}={cell(described.option)}[/bold]")
+    console.print(cell(described.about), "", sep="\n")
     if described.chooses:
         rows = [(place, option) for place, option in described.chooses.items()]
         console.print(_table(("chooses", "option"), rows))
@@ -93,7 +93,7 @@ def _show_option(console: Console, described: Described) -> None:
 
 
 def _show_part(console: Console, part: Part, paths: Sequence[str]) -> None:
-    console.print(f"[bold]{escape(part.path)}[/bold]: {escape(part.target)}", soft_wrap=True)
+    console.print(f"[bold]{cell(part.path)}[/bold]: {cell(part.target)}", soft_wrap=True)
     for text in (part.about, part.paper):
         if text:
             console.print(text, markup=False)
@@ -147,5 +147,5 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for number, heading in enumerate(headings):
         table.add_column(heading, overflow="fold", no_wrap=number == 0)
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(cell, row))
     return table

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.markup import escape
 from rich.table import Table
 
 from phis_lab.groups import GROUPS
@@ -27,7 +26,7 @@ from phis_lab.runs.listing import (
 )
 from phis_lab.runs.removal import remove_run, why_kept
 from phis_lab.spoken import spoken
-from phis_lab.terminal import print_lines, print_whole
+from phis_lab.terminal import cell, print_lines, print_whole
 
 _CONDITION = re.compile(r"(?P<key>[\w./@]+)\s*(?P<sign>!=|==?)\s*(?P<value>.*)")
 _COLUMNS = ("status", "method", "study", "seed")
@@ -65,7 +64,7 @@ def find(root: Path, where: Sequence[str] = (), states: Sequence[State] = ()) ->
     Args:
         root: a run, a study or many of them.
         where: `KEY=VALUE` or `KEY!=VALUE`, with a group, a dotted option, or one of status, method, study and seed as
-            key; the value may hold `*`.
+            key; the value may hold `*`, and be several between commas.
         states: those wanted; empty for all.
 
     Raises:
@@ -93,8 +92,12 @@ def _meeting(condition: str, runs: list[ListedRun]) -> list[ListedRun]:
 
 
 def _is(value: str | None, wanted: str) -> bool:
-    """Whether an option has a value: the same number, or a text that the pattern fits."""
+    """Whether an option has a value or one of several between commas: the same number, or a text that fits."""
     value = "null" if value is None else value
+    return any(_fits(value, each.strip()) for each in (wanted, *wanted.split(",")))
+
+
+def _fits(value: str, wanted: str) -> bool:
     try:
         return float(value) == float(wanted)
     except ValueError:
@@ -194,7 +197,7 @@ def _table(listing: Listing) -> Table:
         score = "–" if run.score is None else f"{run.score[0]} {_measured(*run.score[1:])}"
         seed = "–" if run.seed is None else str(run.seed)
         cells = _name(run.folder, listing.root), run.state, run.method, seed, run.study, steps, score
-        table.add_row(*map(escape, cells), f"{age(run.updated)} ago", size(run.bytes))
+        table.add_row(*map(cell, cells), f"{age(run.updated)} ago", size(run.bytes))
     return table
 
 
@@ -229,7 +232,7 @@ def show_comparison(comparison: Comparison) -> None:
     if comparison.options:
         table = Table("option", "1", "2")
         for option in comparison.options:
-            table.add_row(*map(escape, (option.name, as_text(option.first), as_text(option.second))))
+            table.add_row(*map(cell, (option.name, as_text(option.first), as_text(option.second))))
         print_whole(table)
     elif not comparison.remarks:
         print_lines(["All options agree."])
@@ -239,7 +242,7 @@ def show_comparison(comparison: Comparison) -> None:
             both = metric.first is not None and metric.second is not None
             change = f"{metric.second - metric.first:+.3g}" if both else "–"
             cells = [metric.name, *("–" if v is None else spoken(v) for v in (metric.first, metric.second)), change]
-            table.add_row(*map(escape, cells))
+            table.add_row(*map(cell, cells))
         print_whole(table)
     else:
         print_lines(["No metric differs."])

@@ -79,7 +79,11 @@ def list_runs(root: Path) -> tuple[list[ListedRun], list[str]]:
     for place, folders, files in os.walk(root, onerror=lambda error: closed.append(sentence(error))):
         folders.sort()
         folder = Path(place)
-        if (run := _listed(folder, set(files))) is not None:
+        try:
+            run = _listed(folder, {name for name in files if name in _MARKS and (folder / name).is_file()})
+        except FileNotFoundError:  # removed meanwhile
+            run = None
+        if run is not None:
             folders.clear()
             found.append(run)
         else:
@@ -122,17 +126,22 @@ def metrics_of(folder: Path) -> dict[str, float]:
 
 
 def _listed(folder: Path, files: set[str]) -> ListedRun | None:
-    """The run in a folder; None where there is none."""
+    """The run in a folder; None where there is none.
+
+    Args:
+        folder: to look into.
+        files: those in it that a run writes, without pipes and the like, which nobody should wait for.
+    """
     owner = owner_of(folder) if LOCK_FILE in files else None
-    if not files & _MARKS or (files & _MARKS <= {LOCK_FILE} and owner is None):
+    if not files or (files == {LOCK_FILE} and owner is None):
         return None
     damage: list[str] = []
     record = _read(lambda: read_record(folder / FILE_NAME), damage) if FILE_NAME in files else None
     config = _read(lambda: config_of(folder), damage) if CONFIG in files else None
-    progress = read_progress(folder)
+    progress = read_progress(folder) if PROGRESS_FILE in files else None
     if PROGRESS_FILE in files and progress is None:
         damage.append(f"{folder / PROGRESS_FILE} cannot be read; the run writes it again when it goes on")
-    if files & _MARKS == {CONFIG} and config is None:
+    if files == {CONFIG} and config is None:
         return None  # another program's, as in a folder of option files
     damage += [f"{path} is cut off" for path in _checkpoints(folder, files) if not zipfile.is_zipfile(path)]
     state = _state(record, owner, damage)
@@ -188,7 +197,7 @@ def _asked(progress: RunProgress | None, config: Mapping[str, Any]) -> int | Non
 def _updated(folder: Path, files: set[str]) -> datetime:
     """When one of the files was last written that a run writes while it trains and when it ends."""
     times = [folder.stat().st_mtime]
-    for name in files & (_MARKS - {LOCK_FILE}):
+    for name in files - {LOCK_FILE}:
         with suppress(OSError):  # replaced meanwhile
             times.append((folder / name).lstat().st_mtime)
     return datetime.fromtimestamp(max(times[1:] or times), UTC).replace(microsecond=0)
@@ -212,7 +221,8 @@ def _score(record: RunRecord | None, progress: RunProgress | None) -> tuple[str,
 
 def option_of(run: ListedRun, key: str) -> str | None:
     """An option of a run as text: a column of the list, a choice, or a dotted option; None where it has none such."""
-    columns = {"state": run.state, "status": run.state, "method": run.method, "study": run.study, "seed": run.seed}
+    method = {"method": run.method, "label": run.method}
+    columns = {**method, "state": run.state, "status": run.state, "study": run.study, "seed": run.seed}
     if key in columns:
         return as_text(columns[key])
     if key in run.choices:

@@ -54,6 +54,7 @@ def test_runs_are_listed(outputs: Path) -> None:
         (["--where", "normalizer.gamma=1.0"], ["study/mse/seed0"]),
         (["--where", "experiment=null", "--status", "failed"], ["study/phis/seed1"]),
         (["--status", "running"], []),
+        (["--where", "method=mse,nothing", "--where", "seed=0, 1"], ["study/mse/seed0"]),
         (["--status", "failed", "--status", "complete", "--where", "method = mse"], ["study/mse/seed0"]),
     ],
 )

@@ -116,6 +116,24 @@ def test_damage_is_named_and_does_not_stop_the_list(
     assert any(says in sentence for sentence in runs["a/seed3"].damage)
 
 
+def test_pipes_are_not_read_and_control_characters_not_obeyed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from phis_lab.commands.runs import find, show
+
+    run = ended(tmp_path / "a" / "seed0", method="\x1b]0;mine\x07[red]", status="failed", failure="\x1b[2J")
+    os.mkfifo(run / "progress.json")
+    os.mkfifo(begun(tmp_path / "b" / "seed3") / "result.json")
+    (tmp_path / "c").mkdir()
+    os.mkfifo(tmp_path / "c" / "config.yaml")
+    assert [each.state for each in listed(tmp_path).values()] == ["failed", "stopped"]
+    show(find(tmp_path))
+    shown = capsys.readouterr().out
+    assert "\x1b]0" not in shown
+    assert "\x1b[2J" not in shown
+    assert "\\u001b]0;mine\\u0007[red]" in shown
+
+
 def test_a_record_stands_though_its_checkpoint_is_damaged(tmp_path: Path) -> None:
     run = ended(tmp_path / "a" / "seed0")
     (run / "checkpoint.pt").write_bytes(b"")
@@ -146,13 +164,17 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 def test_options_are_asked_by_column_choice_and_dotted_name(tmp_path: Path) -> None:
     begun(tmp_path / "a" / "seed3")
     (run,) = listed(tmp_path).values()
-    asked = {key: option_of(run, key) for key in ("seed", "status", "normalizer", "optimizer.lr", "label", "nothing")}
+    asked = {
+        key: option_of(run, key)
+        for key in ("seed", "status", "normalizer", "optimizer.lr", "label", "paths", "nothing")
+    }
     assert asked == {
         "seed": "3",
         "status": "stopped",
         "normalizer": "phis",
         "optimizer.lr": "0.001",
-        "label": "null",
+        "label": "phis",
+        "paths": None,
         "nothing": None,
     }
     assert metrics_of(run.folder) == {"knn/accuracy": 0.5}

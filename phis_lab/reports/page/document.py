@@ -14,9 +14,9 @@ from markupsafe import Markup
 from phis_lab import __version__
 from phis_lab.reports.page.contents import Chapter, Picture, chapters
 from phis_lab.reports.page.svg import inline_svg
-from phis_lab.reports.page.visible import visible
 from phis_lab.reports.render import Report
 from phis_lab.reports.sheets import Cell
+from phis_lab.visible import visible
 from phis_lab.whole_files import write_text
 
 PAGE = "report.html"
