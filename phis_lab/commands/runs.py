@@ -194,7 +194,7 @@ def _table(listing: Listing) -> Table:
     for run in listing.runs:
         steps = "–" if run.step is None else f"{run.step:,}"
         steps += f" of {run.max_steps:,}" if run.max_steps not in (None, run.step) else ""
-        score = "–" if run.score is None else f"{run.score[0]} {_measured(*run.score[1:])}"
+        score = "–" if run.score is None else f"{run.score.name} {_measured(run.score.value, run.score.unit)}"
         seed = "–" if run.seed is None else str(run.seed)
         cells = _name(run.folder, listing.root), run.state, run.method, seed, run.study, steps, score
         table.add_row(*map(cell, cells), f"{age(run.updated)} ago", size(run.bytes))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
@@ -22,6 +22,14 @@ CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
 _MARKS = {FILE_NAME, PROGRESS_FILE, CONFIG, LOCK_FILE, *CHECKPOINTS}
 _NODES = {"normalizer", "student", "teachers", "seed"}
 """Nodes that the configuration of every run has."""
+
+
+class RunScore(NamedTuple):
+    """A number of a run, with its unit."""
+
+    name: str
+    value: float
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ class ListedRun:
     max_steps: int | None
     updated: datetime
     bytes: int
-    score: tuple[str, float, str] | None
+    score: RunScore | None
     cause: str | None
     owner: str | None
     damage: list[str]
@@ -210,13 +218,15 @@ def _sizes(folder: Path) -> Iterator[int]:
                 yield (Path(place) / name).lstat().st_size
 
 
-def _score(record: RunRecord | None, progress: RunProgress | None) -> tuple[str, float, str] | None:
-    """Name, value and unit of the first headline metric."""
+def _score(record: RunRecord | None, progress: RunProgress | None) -> RunScore | None:
+    """The first headline metric."""
     if record is not None:
-        headline = [(n, m.value, m.unit) for n, m in record.metrics.items() if m.higher_is_better is not None]
-        return next(((n, v, u) for n, v, u in headline if not record.metrics[n].detail), None)
-    metrics = progress.metrics if progress else {}
-    return next(((name, value, progress.units.get(name, "")) for name, value in metrics.items()), None)  # type: ignore[union-attr]
+        headline = {n: m for n, m in record.metrics.items() if m.higher_is_better is not None and not m.detail}
+        return next((RunScore(name, metric.value, metric.unit) for name, metric in headline.items()), None)
+    if progress is None:
+        return None
+    found = (RunScore(name, value, progress.units.get(name, "")) for name, value in progress.metrics.items())
+    return next(found, None)
 
 
 def option_of(run: ListedRun, key: str) -> str | None:
