@@ -10,7 +10,7 @@ from rich.table import Table
 
 from phis_lab.cores import share_cores
 from phis_lab.refusals import INTERRUPTED
-from phis_lab.terminal import at_work, cell, print_json, print_lines, print_whole
+from phis_lab.terminal import at_work, print_json, print_lines, print_whole
 
 app = typer.Typer(
     help="Train and compare label-free multi-teacher distillation runs.",
@@ -269,15 +269,14 @@ def report(
 
         print_json(document(made))
         return
-    console = Console(highlight=False)
     for section in made.sections:
-        console.print(section.study.title, "", style="bold", markup=False, sep="\n", soft_wrap=True)
+        print_lines([section.study.title, ""], style="bold")
         for sheet in section.sheets():
             print_whole(reports.terminal(sheet))
         for caveat in reports.caveats(section.study):
-            console.print(caveat, style="yellow", markup=False)
+            print_lines([caveat], style="yellow")
     for of_several in made.across:
-        console.print(of_several.title, "", style="bold", markup=False, sep="\n", soft_wrap=True)
+        print_lines([of_several.title, ""], style="bold")
         print_whole(reports.terminal(of_several.sheet))
     if made.unfinished is not None:
         print_whole(reports.terminal(made.unfinished))
@@ -468,5 +467,5 @@ def evaluate(
         return
     table = Table("metric", "value", "unit")
     for name, metric in record.metrics.items():
-        table.add_row(cell(name), spoken(metric.value), cell(metric.unit))
+        table.add_row(name, spoken(metric.value), metric.unit)
     print_whole(table)

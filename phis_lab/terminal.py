@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from phis_lab.refusals import told
-from phis_lab.visible import visible
+from phis_lab.visible import VisibleFormatter, visible
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def at_work(as_json: bool = False, logged: bool = True) -> Iterator[None]:
 @contextmanager
 def _log_shown() -> Iterator[None]:
     log, handler = logging.getLogger("phis_lab"), logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(VisibleFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log.addHandler(handler)
     before = log.level
     log.setLevel(logging.INFO)
@@ -81,20 +82,34 @@ def _fields(value: Any) -> Mapping[Any, Any] | None:
     return value if isinstance(value, Mapping) else None
 
 
+class Terminal(Console):
+    """A console that prints texts as they are: no brackets or colons in them mean anything, and no code is sent on.
+
+    Args:
+        options: of rich's console.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: D102
+        return super().render_str(visible(text), **options)
+
+
 def print_lines(lines: Iterable[object], style: str | None = None) -> None:
     """Print lines as they are, whatever brackets are in them, and without breaking paths."""
-    console = Console(highlight=False)
+    console = Terminal()
     for line in lines:
-        console.print(visible(str(line)), style=style, markup=False, soft_wrap=True)
+        console.print(str(line), style=style, soft_wrap=True)
 
 
 def cell(text: str) -> str:
-    """A text for a table or for markup, in which brackets and what a terminal would obey are read as they are."""
+    """A text for rich's markup, in which brackets and what a terminal would obey are read as they are."""
     return escape(visible(text))
 
 
 def print_whole(table: Table) -> None:
     """Print a table in its full width, even into a pipe: numbers are never cut off."""
-    console = Console(highlight=False)
+    console = Terminal()
     needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
-    Console(width=max(needed, console.width), highlight=False).print(table, "")
+    Terminal(width=max(needed, console.width)).print(table, "")

@@ -15,13 +15,14 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from rich.table import Table
+from rich.text import Text
 
 from phis_lab.config.compose import composed
 from phis_lab.folders import cache_path
 from phis_lab.machine import Finding, disk, machine, note, ok, problem
 from phis_lab.packages import packages
 from phis_lab.refusals import one_line, sentence
-from phis_lab.terminal import cell, print_lines, print_whole
+from phis_lab.terminal import print_lines, print_whole
 
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 PATIENCE = 6.0
@@ -62,9 +63,9 @@ def show(findings: Sequence[Finding]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for finding in findings:
         style = _STYLES[finding.status]
-        table.add_row(f"[{style}]{finding.status}[/{style}]", cell(finding.name), cell(finding.found))
+        table.add_row(Text(finding.status, style), finding.name, finding.found)
         if finding.advice:
-            table.add_row("", "", cell(f"-> {finding.advice}"))
+            table.add_row("", "", f"-> {finding.advice}")
     print_whole(table)
     problems = [finding.name for finding in findings if finding.status == "problem"]
     verdict = "The demo can run: make demo, or phis-lab train -m sweep=demo"

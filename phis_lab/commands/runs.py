@@ -26,7 +26,8 @@ from phis_lab.runs.listing import (
 )
 from phis_lab.runs.removal import remove_run, why_kept
 from phis_lab.spoken import spoken
-from phis_lab.terminal import cell, print_lines, print_whole
+from phis_lab.terminal import print_lines, print_whole
+from phis_lab.visible import in_one_line
 
 _CONDITION = re.compile(r"(?P<key>[\w./@]+)\s*(?P<sign>!=|==?)\s*(?P<value>.*)")
 _COLUMNS = ("status", "method", "study", "seed")
@@ -197,7 +198,7 @@ def _table(listing: Listing) -> Table:
         score = "–" if run.score is None else f"{run.score.name} {_measured(run.score.value, run.score.unit)}"
         seed = "–" if run.seed is None else str(run.seed)
         cells = _name(run.folder, listing.root), run.state, run.method, seed, run.study, steps, score
-        table.add_row(*map(cell, cells), f"{age(run.updated)} ago", size(run.bytes))
+        table.add_row(*map(in_one_line, cells), f"{age(run.updated)} ago", size(run.bytes))
     return table
 
 
@@ -232,7 +233,7 @@ def show_comparison(comparison: Comparison) -> None:
     if comparison.options:
         table = Table("option", "1", "2")
         for option in comparison.options:
-            table.add_row(*map(cell, (option.name, as_text(option.first), as_text(option.second))))
+            table.add_row(*map(in_one_line, (option.name, as_text(option.first), as_text(option.second))))
         print_whole(table)
     elif not comparison.remarks:
         print_lines(["All options agree."])
@@ -242,7 +243,7 @@ def show_comparison(comparison: Comparison) -> None:
             both = metric.first is not None and metric.second is not None
             change = f"{metric.second - metric.first:+.3g}" if both else "–"
             cells = [metric.name, *("–" if v is None else spoken(v) for v in (metric.first, metric.second)), change]
-            table.add_row(*map(cell, cells))
+            table.add_row(*map(in_one_line, cells))
         print_whole(table)
     else:
         print_lines(["No metric differs."])

@@ -7,7 +7,7 @@ import torch
 import torchvision
 
 from phis_lab.data.datasource import DataSource
-from phis_lab.data.download import appearing_folder, short_network_trials
+from phis_lab.data.download import appearing_folder, fetching
 from phis_lab.data.source import TensorImages
 from phis_lab.folders import cache_folder
 
@@ -33,7 +33,7 @@ class CIFAR10(DataSource):
         root = Path(self.root).expanduser() if self.root else cache_folder("data") / "cifar10"
         try:
             if not (root / _FOLDER).is_dir():
-                with short_network_trials(), appearing_folder(root / _FOLDER) as folder:
+                with fetching(), appearing_folder(root / _FOLDER) as folder:
                     torchvision.datasets.CIFAR10(folder.parent, download=True)
             halves = [torchvision.datasets.CIFAR10(root, train=train) for train in (True, False)]
         except (OSError, RuntimeError) as error:

@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +10,25 @@ from pathlib import Path
 
 
 @contextmanager
-def short_network_trials(seconds: float = 10.0) -> Iterator[None]:
-    """Bounds every network operation within, so that an unreachable host fails in seconds."""
-    before = socket.getdefaulttimeout()
+def fetching(seconds: float = 10.0) -> Iterator[None]:
+    """Bounds every network operation within, and what an archive may hold that is unpacked within.
+
+    An unreachable host fails in seconds. A tar is refused that leads out of its folder by a path or a link, or holds
+    devices (PEP 706; Python 3.11.4 or later): torchvision unpacks by Python's default, which was trust before 3.14.
+
+    Raises:
+        ValueError: an archive is refused, or is none.
+    """
+    before, trusting = socket.getdefaulttimeout(), tarfile.TarFile.extraction_filter
     socket.setdefaulttimeout(seconds)
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     try:
         yield
+    except tarfile.TarError as error:
+        raise ValueError(f"an archive is not unpacked that is damaged or leads out of its folder: {error}") from error
     finally:
         socket.setdefaulttimeout(before)
+        tarfile.TarFile.extraction_filter = trusting
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import torchvision
 from torch import Tensor
 
 from phis_lab.data.datasource import DataSource
-from phis_lab.data.download import appearing_folder, short_network_trials, unpack_debian_package
+from phis_lab.data.download import appearing_folder, fetching, unpack_debian_package
 from phis_lab.data.source import TensorImages
 from phis_lab.folders import cache_folder
 
@@ -130,7 +130,7 @@ def _locate() -> Path:
 
 
 def _from_torchvision(folder: Path) -> None:
-    with short_network_trials():
+    with fetching():
         torchvision.datasets.FashionMNIST(folder, download=True)
     for archive in folder.glob("FashionMNIST/raw/*.gz"):
         archive.rename(folder / archive.name)

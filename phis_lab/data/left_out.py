@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from phis_lab.visible import in_one_line
+
 _NAMED = 3
 _TOLERATED = 0.01
 _ENOUGH_SEEN = 1000
@@ -38,7 +40,7 @@ class LeftOut:
 
 def _told(reason: str, details: Counter[str]) -> str:
     total = details.total()
-    names = [name for name, _ in details.most_common(_NAMED)] + ["..."] * (len(details) > _NAMED)
+    names = [in_one_line(name) for name, _ in details.most_common(_NAMED)] + ["..."] * (len(details) > _NAMED)
     return f"{total} {reason.replace('{s}', '' if total == 1 else 's')} ({', '.join(names)})"
 
 
@@ -75,7 +77,7 @@ class CorruptCounter:
         for name, reason in zip_longest(corrupt, reasons, fillvalue=""):
             if name not in self.names:
                 self.names.add(name)
-                self._told[name] = f"{name} ({reason})" if reason else name
+                self._told[name] = in_one_line(f"{name} ({reason})" if reason else name)
                 _log.warning("left out a corrupt image: %s", self._told[name])
         judged = min(self.num_images, max(self.seen, _ENOUGH_SEEN))
         if len(self.names) > _TOLERATED * judged:

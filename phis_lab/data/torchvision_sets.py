@@ -13,7 +13,7 @@ from torchvision import datasets
 
 from phis_lab.data.datasource import DataSource
 from phis_lab.data.decoding import reading
-from phis_lab.data.download import short_network_trials
+from phis_lab.data.download import fetching
 from phis_lab.data.source import ImageSource, digest
 from phis_lab.folders import cache_folder
 
@@ -49,7 +49,7 @@ class TorchvisionData(DataSource):
     def _downloaded(self, root: Path) -> tuple[Sequence[Any], Sequence[Any]]:
         root.mkdir(parents=True, exist_ok=True)
         try:
-            with short_network_trials():
+            with fetching():
                 return self.open(root, download=True)
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(

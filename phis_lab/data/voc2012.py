@@ -9,7 +9,7 @@ import torch
 import torchvision
 
 from phis_lab.data.decoding import reading
-from phis_lab.data.download import short_network_trials
+from phis_lab.data.download import fetching
 from phis_lab.data.masks import Masked, MaskedData, MaskedImages
 from phis_lab.folders import cache_folder
 
@@ -61,7 +61,7 @@ class VOC2012(MaskedData):
         try:
             if not (root / _FOLDER).is_dir():
                 root.mkdir(parents=True, exist_ok=True)
-                with short_network_trials():
+                with fetching():
                     torchvision.datasets.VOCSegmentation(root, download=True)
             train, test = (torchvision.datasets.VOCSegmentation(root, image_set=part) for part in ("train", "val"))
         except (OSError, RuntimeError) as error:

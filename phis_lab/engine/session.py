@@ -10,7 +10,6 @@ import lightning as L
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from rich.console import Console
 
 from phis_lab.data import DataModule
 from phis_lab.engine.arm import ArmFailedError
@@ -28,6 +27,7 @@ from phis_lab.runs import RunRecord
 from phis_lab.runs.lock import is_first_process
 from phis_lab.runs.loggers import LoggerSet
 from phis_lab.strategies import DataParallel, Single
+from phis_lab.terminal import Terminal
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class _Session:
             enable_model_summary=False,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
-            callbacks=[keeper, ProgressLine(Console()), StatusFiles()],
+            callbacks=[keeper, ProgressLine(Terminal()), StatusFiles()],
             default_root_dir=self.group.runs[0].folder,
             plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
         )  # Lightning's own checkpoints for Slurm would go on from another run's weights at step 0

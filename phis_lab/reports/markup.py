@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from phis_lab.reports.sheets import Cell, Sheet
+from phis_lab.visible import in_one_line
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -21,6 +22,10 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "<": "$<$",
     ">": "$>$",
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    "`": r"\textasciigrave{}",
     "±": r"$\pm$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
@@ -29,14 +34,22 @@ _LATEX = {
 }
 
 
+_WITHIN_A_WORD = re.compile(r"(?<=[^\W_])_(?=[^\W_])")
+_MARKDOWN = re.compile(r"[\\`*\[\]<>#|~&$@]|(?<![^\W_])_|_(?![^\W_])|:(?=\S)|(?<=www)\.", re.IGNORECASE)
+"""What could begin emphasis, code, a link, HTML, a heading, a cell, a formula, a mention or a picture of a face."""
+
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
+
+
 def markdown(sheet: Sheet) -> str:
     """A pipe table under its title and the number of seeds, with the caption below."""
     rows = [[_markdown_cell(cell) for cell in row] for row in sheet.rows]
     head = [_markdown_cell(Cell(name)) for name in sheet.columns]
     rule = [":--", *(["--:"] * (len(head) - 1))]
     lines = ["| " + " | ".join(row) + " |" for row in [head, rule, *rows]]
-    seeds = [sheet.seeds, ""] if sheet.seeds else []
-    return "\n".join([f"### {sheet.title}", "", *seeds, *lines, "", sheet.caption, ""])
+    seeds = [escape_markdown(sheet.seeds), ""] if sheet.seeds else []
+    title, caption = escape_markdown(sheet.title), escape_markdown(sheet.caption)
+    return "\n".join([f"### {title}", "", *seeds, *lines, "", caption, ""])
 
 
 def latex(sheet: Sheet) -> str:
@@ -62,8 +75,8 @@ def latex(sheet: Sheet) -> str:
 def terminal(sheet: Sheet) -> Table:
     """A table whose headings are broken at every space: four teachers fit 100 columns."""
     table = Table(
-        title=f"{sheet.title}\n{sheet.seeds}" if sheet.seeds else sheet.title,
-        caption=sheet.caption,
+        title=Text("\n".join(map(in_one_line, filter(None, [sheet.title, sheet.seeds])))),
+        caption=Text(in_one_line(sheet.caption)),
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
@@ -72,20 +85,31 @@ def terminal(sheet: Sheet) -> Table:
         pad_edge=False,
     )
     for index, name in enumerate(sheet.columns):
-        broken = Text(name.replace(" ", "\n"))
+        broken = Text(in_one_line(name).replace(" ", "\n"))
         table.add_column(broken, justify="right" if index else "left", vertical="bottom", no_wrap=True)
     for row in sheet.rows:
-        table.add_row(*(Text(cell.text, style="bold" if cell.strong else "") for cell in row))
+        table.add_row(*(Text(in_one_line(cell.text), style="bold" if cell.strong else "") for cell in row))
     return table
 
 
 def escape_latex(text: str) -> str:
     """Text as LaTeX sets it, character for character."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    return "".join(_LATEX.get(character, character) for character in in_one_line(text))
+
+
+def escape_markdown(text: str) -> str:
+    """Text as Markdown shows it, character for character, within a line."""
+    return _MARKDOWN.sub(lambda found: f"\\{found.group()}", in_one_line(text))
+
+
+def escape_csv(text: str) -> str:
+    """Text that a spreadsheet takes for text: what would be a formula there begins with an apostrophe."""
+    shown = in_one_line(text)
+    return f"'{shown}" if _FORMULA.match(shown) else shown
 
 
 def _markdown_cell(cell: Cell) -> str:
-    text = cell.text.replace("|", r"\|").replace("_", r"\_")
+    text = _WITHIN_A_WORD.sub(r"\\_", escape_markdown(cell.text))
     return f"**{text}**" if cell.strong else text
 
 

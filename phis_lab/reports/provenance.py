@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from phis_lab.reports.markup import escape_markdown
 from phis_lab.reports.sheets import MOST_NAMES
 from phis_lab.reports.studies import Study
 from phis_lab.reports.tables import columns, measurements
 from phis_lab.runs import Data, RunRecord
+from phis_lab.visible import in_one_line
 
 _COMMANDS = 3
 
@@ -16,10 +18,10 @@ def provenance(study: Study) -> list[str]:
     typed = commands(study)
     more = [f"... and {len(typed) - _COMMANDS} more"] if len(typed) > _COMMANDS else []
     return [
-        *(f"- {name}: {fact}" for name, fact in origin(study).items()),
+        *(f"- {name}: {escape_markdown(fact)}" for name, fact in origin(study).items()),
         "- commands:",
         "",
-        *(f"      {line}" for line in [*typed[:_COMMANDS], *more]),
+        *(f"      {in_one_line(line)}" for line in [*typed[:_COMMANDS], *more]),
     ]
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from phis_lab.reports.across import Across
 from phis_lab.reports.figures import CAPTIONS
-from phis_lab.reports.markup import latex, markdown
+from phis_lab.reports.markup import escape_csv, escape_markdown, latex, markdown
 from phis_lab.reports.provenance import caveats, provenance
 from phis_lab.reports.sections import Section
 from phis_lab.reports.sheets import Sheet
@@ -40,7 +40,7 @@ def write_files(
     contents: dict[str, Callable[[], str]] = {
         "md": lambda: _markdown(root, unfinished, sections, across, remarks, figures),
         "tex": lambda: "\n".join(map(latex, _sheets(sections, across))),
-        "csv": lambda: _table(sections).to_csv(index=False, lineterminator="\n"),
+        "csv": lambda: _as_text(_table(sections)).to_csv(index=False, lineterminator="\n"),
     }
     texts = {root / f"report.{suffix}": make() for suffix, make in contents.items() if suffix in formats}
     for path, text in texts.items():
@@ -71,16 +71,21 @@ def _markdown(
 ) -> str:
     parts = ["# Report", ""]
     if remarks:
-        parts += ["Not in the tables, or not compared:", "", *(f"- {remark}" for remark in remarks), ""]
+        parts += [
+            "Not in the tables, or not compared:",
+            "",
+            *(f"- {escape_markdown(remark)}" for remark in remarks),
+            "",
+        ]
     for section, paths in zip(sections, figures[: len(sections)], strict=True):
-        parts += [f"## {section.study.title}", "", *provenance(section.study), ""]
-        parts += [f"> {caveat}\n" for caveat in caveats(section.study)]
+        parts += [f"## {escape_markdown(section.study.title)}", "", *provenance(section.study), ""]
+        parts += [f"> {escape_markdown(caveat)}\n" for caveat in caveats(section.study)]
         parts += [markdown(sheet) for sheet in section.sheets()]
         for name, path in paths.items():
             parts += [*_picture(root, name, path), CAPTIONS[name], ""]
         parts += [markdown(sheet) for sheet in section.details()]
     for of_several, paths in zip(across, figures[len(sections) :], strict=True):
-        parts += [f"## {of_several.title}", "", markdown(of_several.sheet)]
+        parts += [f"## {escape_markdown(of_several.title)}", "", markdown(of_several.sheet)]
         parts += [line for name, path in paths.items() for line in _picture(root, name, path)]
     if unfinished is not None:
         parts += [markdown(unfinished)]
@@ -89,6 +94,11 @@ def _markdown(
 
 def _picture(root: Path, name: str, path: Path) -> list[str]:
     return [f"![{name}]({path.relative_to(root).as_posix()})", ""]
+
+
+def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with texts that a spreadsheet takes for texts; numbers stay what they are."""
+    return frame.map(lambda cell: escape_csv(cell) if isinstance(cell, str) else cell)
 
 
 def _table(sections: Sequence[Section]) -> pd.DataFrame:

@@ -103,7 +103,7 @@ def test_every_table_of_numbers_says_at_its_top_how_many_seeds_there_are(seeds, 
         text = markdown(found)
         assert text.index(found.seeds) < text.index("| method")
         assert latex(found).index(found.seeds) < latex(found).index("tabular")
-        assert terminal(found).title.endswith(found.seeds)
+        assert str(terminal(found).title).endswith(found.seeds)
 
 
 def test_methods_and_metrics_with_fewer_seeds_are_named_at_the_top():

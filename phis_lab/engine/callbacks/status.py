@@ -25,6 +25,7 @@ from phis_lab.engine.stages import images_of
 from phis_lab.runs import RunProgress, write_progress
 from phis_lab.runs.progress import PROGRESS_FILE, now
 from phis_lab.spoken import spoken
+from phis_lab.visible import in_one_line
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 30.0
@@ -35,7 +36,7 @@ class ProgressLine(L.Callback):
     """A bar over a line per arm on a terminal; elsewhere a log line every half a minute.
 
     Args:
-        console: where to draw.
+        console: where to draw; one that prints texts as they are.
     """
 
     def __init__(self, console: Console) -> None:
@@ -54,7 +55,9 @@ class ProgressLine(L.Callback):
         if self.console.is_terminal and trainer.is_global_zero:
             count = len(module.runs)
             name = module.runs[0].title if count == 1 else f"{count} arms, one teacher pass"
-            self._bar.update(self._task, description=name, total=module.max_steps, completed=module.steps_done, rate="")
+            self._bar.update(
+                self._task, description=in_one_line(name), total=module.max_steps, completed=module.steps_done, rate=""
+            )
             self._live = Live(get_renderable=lambda: self._view(module), console=self.console, refresh_per_second=2)
             self._open(self._live)
 
@@ -103,7 +106,7 @@ class ProgressLine(L.Callback):
     def _view(self, module: Distiller) -> RenderableType:
         table = Table("arm", "loss", "newest evaluation", box=None, header_style="dim", pad_edge=False)
         for run in module.runs:
-            table.add_row(run.title, _state(module, run), _newest(run))
+            table.add_row(in_one_line(run.title), _state(module, run), _newest(run))
         return Group(self._bar, table)
 
 
@@ -125,7 +128,8 @@ def _state(module: Distiller, run: Run) -> str:
 
 
 def _bar() -> tuple[Progress, TaskID]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     bar = Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     return bar, bar.add_task("", total=None, rate="")
 
