@@ -1,7 +1,6 @@
 """Do students that match their teachers better also do better downstream: every run of a study as a point."""
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
@@ -11,9 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from phis_lab.reports.figures import TITLE_LETTERS
 from phis_lab.reports.sheets import heading
-from phis_lab.reports.style import RC, Look, legend_above, panels
+from phis_lab.reports.style import RC, Look, legend_above, panels, short, title
 from phis_lab.reports.tables import Column
 
 CAPTION = (
@@ -74,12 +72,11 @@ def downstream_figure(points: pd.DataFrame, shown: Sequence[Column], looks: Mapp
                         row["fidelity"], row["value"], look.marker, color=look.color, markersize=5, linestyle="none"
                     )
                     dot.set_gid(f"run{place}")
-            title = textwrap.fill(heading(column), TITLE_LETTERS)
-            axes.set_title(f"{title}\n{_said(points, column.metric)}", fontsize=9)
+            axes.set_title(f"{title(heading(column))}\n{_said(points, column.metric)}", fontsize=9)
             axes.xaxis.set_major_locator(MaxNLocator(5))
             axes.yaxis.set_major_locator(MaxNLocator(5))
         for method, look in looks.items():
-            grid[0].plot([], [], look.marker, color=look.color, markersize=5, linestyle="none", label=method)
+            grid[0].plot([], [], look.marker, color=look.color, markersize=5, linestyle="none", label=short(method))
         figure.supxlabel("fidelity, geometric mean over teachers", fontsize=9)
         legend_above(figure, grid[0])
         return figure

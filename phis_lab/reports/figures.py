@@ -1,7 +1,6 @@
 """The figures of a report: losses against steps, and methods side by side."""
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,11 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from phis_lab.reports.sheets import heading
-from phis_lab.reports.style import GREY, RC, Look, legend_above, panels, readable_log_ticks
+from phis_lab.reports.style import GREY, RC, Look, legend_above, panels, readable_log_ticks, short, title
 from phis_lab.reports.tables import Column, by_method, summary
-
-TITLE_LETTERS = 31
-"""As many letters of a title as fit over one of three panels."""
 
 _STEPS = 100
 """About as many points of a curve as a panel can show."""
@@ -80,7 +76,7 @@ def error_curves(history: pd.DataFrame, looks: Mapping[str, Look], label: str) -
             of_teacher = history[history["teacher"] == teacher]
             for method, look in looks.items():
                 _curve(axes, of_teacher[of_teacher["method"] == method], method, look)
-            axes.set_title(teacher)
+            axes.set_title(title(teacher))
             axes.set_yscale("log")
             readable_log_ticks(axes)
         figure.supxlabel("optimiser step", fontsize=9)
@@ -117,7 +113,7 @@ def method_differences(
         figure, grid = _rows_of_methods(differences.assign(certain=certain), shown, others)
         for axes in grid:
             axes.axvline(0, color=looks[baseline].color, linewidth=0.9, zorder=1)
-        figure.supxlabel(f"difference to {baseline}, same seeds", fontsize=9)
+        figure.supxlabel(f"difference to {short(baseline)}, same seeds", fontsize=9)
         return figure
 
 
@@ -130,8 +126,8 @@ def _rows_of_methods(
         for place, (method, look) in enumerate(looks.items()):
             if method in rows:
                 _whisker(axes, place, rows[method], look)
-        axes.set_title(textwrap.fill(heading(column), TITLE_LETTERS), fontsize=9)
-        axes.set_yticks(range(len(looks)), list(looks))
+        axes.set_title(title(heading(column)), fontsize=9)
+        axes.set_yticks(range(len(looks)), map(short, looks))
         axes.set_ylim(len(looks) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -153,5 +149,5 @@ def _curve(axes: Axes, runs: pd.DataFrame, method: str, look: Look) -> None:
     axes.fill_between(steps, by_step["min"], by_step["max"], color=look.color, alpha=0.15, linewidth=0)
     axes.plot(
         steps, by_step["mean"], color=look.color, linestyle=look.linestyle, linewidth=1.4, marker=look.marker,
-        markersize=3.5, markevery=max(1, len(steps) // 6), label=method,
+        markersize=3.5, markevery=max(1, len(steps) // 6), label=short(method),
     )  # fmt: skip

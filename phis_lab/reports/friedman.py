@@ -13,7 +13,7 @@ from scikit_posthocs import critical_difference_diagram, posthoc_nemenyi_friedma
 from scipy import stats
 
 from phis_lab.reports.ranks import Category, Cube, stacked_ranks
-from phis_lab.reports.style import INK, PAGE_WIDTH, RC, Look
+from phis_lab.reports.style import INK, PAGE_WIDTH, RC, Look, short
 from phis_lab.spoken import p_value
 
 
@@ -131,6 +131,7 @@ def _diagram(axes: Axes, test: RankTest, looks: Mapping[str, Look]) -> None:
     )
     for label in drawn["labels"]:
         label.set_color(INK)
+        label.set_text(short(label.get_text()))
     for method, rank in test.ranks.items():
         look = looks[str(method)]
         axes.plot(rank, 0, look.marker, color=look.color, markersize=5, zorder=4)

@@ -1,6 +1,7 @@
 """One look for every figure: readable in print, in grey and without colour vision, with panels laid out alike."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -43,6 +44,8 @@ _BLACK = "#000000"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", (0, (4, 1.2)), (0, (1.2, 1.0)), (0, (5, 1.2, 1.2, 1.2)))
 _MARKERS = ("s", "^", "D", "v", "<", ">", "p")
+_TITLE_LETTERS = 31
+"""As many letters of a title as fit over one of three panels."""
 _LETTER, _ENTRY = 0.07, 0.5
 """Inches that a letter of a legend takes, and everything else of an entry."""
 
@@ -53,6 +56,19 @@ class Look(NamedTuple):
     color: str
     linestyle: Any
     marker: str
+
+
+def short(name: str, letters: int = 36) -> str:
+    """A name as a figure has room for it: of a longer one the beginning and the end."""
+    if len(name) <= letters:
+        return name
+    end = letters // 3
+    return f"{name[: letters - end - 1]}…{name[-end:]}"
+
+
+def title(text: str) -> str:
+    """A heading in the lines that fit over one of three panels."""
+    return textwrap.fill(text, _TITLE_LETTERS, max_lines=3, placeholder="…")
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:

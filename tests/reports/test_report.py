@@ -299,3 +299,15 @@ def test_a_number_far_from_one_has_an_exponent_and_zero_has_no_sign(value, sprea
 )
 def test_a_number_in_a_log_line_has_its_unit_and_the_digits_that_are_worth_reading(value, unit, text):
     assert spoken(value, unit) == text
+
+
+def test_names_with_dollars_and_long_ones_are_drawn_as_they_are():
+    long = "phis, " + "a long option, " * 20
+    names = ["identity", "$x_{$ for $5", long]
+    section = Section(group_studies([record(name, seed, history=[]) for name in names for seed in (0, 1)])[0], None)
+    figure = section.figures()["values"]
+    figure.canvas.draw()
+    drawn = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert drawn[:2] == ["$x_{$ for $5", "identity"]
+    assert len(drawn[2]) < 40
+    assert drawn[2].startswith("phis, a long option")
