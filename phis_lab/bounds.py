@@ -9,7 +9,14 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Interval
+try:
+    from annotated_types import Interval
+except ModuleNotFoundError:  # normalisers work with torch alone, where nobody checks options
+
+    def Interval(**ends: float) -> tuple[str, ...]:  # type: ignore[no-redef]  # noqa: N802
+        """Stand in for the class: a mark that nobody reads."""
+        return tuple(ends)
+
 
 Positive = Annotated[int, Interval(ge=1, le=10**9)]
 """Steps, images, epochs, neighbours."""
@@ -49,6 +56,16 @@ Share = Annotated[float, Interval(ge=0, le=1)]
 
 SmallShare = Annotated[float, Interval(ge=0, lt=1)]
 """A part of a whole that leaves something over."""
+
+
+WholeOrShare = Annotated[float | int, Interval(ge=0, le=1)]
+"""A part of a whole, both ends included, for who calls the library with 0 or 1."""
+
+WholeOrAbove = Annotated[float | int, Interval(gt=0, lt=math.inf)]
+"""A positive number, for who calls the library with whole ones."""
+
+WholeOrAtLeastZero = Annotated[float | int, Interval(ge=0, lt=math.inf)]
+"""A number that is not negative, likewise."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from phis_lab.bounds import WholeOrAbove, WholeOrShare
 from phis_lab.normalizers.running_standardize import RunningStandardize
 from phis_lab.shapes import Float, Float64
 
@@ -32,9 +33,9 @@ class EMAStandardize(RunningStandardize):
     def __init__(
         self,
         dim: int,
-        momentum_start: float | int = 1.0,
-        momentum_end: float | int = 1e-3,
-        epsilon: float | int = 1e-6,
+        momentum_start: WholeOrShare = 1.0,
+        momentum_end: WholeOrShare = 1e-3,
+        epsilon: WholeOrAbove = 1e-6,
         update_first: bool = False,
     ) -> None:
         super().__init__(dim, momentum_start, momentum_end)

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from phis_lab.bounds import WholeOrShare
 from phis_lab.linalg import hadamard_rotation, is_hadamard_order
 from phis_lab.normalizers.matrix import Whiten
 from phis_lab.shapes import Float64
@@ -18,7 +19,7 @@ class HadamardWhiten(Whiten):
             place, because even errors need entries of one size.
     """
 
-    def __init__(self, dim: int, floor: float | int = 1e-6) -> None:
+    def __init__(self, dim: int, floor: WholeOrShare = 1e-6) -> None:
         super().__init__(dim, floor)
         if not is_hadamard_order(dim):
             raise ValueError(

@@ -5,6 +5,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from phis_lab.bounds import WholeOrShare
 from phis_lab.linalg import Moments
 from phis_lab.linalg.cpu import float64_gram, float64_product, precise_linear
 from phis_lab.normalizers.normalizer import Normalizer
@@ -88,7 +89,7 @@ class Whiten(MatrixNormalizer):
         floor: the smallest eigenvalue, relative to the mean eigenvalue; fainter components are whitened less.
     """
 
-    def __init__(self, dim: int, floor: float | int = 1e-6) -> None:
+    def __init__(self, dim: int, floor: WholeOrShare = 1e-6) -> None:
         super().__init__(dim)
         self.floor = checked_floor(floor)
 

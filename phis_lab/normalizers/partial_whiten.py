@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from phis_lab.bounds import WholeOrShare
 from phis_lab.linalg import Moments
 from phis_lab.normalizers.matrix import MatrixNormalizer, spectral_map
 from phis_lab.normalizers.spread import checked_floor, floored, mean_variance
@@ -22,7 +23,7 @@ class PartialWhiten(MatrixNormalizer):
         ValueError: gamma lies outside [0, 1].
     """
 
-    def __init__(self, dim: int, gamma: float | int = 0.5, floor: float | int = 1e-6) -> None:
+    def __init__(self, dim: int, gamma: WholeOrShare = 0.5, floor: WholeOrShare = 1e-6) -> None:
         super().__init__(dim)
         if not 0 <= gamma <= 1:
             raise ValueError(f"gamma must lie between 0 (scale only) and 1 (whiten), got {gamma}")

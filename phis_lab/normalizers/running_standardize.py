@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from phis_lab import processes
+from phis_lab.bounds import WholeOrShare
 from phis_lab.linalg import Moments
 from phis_lab.normalizers.elementwise import ElementwiseNormalizer
 from phis_lab.shapes import Float, Float64
@@ -33,7 +34,7 @@ class RunningStandardize(ElementwiseNormalizer):
 
     summary_map = "own"
 
-    def __init__(self, dim: int, momentum_start: float | int = 1.0, momentum_end: float | int = 1e-3) -> None:
+    def __init__(self, dim: int, momentum_start: WholeOrShare = 1.0, momentum_end: WholeOrShare = 1e-3) -> None:
         super().__init__(dim)
         for momentum in (momentum_start, momentum_end):
             if not 0 <= momentum <= 1:

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from phis_lab.bounds import WholeOrShare
 from phis_lab.linalg import Moments
 from phis_lab.normalizers.elementwise import ElementwiseNormalizer
 from phis_lab.normalizers.spread import checked_floor, floored, mean_variance
@@ -18,7 +19,7 @@ class Standardize(ElementwiseNormalizer):
         floor: the smallest variance a channel is taken to have, relative to the mean variance.
     """
 
-    def __init__(self, dim: int, floor: float | int = 1e-6) -> None:
+    def __init__(self, dim: int, floor: WholeOrShare = 1e-6) -> None:
         super().__init__(dim)
         self.floor = checked_floor(floor)
 

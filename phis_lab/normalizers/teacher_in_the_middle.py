@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phis_lab import processes
+from phis_lab.bounds import WholeOrAtLeastZero
 from phis_lab.features import Features
 from phis_lab.linalg import Moments
 from phis_lab.linalg.vmf_sne import TEMPERATURES, vmf_sne
@@ -50,8 +51,8 @@ class TeacherInTheMiddle(Compression):
         dim: int,
         out_dim: int,
         temperatures: Sequence[float | int] | None = None,
-        local_weight: float | int = 1.0,
-        global_weight: float | int = 1.0,
+        local_weight: WholeOrAtLeastZero = 1.0,
+        global_weight: WholeOrAtLeastZero = 1.0,
         seed: int = 0,
     ) -> None:
         super().__init__(dim, out_dim)
