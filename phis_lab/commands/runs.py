@@ -31,6 +31,7 @@ from phis_lab.visible import in_one_line
 
 _CONDITION = re.compile(r"(?P<key>[\w./@]+)\s*(?P<sign>!=|==?)\s*(?P<value>.*)")
 _COLUMNS = ("status", "method", "study", "seed")
+MOST_VALUES = 10
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -73,7 +74,10 @@ def find(root: Path, where: Sequence[str] = (), states: Sequence[State] = ()) ->
     """
     runs, remarks = list_runs(root)
     for condition in where:
-        runs = _meeting(condition, runs)
+        met = _meeting(condition, runs)
+        if runs and not met:
+            remarks.append(_unmet(condition, runs))
+        runs = met
     return Listing(root, [run for run in runs if not states or run.state in states], remarks)
 
 
@@ -90,6 +94,14 @@ def _meeting(condition: str, runs: list[ListedRun]) -> list[ListedRun]:
         raise ValueError(f"--where {condition!r}: no run here has an option {key}.{guess}")
     same = [_is(value, wanted) for value in values]
     return [run for run, is_same in zip(runs, same, strict=True) if is_same == (found["sign"] != "!=")]
+
+
+def _unmet(condition: str, runs: Sequence[ListedRun]) -> str:
+    """What the values are of an option by which no run was found."""
+    key = re.split(r"\s*!?=", condition.strip())[0]
+    values = list(dict.fromkeys(option_of(run, key) or "null" for run in runs))
+    more = f" and {len(values) - MOST_VALUES} more" if len(values) > MOST_VALUES else ""
+    return f"No run meets {condition}; {key} is {', '.join(values[:MOST_VALUES])}{more}."
 
 
 def _is(value: str | None, wanted: str) -> bool:

@@ -77,6 +77,12 @@ def test_a_mistake_is_told_in_a_sentence(arguments: list[str], says: str, output
     assert says in result.stderr
 
 
+def test_a_value_that_no_run_has_is_told_with_those_that_there_are(outputs: Path) -> None:
+    result = run(outputs, "--where", "normalizer=phi")
+    assert result.exit_code == 0
+    assert "No run meets normalizer=phi; normalizer is mse, phis." in result.stdout
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "nowhere does not exist; name the folder" in run(tmp_path / "nowhere").stderr
 
