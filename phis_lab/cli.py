@@ -288,6 +288,47 @@ def report(
 
 
 @app.command(no_args_is_help=True)
+def plan(
+    overrides: Annotated[
+        list[str],
+        typer.Argument(
+            help="As for run.py: `experiment=...`, `scale=...`, `strategy=...`; nothing is read or downloaded.",
+            metavar="OVERRIDE...",
+            show_default=False,
+        ),
+    ],
+    gpus: Annotated[int | None, typer.Option(min=1, help="How many.", show_default="as strategy says")] = None,
+    gpu: Annotated[str | None, typer.Option(help="Which: a100, h100, ... or cpu.", show_default="a100")] = None,
+    rate_tflops: Annotated[float | None, typer.Option(min=1e-6, help="Its rate, dense.", show_default=False)] = None,
+    memory_gb: Annotated[float | None, typer.Option(min=1e-3, help="Its memory.", show_default=False)] = None,
+    link: Annotated[
+        float | None, typer.Option(min=1e-6, help="GB/s in one direction between two of them.", show_default=False)
+    ] = None,
+    mfu: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-6, max=1, help="Which part of the rate is used.", show_default="as published for such networks"
+        ),
+    ] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="Of one for an hour.", show_default=False)] = None,
+    arms: Annotated[int, typer.Option(min=1, help="Runs that share a teacher pass, as in a sweep.")] = 1,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a run will need before anybody pays for it: operations, memory, time, cost, and where it breaks.
+
+    `phis-lab plan experiment=phis/phis scale=paper strategy=ddp --gpus 32 --gpu a100`
+    """
+    with at_work(as_json, logged=False):
+        from phis_lab.commands import plan as of_plan  # noqa: PLC0415  torch, which --help can do without
+        from phis_lab.commands.plan_shown import document, show  # noqa: PLC0415
+
+        wanted = of_plan.Wanted(gpus, gpu, rate_tflops, memory_gb, link, mfu, price, arms)
+        made = of_plan.plan(overrides, wanted, config_dir)
+    print_json(document(made)) if as_json else show(made)
+
+
+@app.command(no_args_is_help=True)
 def cache(
     overrides: Annotated[
         list[str],

@@ -62,6 +62,21 @@ def _named(key: str, option: Any) -> Any:
     return option | {"name": key} if isinstance(option, dict) and "name" in option else option
 
 
+def nodes_for(
+    partition: PartitionPlan, members: Mapping[str, Any], options: TeacherOptions, grids: Iterable[Grid]
+) -> dict[str, Any]:
+    """The nodes of the teachers that see a partition, at the image sizes at which they see it.
+
+    Args:
+        partition: says who, and at which size.
+        members: all teachers' nodes by name.
+        options: of the set.
+        grids: token grids of the students, which set the image sizes where `options.smallest` asks for it.
+    """
+    nodes = {name: at_image_size(members[name], factor) for name, factor in partition.factors(members).items()}
+    return at_smallest_sizes(nodes, grids) if options.smallest else nodes
+
+
 class Catalogue:
     """Every teacher, built once for each image size that is asked for; sizes share the weights that do not differ.
 
@@ -85,10 +100,7 @@ class Catalogue:
         Raises:
             ValueError: a teacher refused an option, or its weights cannot be reached.
         """
-        factors = partition.factors(self.members)
-        nodes = {name: at_image_size(self.members[name], factor) for name, factor in factors.items()}
-        if self.options.smallest:
-            nodes = at_smallest_sizes(nodes, grids)
+        nodes = nodes_for(partition, self.members, self.options, grids)
         teachers = {name: self._teacher(name, node) for name, node in nodes.items()}
         return TeacherPool(teachers, self.precision, self.options.resize)
 

@@ -71,8 +71,9 @@ class FrozenConv(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
         """Convolves and activates, in the precision of the surrounding autocast."""
-        device = x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        if x.device.type != "cpu":
+            return self._activate(self.conv(x))
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         if not self._is_fused(x, dtype):
             return self._activate(self.conv(x))
         x = x.to(dtype, memory_format=torch.channels_last)
@@ -82,7 +83,7 @@ class FrozenConv(nn.Module):
         return y
 
     def _is_fused(self, x: Tensor, dtype: torch.dtype) -> bool:
-        if x.device.type != "cpu" or not torch.backends.mkldnn.is_available() or torch.is_grad_enabled():
+        if not torch.backends.mkldnn.is_available() or torch.is_grad_enabled():
             return False
         if isinstance(self.conv, Conv2dSame) and not halves_evenly(self.conv, x):
             return False

@@ -100,7 +100,7 @@ class OnnxGraph(nn.Module):
 
     def __init__(self, file: Path, layer: str, layout: Layout = "NCHW") -> None:
         super().__init__()
-        self.layout = layout
+        self.file, self.layer, self.layout = file, layer, layout
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

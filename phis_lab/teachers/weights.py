@@ -47,10 +47,12 @@ class Weights:
 
     @classmethod
     def of_parameters(cls, state: Mapping[str, Tensor]) -> "Weights":
-        """Fingerprints a random initialisation: names, shapes and values, in the order of the names."""
+        """Fingerprints a random initialisation: names, shapes and values (none on the meta device), ordered by name."""
         digest = hashlib.sha256()
         for key in sorted(state):
             digest.update(f"{key} {list(state[key].shape)} {state[key].dtype}".encode())
+            if state[key].is_meta:
+                continue
             digest.update(state[key].detach().cpu().contiguous().float().numpy().tobytes())
         return cls("random initialisation", digest.hexdigest())
 

@@ -1,0 +1,201 @@
+"""`phis-lab plan`: what a run will need, told before it begins."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from phis_lab.config.build import build
+from phis_lab.config.check import check
+from phis_lab.config.compose import composer
+from phis_lab.config.option_files import CONF
+from phis_lab.config.resolvers import to_plain
+from phis_lab.plan import (
+    LAYOUTS,
+    Balance,
+    Layout,
+    Machine,
+    Workload,
+    balance,
+    device,
+    given,
+    planned,
+    problems_of,
+    workload,
+)
+from phis_lab.plan.hardware import STUDENT, TEACHERS
+
+OWN = ("gpus", "gpu", "link", "price", "mfu", "arms", "rate_tflops", "memory_gb")
+STRATEGY = re.compile(r"strategy=(\w+)")
+UNREAD = re.compile(r"(data|evaluation)\.|teachers\.\w+\.weights$")
+"""Options that a run needs a value for and a plan reads nothing of."""
+
+SHORT = 0.02
+"""Seconds of a step in which a GPU waits for the CPU: some thousand operations at ten microseconds each."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is planned for; None is what the configuration says, or what is usual.
+
+    Args:
+        gpus: how many devices.
+        gpu: which, by its name in the table or any name with its figures.
+        rate_tflops: TFLOP/s of dense products.
+        memory_gb: of each device.
+        link: GB/s in one direction between devices.
+        mfu: which part of the rate teachers and students use.
+        price: of a device for an hour.
+        arms: that share one teacher pass.
+    """
+
+    gpus: int | None = None
+    gpu: str | None = None
+    rate_tflops: float | None = None
+    memory_gb: float | None = None
+    link: float | None = None
+    mfu: float | None = None
+    price: float | None = None
+    arms: int = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer.
+
+    Args:
+        work: what the run computes.
+        machine: what computes it.
+        chosen: the layout that was asked for.
+        layouts: all that are possible, the chosen one among them.
+        breaks: where each breaks, by its name.
+        runnable: those that are a strategy of this version.
+        partitions: how a layout with ranks for each partition would be balanced; empty where no stage has several.
+        assumptions: on which the numbers rest.
+    """
+
+    work: Workload
+    machine: Machine
+    chosen: Layout
+    layouts: tuple[Layout, ...]
+    breaks: dict[str, tuple[str, ...]]
+    runnable: tuple[str, ...]
+    partitions: tuple[Balance, ...]
+    assumptions: tuple[str, ...]
+
+    @property
+    def problems(self) -> list[str]:
+        """What stands in the way of the chosen layout."""
+        own = [f"strategy={self.chosen.name} {problem}" for problem in self.breaks[self.chosen.name]]
+        missing = f"strategy={self.chosen.name} is planned for, and this version cannot run it; it has "
+        absent = [] if self.chosen.name in self.runnable else [missing + ", ".join(self.runnable)]
+        return [*absent, *self.work.problems, *own]
+
+
+def plan(overrides: Sequence[str], wanted: Wanted | None = None, config_dir: Path | None = None) -> Plan:
+    """Plans one run, or one group of arms.
+
+    Args:
+        overrides: as for `run.py`; `strategy=` may also be a layout that this version cannot run.
+        wanted: what it is planned for.
+        config_dir: of own configurations.
+
+    Raises:
+        ValueError: an override, a part or an option is refused.
+    """
+    wanted = wanted or Wanted()
+    _refuse_own(overrides)
+    runnable = tuple(sorted(file.stem for file in (CONF / "strategy").glob("*.yaml")))
+    named = next((match[1] for text in reversed(overrides) if (match := STRATEGY.fullmatch(text))), None)
+    foreign = named in LAYOUTS and named not in runnable
+    config = _composed([text for text in overrides if not (foreign and STRATEGY.fullmatch(text))], config_dir)
+    check(config)
+    processes = int(build(config["strategy"], "strategy").processes)
+    name, ranks = _layout(named, processes, wanted.gpus)
+    gpu = wanted.gpu or ("cpu" if config["trainer"]["accelerator"] == "cpu" else "a100")
+    used = None if wanted.mfu is None else given(wanted.mfu)
+    machine = Machine(
+        device(gpu, wanted.rate_tflops, wanted.memory_gb, wanted.link),
+        ranks,
+        used or TEACHERS,
+        used or STUDENT,
+        wanted.price,
+    )
+    work = workload(config, wanted.arms)
+    several = any(len(stage.partitions) > 1 for stage in work.stages)
+    names = [each for each in LAYOUTS if each == name or (ranks > 1 and (several or each != "teacher_partition"))]
+    layouts = {each: planned(work, machine, each) for each in names}
+    partitions = balance(work, machine, layouts["teacher_partition"]) if "teacher_partition" in layouts else []
+    return Plan(
+        work,
+        machine,
+        layouts[name],
+        tuple(layouts.values()),
+        {each: tuple(problems_of(work, machine, layout)) for each, layout in layouts.items()},
+        runnable,
+        tuple(partitions),
+        tuple(_assumptions(work, machine, layouts[name])),
+    )
+
+
+def _refuse_own(overrides: Sequence[str]) -> None:
+    for text in overrides:
+        key, _, value = text.partition("=")
+        if key in OWN:
+            raise ValueError(
+                f"{text}: options of the plan itself are written with dashes: --{key.replace('_', '-')} {value}"
+            )
+
+
+def _layout(named: str | None, processes: int, gpus: int | None) -> tuple[str, int]:
+    """The layout and its ranks."""
+    ranks = processes if gpus is None else gpus
+    if named == "single" and ranks > 1:
+        raise ValueError(f"strategy=single is one process, and --gpus {ranks} asks for more; leave one of them out")
+    if named in LAYOUTS:
+        return str(named), ranks
+    return ("single" if ranks == 1 else "ddp"), ranks
+
+
+def _composed(overrides: Sequence[str], config_dir: Path | None) -> dict[str, Any]:
+    """The resolved configuration; where data and weights lie need not be said."""
+    with composer(overrides, None if config_dir is None else str(config_dir)) as of_command:
+        missing = [key for key in OmegaConf.missing_keys(of_command.compose()) if UNREAD.match(key)]
+        filled = [f"{key}={'null' if key.endswith('.weights') else 'unread'}" for key in missing]
+        return to_plain(of_command.sound([*of_command.overrides, *filled]))
+
+
+def _assumptions(work: Workload, machine: Machine, chosen: Layout) -> Iterator[str]:
+    device = machine.device
+    rates = ", ".join(f"{rate:g} TFLOP/s in {number}" for number, rate in device.tflops.items())
+    memory = "unknown memory" if device.memory_gb is None else f"{device.memory_gb:g} GB of memory"
+    yield f"{device.about}: {rates}, {memory}, {device.bandwidth:g} GB/s ({device.source})."
+    yield f"Teachers use {machine.teachers.value:g} of that rate: {machine.teachers.source}."
+    yield f"Students use {machine.student.value:g}: {machine.student.source}. A backward pass is two forward passes."
+    if machine.ranks > 1:
+        link = device.link_among(machine.ranks)
+        yield f"A ring over {machine.ranks} ranks moves {link:g} GB/s in one direction; gradients are float32."
+    yield (
+        "Activations are counted on one image, those of the student as autograd keeps them, with fused attention and "
+        "halved for bfloat16; for a ViT that is about 34 bytes x tokens x width x blocks. Weights are float32. What "
+        "a rank needs is weights, state and teachers, and the larger of the teachers' and the student's work."
+    )
+    if any(part.reads < 1 for stage in work.stages for part in stage.partitions):
+        yield "Features of fixed views are computed once, as memory_gb or a store holds them all."
+    yield (
+        "Not counted: loading and augmenting images, normalisers' products and statistics, losses, frozen first steps, "
+        "evaluations, checkpoints, and time in queues."
+    )
+    if device.name != "cpu" and min(stage.seconds for stage in chosen.stages) < SHORT:
+        yield "Steps this short wait for operations to be launched, which is not counted: they will take longer."
+    for name in dict.fromkeys(
+        teacher.name
+        for stage in work.stages
+        for part in stage.partitions
+        for teacher in part.teachers
+        if teacher.on_cpu
+    ):
+        yield f"Teacher {name} is run by onnxruntime on the CPU, whatever the device; its time there is not known."

@@ -1,0 +1,58 @@
+"""Where a layout breaks: memory, divisions that do not come out even, and links."""
+
+from collections.abc import Iterator
+
+from phis_lab.plan.hardware import Machine
+from phis_lab.plan.layouts import Layout
+from phis_lab.plan.workload import Workload
+
+
+def problems_of(work: Workload, machine: Machine, layout: Layout) -> Iterator[str]:
+    """What a run would fail at, or be slow by.
+
+    Args:
+        work: what it computes.
+        machine: what computes it.
+        layout: how it is spread.
+    """
+    room, need = machine.device.memory_gb, layout.bytes_per_rank
+    if room is not None and need > room * 1e9:
+        yield (
+            f"does not fit: a rank needs about {need / 1e9:.3g} GB, and {machine.device.name} has {room:g} GB; take "
+            "more ranks, a smaller data.batch_size, fewer arms, or another layout"
+        )
+    yield from _undivided(work, layout)
+    for stage in layout.stages:
+        slowest = max(stage.shares, key=lambda share: share.step.busy).step
+        if slowest.link > slowest.busy:
+            yield (
+                f"is bound by the link in stage {stage.stage}: {1e3 * slowest.link:.3g} ms of a step of "
+                f"{1e3 * slowest.total:.3g} ms exchange gradients; take fewer ranks, a larger batch or a faster link"
+            )
+
+
+def _undivided(work: Workload, layout: Layout) -> Iterator[str]:
+    """Ranks that do not divide among partitions, and images that do not divide among ranks."""
+    places: dict[tuple[int, int], list[str]] = {}
+    for stage in work.stages:
+        count = len(stage.partitions) if layout.name == "teacher_partition" else 1
+        if layout.ranks % count:
+            below, above = layout.ranks // count * count, (layout.ranks // count + 1) * count
+            near = f"{below} or {above}" if below else f"{above}"
+            many = f"the {count} partitions of stage {stage.name}"
+            yield f"does not start: {layout.ranks} ranks do not divide among {many}; take {near}"
+            continue
+        for part in stage.partitions:
+            if part.images % (layout.ranks // count):
+                places.setdefault((part.images, layout.ranks // count), []).append(f"{stage.name}/{part.name}")
+    for (images, ranks), where in places.items():
+        yield (
+            f"does not start: {images} images a step ({', '.join(where)}) do not divide among {ranks} ranks; take "
+            f"{_nearest_divisors(images, ranks)} of them, or another data.batch_size"
+        )
+
+
+def _nearest_divisors(images: int, ranks: int) -> str:
+    divisors = [number for number in range(1, images + 1) if images % number == 0]
+    near = [max(number for number in divisors if number < ranks), *(number for number in divisors if number > ranks)]
+    return " or ".join(str(number) for number in near[:2])

@@ -1,0 +1,75 @@
+"""`phis-lab plan` as one types it, and the paper's own cost."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from phis_lab.cli import app
+from phis_lab.commands.plan import Wanted, plan
+from phis_lab.commands.plan_shown import document, show
+
+PAPER_HOURS = 1280  # PHI-S, table 10, stage 1: 32 A100 for 40 hours
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, ["plan", *arguments], env={"COLUMNS": "160"})
+    return result.stdout, result.stderr, result.exit_code
+
+
+def test_the_first_stage_of_phis_costs_what_its_paper_says_within_thirty_percent():
+    made = plan(["experiment=phis/phis", "scale=paper", "strategy=ddp"], Wanted(gpus=32, gpu="a100"))
+    assert made.chosen.device_hours == pytest.approx(PAPER_HOURS, rel=0.3)
+    assert made.problems == []
+    assert made.chosen.bytes_per_rank < 80e9
+    (stage,) = made.work.stages
+    sizes = {teacher.name: teacher.parameters for part in stage.partitions for teacher in part.teachers}
+    assert sizes == pytest.approx({"dfn_clip": 633e6, "siglip": 428e6, "dinov2_g": 1135e6, "sam_h": 637e6}, rel=0.01)
+    rows = {row.partition: row for row in made.partitions}
+    assert rows["sam_h"].fair_ranks > 16
+    published = " ".join(made.assumptions)
+    assert "312 TFLOP/s" in published
+    assert "0.42" in published
+
+
+def test_a_plan_is_shown_and_is_one_document(capsys):
+    partitioned = ["debug=smoke", "strategy=teacher_partition", "stages=one_teacher_per_image"]
+    made = plan(partitioned, Wanted(gpus=4, price=2.0))
+    show(made)
+    shown = capsys.readouterr().out
+    for words in ("this version cannot run it", "Memory of the fullest rank", "waits", "sam_h", "$", "Assumptions"):
+        assert words in shown
+    answer = document(made)
+    assert set(answer["layouts"]) == {"single", "ddp", "fsdp2", "teacher_partition"}
+    ddp = answer["layouts"]["ddp"]
+    assert ddp["cost"] == pytest.approx(2 * ddp["gpu_hours"])
+    assert (ddp["runs_here"], answer["layouts"]["fsdp2"]["runs_here"]) == (True, False)
+
+
+def test_data_and_weights_need_not_be_there():
+    shown, refused, code = run("debug=smoke", "data=image_folder", "teachers=tintem_set", "--gpu", "cpu", "--json")
+    assert code == 0, refused
+    answer = json.loads(shown)
+    assert (answer["strategy"], answer["gpus"]) == ("single", 1)
+    ((teacher,),) = (part["teachers"] for part in answer["stages"][0]["partitions"])
+    assert teacher["name"] == "dinov2_s"
+    assert teacher["parameters"] == pytest.approx(21.6e6, rel=0.01)  # of a ViT-S/14 on 4 x 4 tokens
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["debug=smoke", "gpus=32"], "options of the plan itself are written with dashes: --gpus 32"),
+        (["debug=smoke", "--gpu", "h10"], "no such device; there are a100"),
+        (
+            ["debug=smoke", "strategy=single", "--gpus", "2"],
+            "strategy=single is one process, and --gpus 2 asks for more",
+        ),
+        (["debug=smoke", "strategy=ddq"], "ddp"),
+        (["debug=smoke", "trainer.max_step=3"], "Did you mean 'max_steps'?"),
+    ],
+)
+def test_what_is_wrong_is_a_sentence(arguments, words):
+    _, refused, code = run(*arguments)
+    assert code == 1
+    assert words in refused
