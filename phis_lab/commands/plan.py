@@ -183,6 +183,8 @@ def _assumptions(work: Workload, machine: Machine, chosen: Layout) -> Iterator[s
         "halved for bfloat16; for a ViT that is about 34 bytes x tokens x width x blocks. Weights are float32. What "
         "a rank needs is weights, state and teachers, and the larger of the teachers' and the student's work."
     )
+    if not work.student.state_is_known:
+        yield "What this optimiser keeps cannot be found without values; two copies of the weights are assumed."
     if any(part.reads < 1 for stage in work.stages for part in stage.partitions):
         yield "Features of fixed views are computed once, as memory_gb or a store holds them all."
     yield (

@@ -3,10 +3,10 @@
 import inspect
 import pkgutil
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from phis_lab.students import Student
 from phis_lab.teachers import Teacher
 from phis_lab.teachers.onnx import OnnxGraph
 from phis_lab.teachers.outline import WITHOUT_VALUES
+
+Result = TypeVar("Result")
 
 VALUELESS = {"pretrained": False, "weights": None, "spectral": False}
 """Arguments that say where values come from, and what says that there are none. Spectral reparametrisation, which reads
@@ -37,6 +39,7 @@ class TeacherCost:
         bytes: of its parameters and buffers.
         channels: of its summary and its spatial features; None for a kind that it lacks.
         grid: rows and columns of its spatial features; None where it has none.
+        padded_cell: pixels of one of these, where smaller images are put on its canvas and the rest is cropped off.
         number: the precision that it asks for: "float32" where it knows no other or loses too much in bfloat16.
         on_cpu: whether it computes there, wherever the run does.
         forward: what one image takes.
@@ -48,17 +51,19 @@ class TeacherCost:
     bytes: int
     channels: tuple[int | None, int | None]
     grid: tuple[int, int] | None
+    padded_cell: int | None
     number: str
     on_cpu: bool
     forward: PassCost
 
 
-def without_values(node: Mapping[str, Any], path: str) -> Any:
-    """Builds a part on the meta device, from its architecture; one that cannot be built so as it is.
+def without_values(node: Mapping[str, Any], path: str, use: Callable[[Any], Result]) -> Result:
+    """Builds a part on the meta device, from its architecture, and uses it; on the CPU where that cannot be done.
 
     Args:
         node: with a `_target_`.
         path: dotted name of the node, for messages.
+        use: what is wanted of it.
 
     Raises:
         ValueError: its constructor refused an option, or needs a file that is not there.
@@ -67,9 +72,10 @@ def without_values(node: Mapping[str, Any], path: str) -> Any:
     try:
         with WITHOUT_VALUES, fixed_seed(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter")
-            return build(bare, path)
-    except Exception:  # constructors of others read values in their own ways
-        return build(bare, path)
+            built = build(bare, path)
+        return use(built)
+    except Exception:  # some parts read values, in ways of their own
+        return use(build(bare, path))
 
 
 def _valueless(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +95,10 @@ def teacher_cost(name: str, node: Mapping[str, Any]) -> TeacherCost:
     Raises:
         ValueError: as `without_values`.
     """
-    teacher: Teacher = without_values(node, f"teachers.{name}")
+    return without_values(node, f"teachers.{name}", partial(_cost, name))
+
+
+def _cost(name: str, teacher: Teacher) -> TeacherCost:
     images = _blank(teacher, teacher.image_size)
     seen: list[Features] = []
     cost = cost_of(teacher, lambda: seen.append(teacher.features(images)), [images])
@@ -107,6 +116,7 @@ def teacher_cost(name: str, node: Mapping[str, Any]) -> TeacherCost:
         bytes=size,
         channels=(teacher.summary_dim, teacher.spatial_dim),
         grid=None if spatial is None else (spatial.shape[1], spatial.shape[2]),
+        padded_cell=teacher.pixels.padded_cell,
         number="float32" if teacher.computes_in or not teacher.bfloat16_is_faithful else "auto",
         on_cpu=bool(graphs),
         forward=cost,
@@ -131,10 +141,11 @@ class StudentCosts:
         student: with its heads, built without values.
         state_bytes: of the state that its optimiser keeps.
         space_bytes: of the normalisers' maps.
+        state_is_known: whether that state was found, and not assumed.
     """
 
-    def __init__(self, student: Student, state_bytes: int, space_bytes: int) -> None:
-        self.state_bytes, self.space_bytes = state_bytes, space_bytes
+    def __init__(self, student: Student, state_bytes: int, space_bytes: int, state_is_known: bool = True) -> None:
+        self.state_bytes, self.space_bytes, self.state_is_known = state_bytes, space_bytes, state_is_known
         self.parameters, self.bytes = _size(student)
         self.heads = sum(p.numel() for p in student.parameters()) - sum(
             p.numel() for p in student.backbone.parameters()

@@ -17,7 +17,10 @@ from phis_lab.features import Grid
 from phis_lab.plan.counting import PassCost
 from phis_lab.plan.networks import StudentCosts, TeacherCost, teacher_cost, without_values
 from phis_lab.seeds import fixed_seed
-from phis_lab.students import Student
+from phis_lab.students import Backbone, Student
+
+STATES = 2
+"""Copies of the weights that an optimiser is assumed to keep where that cannot be found: as many as AdamW."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def workload(config: Mapping[str, Any], arms: int = 1) -> Workload:
     members, chosen = split(config["teachers"])
     options: TrainerOptions = build(config["trainer"], "trainer")
     plans = read_stages(config.get("stages"), members)
-    backbone = without_values(config["student"], "student")
+    backbone = without_values(config["student"], "student", _usable)
     teachers = _Teachers(members, chosen)
     seen = {
         (stage, name): teachers.of(part, backbone.grid_at(part.scale))
@@ -164,11 +167,21 @@ def _student(
             student = Student(backbone, build(config["head"], "head"), target_dims(spaces, dims))  # type: ignore[arg-type]
     held = sum(tensor.nbytes for tensor in (*spaces.parameters(), *spaces.buffers()))
     recipe: OptimizerRecipe = build(config["optimizer"], "optimizer")
-    return StudentCosts(student, state_bytes(recipe, nn.ModuleList([student, spaces.to(device)])), held)
+    trained = nn.ModuleList([student, spaces.to(device)])
+    state = state_bytes(recipe, trained)
+    usual = STATES * sum(parameter.nbytes for parameter in trained.parameters() if parameter.requires_grad)
+    return StudentCosts(student, usual if state is None else state, held, state_is_known=state is not None)
 
 
-def state_bytes(recipe: OptimizerRecipe, module: nn.Module) -> int:
-    """What an optimiser keeps of a module's parameters, found by one step without values.
+def _usable(backbone: Backbone) -> Backbone:
+    """A backbone through which an image has gone."""
+    side = backbone.image_size
+    backbone(torch.zeros(1, 3, side, side, device=next(backbone.parameters()).device))
+    return backbone
+
+
+def state_bytes(recipe: OptimizerRecipe, module: nn.Module) -> int | None:
+    """What an optimiser keeps of a module's parameters, found by one step without values; None if it reads some.
 
     Args:
         recipe: makes the optimiser.
@@ -179,7 +192,10 @@ def state_bytes(recipe: OptimizerRecipe, module: nn.Module) -> int:
         group |= {option: False for option in ("fused", "foreach") if option in group}
         for parameter in group["params"]:
             parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
+    try:
+        optimizer.step()
+    except RuntimeError:  # a rate that depends on a norm, for example
+        return None
     for parameter in module.parameters():
         parameter.grad = None
     states = (value for state in optimizer.state.values() for value in state.values())
@@ -215,10 +231,19 @@ def _finer_students(stages: Sequence[StageWork], student: StudentCosts, plans: M
         for part in stage.partitions:
             rows, columns = student.grid(plans[stage.name].partitions[part.name].scale)
             for teacher in part.teachers:
-                if teacher.grid is not None and (teacher.grid[0] < rows or teacher.grid[1] < columns):
+                grid = _cells(teacher, part.image_size)
+                if grid is not None and (grid[0] < rows or grid[1] < columns):
                     found.append(
                         f"{stage.name}/{part.name}: the student's grid of {rows}x{columns} tokens is finer than the "
-                        f"{teacher.grid[0]}x{teacher.grid[1]} features of teacher '{teacher.name}' at "
-                        f"{teacher.image_size} px; raise teachers.{teacher.name}.image_size"
+                        f"{grid[0]}x{grid[1]} features of teacher '{teacher.name}' at {teacher.image_size} px; raise "
+                        f"teachers.{teacher.name}.image_size"
                     )
     return found
+
+
+def _cells(teacher: TeacherCost, image_size: int) -> Grid | None:
+    """Rows and columns of a teacher's features of an image of a step."""
+    if teacher.grid is None or teacher.padded_cell is None:
+        return teacher.grid
+    side = max(1, round(image_size / teacher.padded_cell))
+    return min(side, teacher.grid[0]), min(side, teacher.grid[1])

@@ -8,6 +8,7 @@ from torch import nn
 
 from phis_lab.config.build import build
 from phis_lab.config.compose import composed
+from phis_lab.engine import OptimizerRecipe
 from phis_lab.plan import LAYOUTS, Machine, balance, device, planned, problems_of, workload
 from phis_lab.plan.balance import best_ranks
 from phis_lab.plan.workload import share_of_reads, state_bytes
@@ -31,6 +32,12 @@ def test_the_state_of_an_optimiser_is_that_of_a_real_one(name):
     held = sum(v.nbytes for state in optimizer.state.values() for v in state.values() if torch.is_tensor(v))
     with torch.device("meta"):
         assert state_bytes(recipe, nn.Sequential(nn.Linear(7, 5), nn.LayerNorm(5))) == held
+
+
+def test_an_optimiser_that_reads_values_has_a_state_that_is_not_known():
+    recipe = OptimizerRecipe(torch.optim.Adafactor, lr=1e-3)
+    with torch.device("meta"):
+        assert state_bytes(recipe, nn.Linear(7, 5)) is None
 
 
 def test_a_workload_has_the_parameters_and_the_operations_of_what_is_built(work):
