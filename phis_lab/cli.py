@@ -294,6 +294,7 @@ def plan(
         typer.Argument(
             help="As for run.py: `experiment=...`, `scale=...`, `strategy=...`; nothing is read or downloaded.",
             metavar="OVERRIDE...",
+            autocompletion=_overrides_offered,
             show_default=False,
         ),
     ],
