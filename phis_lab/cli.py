@@ -290,14 +290,14 @@ def report(
 @app.command(no_args_is_help=True)
 def plan(
     overrides: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="As for run.py: `experiment=...`, `scale=...`, `strategy=...`; nothing is read or downloaded.",
             metavar="OVERRIDE...",
             autocompletion=_overrides_offered,
             show_default=False,
         ),
-    ],
+    ] = None,
     gpus: Annotated[int | None, typer.Option(min=1, help="How many.", show_default="as strategy says")] = None,
     gpu: Annotated[str | None, typer.Option(help="Which: a100, h100, ... or cpu.", show_default="a100")] = None,
     rate_tflops: Annotated[float | None, typer.Option(min=1e-6, help="Its rate, dense.", show_default=False)] = None,
@@ -325,7 +325,7 @@ def plan(
         from phis_lab.commands.plan_shown import document, show  # noqa: PLC0415
 
         wanted = of_plan.Wanted(gpus, gpu, rate_tflops, memory_gb, link, mfu, price, arms)
-        made = of_plan.plan(overrides, wanted, config_dir)
+        made = of_plan.plan(overrides or [], wanted, config_dir)
     print_json(document(made)) if as_json else show(made)
 
 

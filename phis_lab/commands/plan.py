@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from phis_lab.config.build import build
 from phis_lab.config.check import check
 from phis_lab.config.compose import composer
 from phis_lab.config.option_files import CONF
+from phis_lab.config.refused import refused_by_hydra
 from phis_lab.config.resolvers import to_plain
 from phis_lab.plan import (
     LAYOUTS,
@@ -148,6 +150,14 @@ def _refuse_own(overrides: Sequence[str]) -> None:
             raise ValueError(
                 f"{text}: options of the plan itself are written with dashes: --{key.replace('_', '-')} {value}"
             )
+    with refused_by_hydra(overrides):
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    for override in parsed:
+        if override.is_sweep_override():
+            raise ValueError(
+                f"{override.input_line}: a plan is of one run. Give one value, and with --arms how many runs share its "
+                "teacher pass: those of one seed"
+            )
 
 
 def _layout(named: str | None, processes: int, gpus: int | None) -> tuple[str, int]:
@@ -189,7 +199,7 @@ def _assumptions(work: Workload, machine: Machine, chosen: Layout) -> Iterator[s
         yield "Features of fixed views are computed once, as memory_gb or a store holds them all."
     yield (
         "Not counted: loading and augmenting images, normalisers' products and statistics, losses, frozen first steps, "
-        "evaluations, checkpoints, and time in queues."
+        "evaluations, checkpoints, time in queues, and the memory of CUDA itself and of fragmentation."
     )
     if device.name != "cpu" and min(stage.seconds for stage in chosen.stages) < SHORT:
         yield "Steps this short wait for operations to be launched, which is not counted: they will take longer."

@@ -60,6 +60,11 @@ def test_data_and_weights_need_not_be_there():
     ("arguments", "words"),
     [
         (["debug=smoke", "gpus=32"], "options of the plan itself are written with dashes: --gpus 32"),
+        (
+            ["debug=smoke", "normalizer=phis,identity"],
+            "normalizer=phis,identity: a plan is of one run. Give one value, and",
+        ),
+        (["debug=smoke", "data.root={"], "data.root={"),
         (["debug=smoke", "--gpu", "h10"], "no such device; there are a100"),
         (
             ["debug=smoke", "strategy=single", "--gpus", "2"],
