@@ -1,5 +1,6 @@
 """`phis-lab plan`: what a run will need, told before it begins."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,12 @@ class Wanted:
     mfu: float | None = None
     price: float | None = None
     arms: int = 1
+
+    def __post_init__(self) -> None:
+        for name in OWN:
+            value = getattr(self, name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"--{name.replace('_', '-')} {value}: a finite number is wanted")
 
 
 @dataclass(frozen=True)

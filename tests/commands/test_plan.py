@@ -65,6 +65,7 @@ def test_data_and_weights_need_not_be_there():
             "normalizer=phis,identity: a plan is of one run. Give one value, and",
         ),
         (["debug=smoke", "data.root={"], "data.root={"),
+        (["debug=smoke", "--memory-gb", "inf"], "--memory-gb inf: a finite number is wanted"),
         (["debug=smoke", "--gpu", "h10"], "no such device; there are a100"),
         (
             ["debug=smoke", "strategy=single", "--gpus", "2"],
