@@ -17,6 +17,7 @@ from phis_lab.config.sound import remarks
 from phis_lab.config.unlabelled import by_matching_alone
 from phis_lab.data import DataSource, UnlabelledError
 from phis_lab.engine import train_group
+from phis_lab.lifelines import end_with_launcher
 from phis_lab.refusals import REFUSALS, sentence, told
 from phis_lab.runs import RunRecord, launch
 from phis_lab.runs.ending import ending, say_next
@@ -117,5 +118,6 @@ def _quiet_but_first() -> Iterator[None]:
     """Of the processes that train together the first alone logs; what the user can mend is told in a sentence."""
     if not is_first_process():
         logging.getLogger().setLevel(logging.WARNING)
+        end_with_launcher()
     with told():
         yield

@@ -124,6 +124,7 @@ OPTIONS: Mapping[str, Facts] = {
     "trainer.log_every": Facts(identifies=False, method=False),
     "trainer.memory_gb": Facts(identifies=False, method=False),
     "trainer.precision": Facts(of="arm"),
+    "trainer.step_timeout": Facts(identifies=False, method=False),
 }
 """Options that are in no group, or are otherwise than their group."""
 

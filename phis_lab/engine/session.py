@@ -15,6 +15,7 @@ from phis_lab.data import DataModule
 from phis_lab.engine.arm import ArmFailedError
 from phis_lab.engine.arm_record import compose_record
 from phis_lab.engine.callbacks.interrupt import StopRequest
+from phis_lab.engine.callbacks.step_timeout import StepTimeout
 from phis_lab.engine.callbacks.keeper import Keeper, crew_of
 from phis_lab.engine.callbacks.status import ProgressLine, StatusFiles
 from phis_lab.engine.distiller import Distiller
@@ -107,7 +108,8 @@ class _Session:
         for package in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(package).setLevel(logging.WARNING)  # not what it found, nor its tips
         options, module = self.group.options, self.module
-        keeper = Keeper(self.group.evaluation, self.stop, options.checkpoint_every)
+        timeout = StepTimeout(options.step_timeout)
+        keeper = Keeper(self.group.evaluation, self.stop, timeout, options.checkpoint_every)
         trainer = L.Trainer(
             accelerator=options.device,
             **self.group.strategy.trainer_arguments(),
@@ -128,7 +130,7 @@ class _Session:
                 module.to(trainer.strategy.root_device).on_fit_start()
                 keeper.finish(module)
                 return
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), timeout.watching():
                 warnings.filterwarnings("ignore", message=r"`isinstance\(treespec")  # Lightning against torch 2.13
                 trainer.fit(module, datamodule=self.group.data)
         except ArmFailedError as reason:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from phis_lab.bounds import Positive
+from phis_lab.bounds import Above, Positive
 from phis_lab.precision import Precision, has_bfloat16
 
 
@@ -20,6 +20,8 @@ class TrainerOptions:
         teacher_precision: the same for the teachers' forward passes.
         accelerator: `auto` takes a CUDA device where there is one.
         log_every: steps between logged values.
+        step_timeout: seconds after which a step that has not ended is ended, with the arm, the teacher or the data in
+            whose code it hangs; null waits for ever. Evaluations are not timed.
         checkpoint_every: steps between checkpoints; Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP save one too.
         memory_gb: teacher features of fixed views stay in memory up to this size.
         compile: the student's forward and backward passes go through torch.compile: faster steps for minutes of
@@ -31,6 +33,7 @@ class TrainerOptions:
     teacher_precision: Precision = "auto"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     log_every: Positive = 25
+    step_timeout: Above | None = None
     checkpoint_every: Positive = 500
     memory_gb: Annotated[float, Field(ge=0, le=1e6)] = 4.0
     compile: bool = False

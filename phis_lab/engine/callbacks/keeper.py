@@ -9,6 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from phis_lab.data import Batch
 from phis_lab.engine.callbacks.interrupt import StopRequest
+from phis_lab.engine.callbacks.step_timeout import StepTimeout
 from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.evaluation import Evaluation, Scores
 from phis_lab.engine.run import Run
@@ -27,11 +28,13 @@ class Keeper(L.Callback):
     Args:
         evaluation: called every so many steps.
         stop: looked at after each step.
+        timeout: of a step; it does not count between two of them.
         checkpoint_every: steps between checkpoints.
     """
 
-    def __init__(self, evaluation: Evaluation, stop: StopRequest, checkpoint_every: int) -> None:
-        self.evaluation, self.stop, self.checkpoint_every = evaluation, stop, checkpoint_every
+    def __init__(self, evaluation: Evaluation, stop: StopRequest, timeout: StepTimeout, checkpoint_every: int) -> None:
+        self.evaluation, self.stop, self.timeout = evaluation, stop, timeout
+        self.checkpoint_every = checkpoint_every
         self._since = time.perf_counter()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -47,12 +50,14 @@ class Keeper(L.Callback):
         self.stop.take_over()
         self._since = time.perf_counter()
         pl_module.restart_clock()
+        self.timeout.start()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Evaluate, save and stop where it is time."""
         assert isinstance(pl_module, Distiller)
+        self.timeout.pause()
         self._count(pl_module, batch.values())
         step = pl_module.steps_done
         unfinished = step < pl_module.max_steps
@@ -63,6 +68,8 @@ class Keeper(L.Callback):
             self.save(pl_module)
         if self.stop.requested:
             trainer.should_stop = True
+        elif unfinished:
+            self.timeout.start()
         pl_module.restart_clock()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
