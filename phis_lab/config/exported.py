@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from torch import nn
 
 from phis_lab.config.build import Dims, build
 from phis_lab.config.trust import refuse_untrusted
+from phis_lab.refusals import one_line
 from phis_lab.students import Student
 from phis_lab.students.export_folder import DESCRIPTION, Description, read_student
 from phis_lab.students.fold import as_folded
@@ -51,11 +53,21 @@ def _check_images(student: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
 
 def _build(description: Description, folder: str | Path, trusted: Sequence[str]) -> Student:
     untrained = {name: value for name, value in UNTRAINED.items() if name in description.backbone}
-    nodes = {"backbone": description.backbone | untrained, "head": description.head}
-    refuse_untrusted(nodes, str(Path(folder) / DESCRIPTION), trusted)
+    nodes = {"student": description.backbone | untrained, "head": description.head}
+    where = Path(folder) / DESCRIPTION
+    refuse_untrusted(nodes, str(where), trusted)
+    for name, node in nodes.items():
+        if "_target_" not in node:
+            raise ValueError(f"{where} names no class of its {name} (_target_)")
     dims = {name: (channels.summary, channels.spatial) for name, channels in description.teachers.items()}
-    student = as_folded(build_student(nodes["backbone"], nodes["head"], dims))
-    student.backbone.image_size = description.image_size
+    try:
+        student = as_folded(build_student(nodes["student"], nodes["head"], dims))
+    except InstantiationException as error:
+        raise ValueError(f"{where} does not describe a student: {one_line(error)}") from error
+    size, patch = description.image_size, student.backbone.patch_size
+    if size % patch:
+        raise ValueError(f"{where}: image_size must be a multiple of the student's patch of {patch}, got {size}")
+    student.backbone.image_size = size
     return student
 
 

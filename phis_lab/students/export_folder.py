@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from phis_lab.bounds import Side, Width
+from phis_lab.refusals import one_line
 from phis_lab.students.student import Student
 from phis_lab.whole_files import sha256_of, write_text, write_whole
 
@@ -26,8 +29,8 @@ class _Model(BaseModel):
 class Channels(_Model):
     """Channels of a teacher's features; None for a kind that it lacks."""
 
-    summary: int | None
-    spatial: int | None
+    summary: Width | None
+    spatial: Width | None
 
 
 class Origin(_Model):
@@ -58,7 +61,7 @@ class Description(_Model):
     backbone: dict[str, Any]
     head: dict[str, Any]
     teachers: dict[str, Channels]
-    image_size: int
+    image_size: Side
     origin: Origin
 
 
@@ -118,14 +121,29 @@ def read_student(folder: Path, build: Callable[[Description], Student]) -> Stude
     description = _read_description(folder)
     if sha256_of(folder / WEIGHTS) != description.weights_sha256:
         raise ValueError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes; export the run again")
+    _check_fit(folder, description, build)
     student = build(description)
-    try:
-        student.load_state_dict(load_file(folder / WEIGHTS))
-    except RuntimeError as error:
-        raise ValueError(
-            f"{folder} was written by phis_lab {description.phis_lab} and this version builds another student: {error}"
-        ) from error
+    student.load_state_dict(load_file(folder / WEIGHTS))
     return student.eval()
+
+
+def _check_fit(folder: Path, description: Description, build: Callable[[Description], Student]) -> None:
+    """Refuse, before memory is taken for it, a student that its description and its weights do not agree on."""
+    try:
+        with torch.device("meta"):
+            outline = build(description)
+    except (TypeError, KeyError, AttributeError, RuntimeError, IndexError) as error:  # of odd values
+        raise ValueError(f"{folder / DESCRIPTION} does not describe a student: {one_line(error)}") from error
+    wanted = {name: list(tensor.shape) for name, tensor in outline.state_dict().items()}
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  it is no mapping
+    if differing := sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name)):
+        name, others = differing[0], len(differing) - 1
+        raise ValueError(
+            f"{folder} was written by phis_lab {description.phis_lab} and this version builds another student: "
+            f"{name} is {found.get(name, 'missing')} and {wanted.get(name, 'not known')} is wanted"
+            + (f", and {others} more" if others else "")
+        )
 
 
 def _read_description(folder: Path) -> _Written:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import resource
 
 import pytest
 import yaml
@@ -21,7 +22,7 @@ HOSTILE = [
     "os.system", "builtins.eval", "subprocess.run", "torch.load", "joblib.load", "pytest.main", "runpy.run_path",
     "phis_lab.data.download._run", "phis_lab.data.download.os.system", "phis_lab.teachers.weights.torch.load",
     "phis_lab.students.student.torch.hub.load", "hydra.utils.get_object", "hydra_zen.instantiate", "torch.nn.Linear",
-    "antigravity.webbrowser.open", "phis_lab", "", "phis_lab.students.ViT.__init__", "..os.system",
+    "antigravity.webbrowser.open", "phis_lab", "", "phis_lab.students.ViT.__init__", "..os.system", "phis_lab.data.fashion_mnist.FashionMNIST",
 ]  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def test_nothing_that_a_stranger_names_is_imported_or_called(target, place, run,
         description[place] = node
     (tmp_path / "out" / "student.json").write_text(json.dumps(description))
     monkeypatch.setattr(importlib, "import_module", lambda *_: pytest.fail("imported"))
-    with pytest.raises(ValueError, match=r"student\.json names .*, which the configuration of phis_lab does not use"):
+    with pytest.raises(ValueError, match=r"student\.json names .*, which the configuration of phis_lab does not use there"):
         load_exported(tmp_path / "out")
     assert not (tmp_path / "taken").exists()
 
@@ -61,3 +62,40 @@ def test_nothing_that_a_stranger_leaves_to_be_resolved_is_resolved(text, at, run
     (run / "config.yaml").write_text(yaml.safe_dump(config | {"normalizer": config["normalizer"] | {"x": node}}))
     with pytest.raises(ValueError, match=r"config\.yaml holds \$\{\.\.\.\}"):
         export_run(run, tmp_path / "again")
+
+
+ODD = {
+    "nothing": lambda d: d["backbone"].clear(),
+    "a list": lambda d: d.update(head=[]),
+    "text": lambda d: d["backbone"].update(depth="many"),
+    "null": lambda d: d["backbone"].update(patch_size=None),
+    "partial": lambda d: d["backbone"].update(_partial_=True),
+    "whole head": lambda d: d["head"].update(_partial_=False),
+    "arguments": lambda d: d["backbone"].update(_args_=[1, 2, 3]),
+    "odd arguments": lambda d: d["backbone"].update(_args_=7),
+    "unknown": lambda d: d["backbone"].update(color="red"),
+    "nested": lambda d: d["backbone"].update(width={"a": [1]}),
+    "a huge width": lambda d: d["backbone"].update(width=65532),
+    "many layers": lambda d: d["backbone"].update(depth=1000),
+    "more layers than may be": lambda d: d["backbone"].update(depth=10**12),
+    "a huge image": lambda d: d["backbone"].update(image_size=16384),
+    "a size beside the patch": lambda d: d.update(image_size=33),
+    "no teacher": lambda d: d["teachers"].clear(),
+    "a method's name": lambda d: d["teachers"].update(forward=d["teachers"].popitem()[1]),
+    "wide": lambda d: next(iter(d["teachers"].values())).update(spatial=65536),
+    "endless": lambda d: next(iter(d["teachers"].values())).update(spatial=10**15),
+    "negative": lambda d: next(iter(d["teachers"].values())).update(spatial=-3),
+    "not a number": lambda d: d.update(image_size=float("nan")),
+}
+
+
+@pytest.mark.parametrize("change", ODD.values(), ids=ODD)
+def test_an_odd_description_is_refused_in_a_sentence(change, run, tmp_path):
+    export_run(run, tmp_path / "out")
+    description = json.loads((tmp_path / "out" / "student.json").read_text())
+    change(description)
+    (tmp_path / "out" / "student.json").write_text(json.dumps(description))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=r"student\.json|student|head|teacher|another student"):
+        load_exported(tmp_path / "out")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
