@@ -5,6 +5,7 @@ import logging
 import os
 import pickle
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,14 @@ def _seal(path: Path) -> None:
 
 def _is_whole(path: Path) -> bool:
     """Whether the digest at the end of a file is that of what was there before it was sealed."""
-    size = path.stat().st_size - _SEAL_BYTES - len(_NO_COMMENT)
+    facts = path.stat()
+    return _has_own_seal(path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+
+
+@lru_cache
+def _has_own_seal(path: Path, size: int, *of_this_version: int) -> bool:
+    """Read a file once, for a run asks twice: whether it may go on, and where."""
+    size -= _SEAL_BYTES + len(_NO_COMMENT)
     if size < 0:
         return False
     found = hashlib.sha256()
@@ -113,6 +121,8 @@ def _newest_whole(folder: Path, names: Sequence[str]) -> tuple[Path, dict[str, A
         if not path.exists():
             continue
         try:
+            if not path.is_file():
+                raise ValueError("it is no file")
             if not _is_whole(path):
                 raise ValueError("its content is not what was written, by its sha256")
             state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)

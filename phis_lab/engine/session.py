@@ -15,9 +15,9 @@ from phis_lab.data import DataModule
 from phis_lab.engine.arm import ArmFailedError
 from phis_lab.engine.arm_record import compose_record
 from phis_lab.engine.callbacks.interrupt import StopRequest
-from phis_lab.engine.callbacks.step_timeout import StepTimeout
-from phis_lab.engine.callbacks.keeper import Keeper, crew_of
+from phis_lab.engine.callbacks.keeper import Keeper
 from phis_lab.engine.callbacks.status import ProgressLine, StatusFiles
+from phis_lab.engine.callbacks.step_timeout import StepTimeout
 from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.estimation.base import Estimation
 from phis_lab.engine.evaluation import Evaluation
@@ -76,7 +76,7 @@ class _Session:
     def train(self) -> None:
         """See `train_group`."""
         runs, module = self.group.runs, self.module
-        _say_where(runs, module, crew_of(self.group.strategy.processes, self.group.options.device))
+        _say_where(runs, module)
         try:
             for run in runs:
                 if is_first_process():
@@ -158,18 +158,10 @@ def _leave(code: int) -> None:
     sys.exit(code if is_first_process() else 0)
 
 
-def _say_where(runs: Sequence[Run], module: Distiller, crew: str) -> None:
-    """Log where a resumed group goes on, with whom, and who waits for it."""
+def _say_where(runs: Sequence[Run], module: Distiller) -> None:
+    """Log where a resumed group goes on, and who waits for it."""
     if any(run.start.step for run in runs):
         log.info("Going on from step %d.", module.steps_done)
-    others = sorted({other for run in runs for other in run.trained_on} - {crew})
-    if others:
-        log.warning(
-            "Going on with %s where %s trained before: the result equals to rounding, not bit for bit; drop path "
-            "and teacher dropping draw otherwise.",
-            crew,
-            " and ".join(others),
-        )
     for run in runs:
         if not module.has_joined(run):
             log.info("%s joins at step %d.", run.title, run.start.step)

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from phis_lab.refusals import sentence
 from phis_lab.whole_files import SEAL, sha256_of_json, write_text
 
 SCHEMA_VERSION = 2
@@ -107,7 +108,7 @@ class RunRecord(_Model):
     versions: dict[str, str]
     device: dict[str, str | int | bool]
     trained_on: dict[str, int] = {}
-    """Steps by how many processes on which kind of device took them, such as `2 processes on cpu`."""
+    """Steps by who took them, such as `2 processes on cpu, 1 thread each`."""
 
     @model_validator(mode="after")
     def _failure_has_a_reason(self) -> "RunRecord":
@@ -137,9 +138,11 @@ def read_record(path: str | Path) -> RunRecord:
             or misspells a field.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file: remove it and start the run again")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TornRecordError(f"{path} is not whole JSON ({error}): remove it and start the run again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
@@ -181,7 +184,7 @@ def find_records(folder: str | Path) -> Found:
         try:
             found.records[path.parent] = read_record(path)
         except (ValueError, OSError) as error:
-            found.unreadable.append(str(error))
+            found.unreadable.append(sentence(error))
     return found
 
 

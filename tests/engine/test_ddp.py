@@ -14,10 +14,13 @@ from small_arms import compared, make_arm, make_group
 from test_shared_arms import ARMS, assert_same_run, fail_at_call
 
 from phis_lab.engine import Group, train_group
+from phis_lab.engine.callbacks.keeper import crew_of
 from phis_lab.losses import AdaLoss
 from phis_lab.normalizers import Identity, PhiS
 from phis_lab.runs import read_record
 from phis_lab.strategies import DataParallel
+
+TWO = "2 processes on cpu, 1 thread each"
 
 
 def arms() -> dict[str, object]:
@@ -123,14 +126,14 @@ def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path: Path, caplog: p
     train_until_call(make_group(tmp_path / "parts", {"phis": arms()["phis"]}, checkpoint_every=3), 5)
     run_ranks(train_until_it_breaks_as, 2, free_port(), tmp_path / "parts")
     train_group(make_group(tmp_path / "parts", {"phis": arms()["phis"]}))
-    assert "Going on with 1 process on cpu where 2 processes on cpu trained before" in caplog.text
+    assert f"Going on with {crew_of('cpu')} where {TWO} trained before" in caplog.text
     parts, whole = (torch.load(tmp_path / n / "phis" / "checkpoint.pt", weights_only=True) for n in ("parts", "whole"))
     for name, tensor in whole["arm"]["modules"].items():
         torch.testing.assert_close(
             compared(name, parts["arm"]["modules"][name]), compared(name, tensor), rtol=2e-3, atol=2e-4, msg=name
         )
     record = read_record(tmp_path / "parts" / "phis" / "result.json")
-    assert record.trained_on == {"1 process on cpu": 9, "2 processes on cpu": 3}
+    assert record.trained_on == {crew_of("cpu"): 9, TWO: 3}
     assert parts["run"]["images_seen"] == whole["run"]["images_seen"] == record.images == 12 * 16
 
 

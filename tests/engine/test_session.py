@@ -1,6 +1,8 @@
 """What a finished run leaves behind."""
 
+import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from small_arms import WholeRuns, make_arm, make_group
 from test_shared_arms import ARMS, assert_same_run, fail_at_call
 
 from phis_lab.engine import Distiller, Group, load_checkpoint, save_checkpoint, train_group
+from phis_lab.engine.callbacks import keeper
+from phis_lab.engine.callbacks.keeper import crew_of
 from phis_lab.normalizers import PhiS, Standardize
 from phis_lab.runs import RunRecord, Source, read_record
 
@@ -190,7 +194,7 @@ def test_a_run_does_not_go_on_with_other_images_and_tells_what_it_is_made_of(tmp
     train_group(group_of(tmp_path, "before"))
     record = read_record(tmp_path / "phis" / "result.json")
     assert record.sources == {"the training images": Source(sha256="before")}
-    assert record.trained_on == {"1 process on cpu": 5}
+    assert record.trained_on == {crew_of("cpu"): 5}
     (tmp_path / "phis" / "result.json").unlink()
     with pytest.raises(ValueError, match=r"the training images changed since .*checkpoint\.pt was written"):
         train_group(group_of(tmp_path, "after"))
@@ -221,3 +225,26 @@ def test_a_file_of_progress_that_cannot_be_written_ends_no_run(
     train_group(make_group(tmp_path, {"phis": make_arm}, max_steps=5))
     assert read_record(tmp_path / "phis" / "result.json").status == "complete"
     assert caplog.text.count("progress.json cannot be written") == 1
+
+
+def test_a_run_that_goes_on_with_other_threads_says_that_its_bits_differ(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = make_group(tmp_path, {"phis": make_arm}, max_steps=5, checkpoint_every=2)
+    with monkeypatch.context() as patch:
+        fail_at_call(patch, 4)
+        with pytest.raises(OSError, match="power"):
+            train_group(group)
+    before = crew_of("cpu")
+    monkeypatch.setattr(keeper, "crew_of", lambda device: "1 process on cpu, 7 threads each")
+    train_group(make_group(tmp_path, {"phis": make_arm}, max_steps=5))
+    assert f"Going on with 1 process on cpu, 7 threads each where {before} trained before" in caplog.text
+    record = read_record(tmp_path / "phis" / "result.json")
+    assert record.trained_on == {before: 2, "1 process on cpu, 7 threads each": 3}
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_what_lies_in_the_place_of_a_checkpoint_is_named(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged \(ValueError: it is no file\); delete it"):
+        load_checkpoint(tmp_path, "0" * 64)

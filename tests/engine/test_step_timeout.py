@@ -63,7 +63,7 @@ def test_images_that_do_not_come_end_the_run(tmp_path: Path, monkeypatch: pytest
             yield batch
 
     monkeypatch.setattr(BatchLoader, "__iter__", stuck)
-    with pytest.raises(StepTimeoutError, match="it was at .*test_step_timeout.py"):
+    with pytest.raises(StepTimeoutError, match=r"it was at .*test_step_timeout\.py"):
         train_group(group)
 
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import math
+import os
 from contextlib import suppress
 
 import pytest
@@ -132,9 +133,13 @@ def test_what_is_no_record_is_named_and_the_others_are_read(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").touch()
         (tmp_path / name / "result.json").write_text(content, encoding="latin-1")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "result.json").write_text("[" * 10**5)
+    (tmp_path / "folder" / "result.json").mkdir(parents=True)
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "result.json")
     found = find_records(tmp_path)
     assert [r.method for r in found.records.values()] == ["phis"]
-    assert [name for name in ("binary", "empty", "foreign", "torn") if name in " ".join(found.unreadable)] == [
-        "binary", "empty", "foreign", "torn",
-    ]  # fmt: skip
+    names = ["binary", "deep", "empty", "folder", "foreign", "pipe", "torn"]
+    assert [reason.split("/result.json")[0].rpartition("/")[2] for reason in found.unreadable] == names
     assert [path.name for path in unfinished_runs(tmp_path)] == ["empty"]

@@ -22,7 +22,8 @@ HOSTILE = [
     "os.system", "builtins.eval", "subprocess.run", "torch.load", "joblib.load", "pytest.main", "runpy.run_path",
     "phis_lab.data.download._run", "phis_lab.data.download.os.system", "phis_lab.teachers.weights.torch.load",
     "phis_lab.students.student.torch.hub.load", "hydra.utils.get_object", "hydra_zen.instantiate", "torch.nn.Linear",
-    "antigravity.webbrowser.open", "phis_lab", "", "phis_lab.students.ViT.__init__", "..os.system", "phis_lab.data.fashion_mnist.FashionMNIST",
+    "antigravity.webbrowser.open", "phis_lab", "", "phis_lab.students.ViT.__init__", "..os.system",
+    "phis_lab.data.fashion_mnist.FashionMNIST",
 ]  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def test_nothing_that_a_stranger_names_is_imported_or_called(target, place, run,
         description[place] = node
     (tmp_path / "out" / "student.json").write_text(json.dumps(description))
     monkeypatch.setattr(importlib, "import_module", lambda *_: pytest.fail("imported"))
-    with pytest.raises(ValueError, match=r"student\.json names .*, which the configuration of phis_lab does not use there"):
+    with pytest.raises(ValueError, match=r"student\.json names .*, which the configuration .* does not use there"):
         load_exported(tmp_path / "out")
     assert not (tmp_path / "taken").exists()
 

@@ -1,10 +1,12 @@
 """Between the steps: evaluations, checkpoints, a stop that was asked for, and images that cannot be read."""
 
+import logging
 import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from phis_lab.data import Batch
@@ -16,10 +18,14 @@ from phis_lab.engine.run import Run
 from phis_lab.guards import PartError, TeacherError
 from phis_lab.processes import largest, rank, union, world_size
 
+log = logging.getLogger(__name__)
 
-def crew_of(processes: int, device: str) -> str:
-    """Who takes steps, in the words of the log and of the record."""
-    return f"{processes} process{'es' if processes > 1 else ''} on {device}"
+
+def crew_of(device: str) -> str:
+    """Who takes steps, in the words of the log and of the record; on CPUs the threads decide how sums are rounded."""
+    count, threads = world_size(), torch.get_num_threads()
+    of_each = f", {threads} thread{'s' if threads > 1 else ''} each" if device == "cpu" else ""
+    return f"{count} process{'es' if count > 1 else ''} on {device}{of_each}"
 
 
 class Keeper(L.Callback):
@@ -48,6 +54,7 @@ class Keeper(L.Callback):
         """Start the clocks, and listen to signals alone."""
         assert isinstance(pl_module, Distiller)
         self.stop.take_over()
+        _say_who(pl_module)
         self._since = time.perf_counter()
         pl_module.restart_clock()
         self.timeout.start()
@@ -130,7 +137,7 @@ class Keeper(L.Callback):
     def _count(self, module: Distiller, batches: Collection[Batch]) -> None:
         """Give every run that took the last step its share of the tallies."""
         moved = [run for run in module.runs if module.took_last_step(run)]
-        crew = crew_of(world_size(), module.device.type)
+        crew = crew_of(module.device.type)
         for run in moved:
             run.trained_on[crew] = run.trained_on.get(crew, 0) + 1
             run.train_seconds += module.seconds_of_step
@@ -157,3 +164,15 @@ class Keeper(L.Callback):
         for run in module.runs:
             if module.took_last_step(run):
                 run.save(module.steps_done, module.estimation_of(run).state_dict())
+
+
+def _say_who(module: Distiller) -> None:
+    """Warn of a run that goes on with others than those who trained before."""
+    crew = crew_of(module.device.type)
+    if others := sorted({other for run in module.runs for other in run.trained_on} - {crew}):
+        log.warning(
+            "Going on with %s where %s trained before: the result equals to rounding, not bit for bit; with another "
+            "number of processes drop path and teacher dropping draw otherwise too.",
+            crew,
+            " and ".join(others),
+        )

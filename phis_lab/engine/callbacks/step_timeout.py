@@ -1,13 +1,14 @@
-"""A step that never ends is ended, where it hangs: so the arm, the teacher or the data in whose code that is are blamed."""
+"""A step that never ends is ended where it hangs, so that the arm, the teacher or the data that hangs is blamed."""
 
 import faulthandler
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_STDERR = 2
+"""The descriptor, which needs no Python to be written to."""
 _BACKSTOP = 3
 """Times the seconds after which the process is ended from outside of Python, which a hang in a library may keep out."""
 
@@ -61,7 +62,7 @@ class StepTimeout:
         return self.seconds is not None and hasattr(signal, "SIGALRM") and on_main
 
     def _set_backstop(self, seconds: float) -> None:
-        faulthandler.dump_traceback_later(_BACKSTOP * seconds, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(_BACKSTOP * seconds, exit=True, file=_STDERR)
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
         assert self.seconds is not None
