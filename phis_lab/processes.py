@@ -1,20 +1,47 @@
-"""The processes of a data-parallel run; without a process group there is one, and it leaves its input alone."""
+"""The processes that train together; without a process group there is one, and it leaves its input alone.
 
-from collections.abc import Iterable
+Where the processes of a run are divided, what is computed for one partition is shared `within` the group of those that
+work on it; outside of that it is shared among all.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+T = TypeVar("T")
+_within: list[dist.ProcessGroup] = []
+
+
+@contextmanager
+def within(group: dist.ProcessGroup | None) -> Iterator[None]:
+    """Share with the processes of a group alone; None are all."""
+    if group is None:
+        yield
+        return
+    _within.append(group)
+    try:
+        yield
+    finally:
+        _within.pop()
+
+
+def current_group() -> dist.ProcessGroup | None:
+    """The group that results are shared in; None are all."""
+    return _within[-1] if _within else None
+
 
 def world_size() -> int:
     """Number of processes that train together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return dist.get_world_size(current_group()) if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
     """Number of this process among those that train together."""
-    return dist.get_rank() if world_size() > 1 else 0
+    return dist.get_rank(current_group()) if world_size() > 1 else 0
 
 
 def any_process(flag: bool) -> bool:
@@ -27,42 +54,56 @@ def largest(number: int) -> int:
     if world_size() == 1:
         return number
     known = torch.tensor(number, device="cuda" if dist.get_backend() == "nccl" else "cpu")
-    dist.all_reduce(known, dist.ReduceOp.MAX)
+    dist.all_reduce(known, dist.ReduceOp.MAX, group=current_group())
     return int(known)
+
+
+def of_all(value: T) -> list[T]:
+    """What every process says, in the order of their ranks."""
+    if world_size() == 1:
+        return [value]
+    said: list[T] = [value] * world_size()
+    dist.all_gather_object(said, value, group=current_group())
+    return said
 
 
 def union(names: set[str]) -> set[str]:
     """The names of all processes together."""
-    if world_size() == 1:
-        return names
-    parts: list[set[str]] = [set()] * world_size()
-    dist.all_gather_object(parts, names)
-    return set().union(*parts)
+    return set().union(*of_all(names))
+
+
+def means(values: Mapping[str, float]) -> dict[str, float]:
+    """The mean of every named value over those processes that have one of this name."""
+    found: dict[str, list[float]] = {}
+    for of_process in of_all(dict(values)):
+        for name, value in of_process.items():
+            found.setdefault(name, []).append(value)
+    return {name: sum(parts) / len(parts) for name, parts in found.items()}
 
 
 def average(values: Tensor) -> Tensor:
     """Mean of a tensor of statistics over the processes."""
     if world_size() > 1:
         values = values.clone()
-        dist.all_reduce(values)
+        dist.all_reduce(values, group=current_group())
         values /= world_size()
     return values
 
 
-def of_first(message: str | None) -> str | None:
-    """What the first process says."""
+def said_by(number: int, value: T) -> T:
+    """What the process of this number says; it comes from there as it would from a checkpoint, on the CPU or not."""
     if world_size() == 1:
-        return message
-    said = [message]
-    dist.broadcast_object_list(said, src=0)
+        return value
+    said = [value]
+    dist.broadcast_object_list(said, group=current_group(), group_src=number)
     return said[0]
 
 
-def broadcast(tensors: Iterable[Tensor]) -> None:
-    """Overwrite tensors by those of the first process."""
+def broadcast(tensors: Iterable[Tensor], number: int = 0) -> None:
+    """Overwrite tensors by those of the process of this number."""
     if world_size() > 1:
         for tensor in tensors:
-            dist.broadcast(tensor, src=0)
+            dist.broadcast(tensor, group=current_group(), group_src=number)
 
 
 def gather(rows: Tensor) -> Tensor:
@@ -73,11 +114,12 @@ def gather(rows: Tensor) -> Tensor:
     rows = rows.detach()
     if world_size() == 1:
         return rows
+    group = current_group()
     counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(world_size())]
-    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device), group=group)
     sizes = [int(count) for count in counts]
     padded = rows.new_zeros((max(sizes), *rows.shape[1:]))
     padded[: len(rows)] = rows
     parts = [torch.empty_like(padded) for _ in sizes]
-    dist.all_gather(parts, padded)
+    dist.all_gather(parts, padded, group=group)
     return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])

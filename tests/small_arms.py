@@ -145,6 +145,8 @@ def make_partition(
     data: DataModule, plan: PartitionPlan, pool: TeacherPool, arms: list[Arm], settings: TrainerOptions
 ) -> Partition:
     grids = {arm.grid_at(plan.scale) for arm in arms}
+    if plan.teachers is not None:
+        pool = TeacherPool({name: pool.teachers[name] for name in plan.factors(pool.teachers)})
     augmentation = data.augmentation.resized(plan.scale)
     return Partition(
         plan=plan,

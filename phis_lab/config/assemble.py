@@ -12,12 +12,13 @@ from phis_lab.config.teachers import Catalogue, TeacherOptions, split
 from phis_lab.data import Augmentation, DataModule, DataSource, StagePlan
 from phis_lab.data.stage_plans import boundaries, check_batches
 from phis_lab.engine import Arm, Group, OptimizerRecipe, Run, TrainerOptions
+from phis_lab.engine.division import divide, refuse_shared_statistics
 from phis_lab.engine.stages import places
 from phis_lab.losses import Balancer, Loss
 from phis_lab.runs.job import Job
 from phis_lab.runs.loggers import LoggerSet
 from phis_lab.seeds import RandomStream
-from phis_lab.strategies import DataParallel, Single
+from phis_lab.strategies import DataParallel, Single, TeacherPartition
 from phis_lab.students import Backbone, HeadFactory, Student
 from phis_lab.teachers import check_available
 
@@ -81,6 +82,15 @@ def refuse_unstorable(options: TeacherOptions, augmentation: Augmentation) -> No
         )
 
 
+def refuse_store_of_parts(options: TeacherOptions, strategy: Single | DataParallel) -> None:
+    """Raise ValueError where processes that fill a store together would hold different teachers."""
+    if options.store is not None and isinstance(strategy, TeacherPartition):
+        raise ValueError(
+            "teachers.store is filled by all processes together, and strategy=teacher_partition gives them different "
+            "teachers; fill it with `phis-lab cache` and train with strategy=ddp, or leave teachers.store out"
+        )
+
+
 def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource | None = None) -> Group:
     """Build what a group needs.
 
@@ -103,10 +113,12 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource
     evaluation = build(shared["evaluation"], "evaluation")
     augmentation = build(shared["augmentation"], "augmentation")
     refuse_unstorable(chosen, augmentation)
+    refuse_store_of_parts(chosen, strategy)
     source = build(shared["data"], "data") if source is None else source
     plans = read_stages(shared.get("stages"), members)
     data = DataModule(source, augmentation, options.max_steps, plans, evaluation.data)
-    check_batches(plans, source.batch_size, len(source.train), strategy.processes)
+    ranks = strategy.divide(plans) if isinstance(strategy, TeacherPartition) else None
+    check_batches(plans, source.batch_size, len(source.train), strategy.processes, ranks)
     for first, end in boundaries(plans, options.max_steps):
         estimation.check(end - first)
         for part in parts:
@@ -136,6 +148,10 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource
         estimation.check_files(
             stage.provenance, {place for part in backbones for place in places(stage, part.grid_at).items()}
         )
+    if isinstance(strategy, TeacherPartition):
+        assert ranks is not None
+        refuse_shared_statistics(stages, runs)
+        divide(stages, data, ranks, strategy)
     return Group(runs, options, strategy, data, stages, estimation, evaluation)
 
 

@@ -21,7 +21,8 @@ class DataModule(LightningDataModule):
     """Training batches for steps `start_step` to `steps`, and loaders for evaluations.
 
     A step is a dict with one batch per partition of its stage. The loader already gives each process its part of
-    every batch, so the trainer needs `use_distributed_sampler=False`. One pass over it is the whole run.
+    every batch, so the trainer needs `use_distributed_sampler=False`. One pass over it is the whole run. Where `ranks`
+    tells which processes work on each partition of a stage, a process has the batches of its own alone.
 
     Args:
         source: the data set.
@@ -47,6 +48,7 @@ class DataModule(LightningDataModule):
         self.labelled = source if labelled is None else labelled
         self.steps, self.stages = steps, dict(stages)
         self.start_step = 0
+        self.ranks: Mapping[str, Mapping[str, range]] = {}
         self._spans = dict(zip(stages, boundaries(stages, steps), strict=True))
 
     def train_dataloader(self) -> Iterator[dict[str, Batch]]:
@@ -64,6 +66,8 @@ class DataModule(LightningDataModule):
         ends = dict(zip(sizes, accumulate(sizes.values()), strict=True))
         first, end = self._spans[stage]
         number = list(self.stages).index(stage)
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        crews = {name: self.ranks.get(stage, {}).get(name, range(world)) for name in partitions}
         seed = self.source.seed if number == 0 else named_seed("stage", self.source.seed, number)
         return {
             name: BatchLoader(
@@ -74,8 +78,8 @@ class DataModule(LightningDataModule):
                     end - first,
                     seed,
                     start=max(0, self.start_step - first),
-                    rank=self.trainer.global_rank if self.trainer else 0,
-                    world=self.trainer.world_size if self.trainer else 1,
+                    rank=crews[name].index(rank),
+                    world=len(crews[name]),
                     views=self.augmentation.views,
                     part=slice(ends[name] - sizes[name], ends[name]),
                 ),
@@ -83,6 +87,7 @@ class DataModule(LightningDataModule):
                 self.source.timeout_s,
             )
             for name, partition in partitions.items()
+            if rank in crews[name]
         }
 
     def fixed_train_views(self, partition: PartitionPlan = WHOLE, every: bool = False) -> FixedViews:

@@ -83,7 +83,13 @@ def boundaries(stages: Mapping[str, StagePlan], steps: int) -> list[tuple[int, i
     return spans
 
 
-def check_batches(stages: Mapping[str, StagePlan], batch_size: int, images: int, processes: int = 1) -> None:
+def check_batches(
+    stages: Mapping[str, StagePlan],
+    batch_size: int,
+    images: int,
+    processes: int = 1,
+    ranks: Mapping[str, Mapping[str, range]] | None = None,
+) -> None:
     """Refuse batches that are empty, that do not divide among the processes or that exceed the data set.
 
     Args:
@@ -91,6 +97,7 @@ def check_batches(stages: Mapping[str, StagePlan], batch_size: int, images: int,
         batch_size: `data.batch_size`.
         images: in the training set.
         processes: that share a batch.
+        ranks: of those that share the batch of a partition, by stage and partition; None are all.
 
     Raises:
         ValueError: naming the option.
@@ -101,8 +108,9 @@ def check_batches(stages: Mapping[str, StagePlan], batch_size: int, images: int,
             option = f"stages.{name}.partitions.{key}.batch" if stages is not ONE_STAGE else "data.batch_size"
             if size < 1:
                 raise ValueError(f"{option}: its share of data.batch_size={batch_size} is less than one image")
-            if size % processes:
-                raise ValueError(f"{option}: {size} images do not divide among {processes} processes")
+            crew = processes if ranks is None else len(ranks[name][key])
+            if size % crew:
+                raise ValueError(f"{option}: {size} images do not divide among {crew} processes")
         if sum(sizes.values()) > images:
             option = f"stages.{name}" if stages is not ONE_STAGE else "data.batch_size"
             raise ValueError(

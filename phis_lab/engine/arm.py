@@ -149,21 +149,24 @@ class Arm(nn.Module):
         """
         self.student.backbone.requires_grad_(step >= self.recipe.frozen_body_steps or not self.student.has_heads)
         losses: list[Tensor] = []
+        crew = next((view.crew for view in views.values()), None)  # of whom a process sees one partition alone
         rows: dict[str, Tensor] = {}
         for teacher in self.spaces:
             self.space(teacher).schedule(step / max_steps)
-        with self.stream.at(self.stage, step):
+        with self.stream.at(self.stage, step), processes.within(crew and crew.group):
             pairs = [self._pair(view) for view in views.values()]
             for name, pair, goals in zip(views, pairs, self._goals(pairs), strict=True):
                 of_view = self._rows(pair, goals)
                 own = self._training_rows(pair)
                 losses.append(self._balanced(name, torch.stack(list(of_view.values()))) + sum(own.values()))
                 of_view |= own
-                rows |= of_view if len(views) == 1 else {f"{row}/{name}": value for row, value in of_view.items()}
+                whole = len(views) == 1 and crew is None
+                rows |= of_view if whole else {f"{row}/{name}": value for row, value in of_view.items()}
         loss = torch.stack(losses).mean()
-        means = average(torch.stack([loss.detach(), *(row.detach().mean() for row in rows.values())])).tolist()
-        if not all(map(math.isfinite, means)):
-            named = {name: round(value, 4) for name, value in zip(rows, means[1:], strict=True)}
+        loss = loss if crew is None else crew.weight * loss
+        mean, means = _means(loss, rows, divided=crew is not None)
+        if not all(map(math.isfinite, (mean, *means.values()))):
+            named = {name: round(value, 4) for name, value in means.items()}
             raise ArmFailedError(f"the loss is not finite after {step} of its steps: {named}")
         loss.backward()
         average_gradients(self._trained[0].parameters())
@@ -172,7 +175,7 @@ class Arm(nn.Module):
         lr = self.recipe.set_rate(self.optimizer, step, max_steps)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # so that the gradients of one arm at a time take memory
-        return StepResult(means[0], dict(zip(rows, means[1:], strict=True)), lr, pairs)
+        return StepResult(mean, means, lr, pairs)
 
     def _clipped(self) -> list[list[nn.Parameter]]:
         """Parameters whose gradients are clipped together: the student's, and those of maps that train themselves."""
@@ -229,21 +232,27 @@ class Arm(nn.Module):
             for row, value in self.space(teacher).training_loss(target).items()
         }
 
-    def fit(self, moments: Mapping[str, Moments], step: int) -> None:
-        """Fit every normaliser; in the first process, whose maps all others take over bit for bit.
+    def fit(self, moments: Mapping[str, Moments], step: int, by: Mapping[str, int] | None = None) -> None:
+        """Fit every normaliser in one process, whose map all others take over bit for bit.
 
         Eigenvectors that two processes solve for may differ, by their signs or by more where eigenvalues are close.
+
+        Args:
+            moments: of every teacher.
+            step: of the run.
+            by: rank of the process that fits it, by teacher; the first one fits what is left out.
 
         Raises:
             ArmFailedError: statistics that the method cannot use, with the teacher and the step.
         """
-        reason = self._fit(moments, step) if processes.rank() == 0 else None
-        if (reason := processes.of_first(reason)) is not None:
-            raise ArmFailedError(reason)
+        ranks = dict.fromkeys(moments, 0) | dict(by or {})
+        own = {teacher: of for teacher, of in moments.items() if ranks[teacher] == processes.rank()}
+        if reasons := list(filter(None, processes.of_all(self._fit(own, step)))):
+            raise ArmFailedError(reasons[0])
         if processes.world_size() > 1:
             for teacher in moments:
                 statistics = dict(self.spaces[teacher].named_buffers())
-                processes.broadcast(statistics.values())
+                processes.broadcast(statistics.values(), ranks[teacher])
                 self.spaces[teacher].load_state_dict(statistics, strict=False)  # forgets what it had derived
 
     def _fit(self, moments: Mapping[str, Moments], step: int) -> str | None:
@@ -269,16 +278,34 @@ class Arm(nn.Module):
         return all(bool(tensor.isfinite().all()) for tensor in said)
 
     @torch.no_grad()
-    def teacher_errors(self, pairs: Iterable[Pair]) -> dict[str, float]:
-        """Mean squared error of spatial predictions, where methods compare; of several partitions their mean."""
+    def teacher_errors(self, pairs: Iterable[Pair], divided: bool = False) -> dict[str, float]:
+        """Mean squared error of spatial predictions, where methods compare; of several partitions their mean.
+
+        Args:
+            pairs: of a step.
+            divided: other processes have pairs of other partitions.
+        """
         errors: dict[str, list[Tensor]] = {}
         for pair in pairs:
             for teacher, target in pair.targets.items():
                 (_, spatial), (_, wanted) = self.space(teacher).comparable(pair.predictions[teacher], target)
                 if spatial is not None and wanted is not None:
                     errors.setdefault(teacher, []).append((spatial - wanted).square().mean())
-        means = [torch.stack(values).mean() for values in errors.values()]
-        return dict(zip(errors, average(torch.stack(means)).tolist(), strict=True)) if errors else {}
+        means = {teacher: torch.stack(values).mean() for teacher, values in errors.items()}
+        if divided:
+            return processes.means({teacher: float(value) for teacher, value in means.items()})
+        return dict(zip(means, average(torch.stack([*means.values()])).tolist(), strict=True)) if means else {}
+
+    def take_over(self, of_partition: Mapping[str, int], of_teacher: Mapping[str, int]) -> None:
+        """Take over what only other processes have seen: running statistics of teachers, losses and balancers.
+
+        Args:
+            of_partition: rank of a process that has seen it, by partition.
+            of_teacher: likewise by teacher.
+        """
+        for modules, ranks in ((self.balancers, of_partition), (self.losses, of_teacher), (self.spaces, of_teacher)):
+            for name, rank in ranks.items():
+                modules[name].load_state_dict(processes.said_by(rank, modules[name].state_dict()))
 
     def training_state(self) -> dict[str, Any]:
         """All that a resumed arm needs to go on as if it had never stopped."""
@@ -291,3 +318,13 @@ class Arm(nn.Module):
         """Inverse of `training_state`."""
         self.load_state_dict(state["modules"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _means(loss: Tensor, rows: Mapping[str, Tensor], divided: bool) -> tuple[float, dict[str, float]]:
+    """The loss and its rows over all images, those of the other processes too, which may have seen other teachers."""
+    means = torch.stack([loss.detach(), *(row.detach().mean() for row in rows.values())])
+    if divided:
+        of_rows = dict(zip(rows, means[1:].tolist(), strict=True))
+        return float(average(means[:1])), processes.means(of_rows)
+    mean, *of_all = average(means).tolist()
+    return mean, dict(zip(rows, of_all, strict=True))

@@ -56,11 +56,7 @@ def _teachers(module: Distiller, names: Iterable[str], device: str) -> dict[str,
 
 def _images(module: Distiller, steps: int) -> int:
     """Images of the first `steps` steps, over all processes."""
-    return sum(
-        max(0, min(steps, stage.end) - stage.first)
-        * sum(partition.batch_size for partition in stage.partitions.values())
-        for stage in module.stages
-    )
+    return sum(max(0, min(steps, stage.end) - stage.first) * stage.batch_size for stage in module.stages)
 
 
 def measured(scores: Scores) -> dict[str, Metric]:

@@ -51,7 +51,7 @@ class Distiller(L.LightningModule):
         self.automatic_optimization = False
         self.runs, self.stages = list(runs), list(stages)
         self.arms = nn.ModuleDict({run.key: run.arm for run in runs})
-        self.pools = nn.ModuleList([part.train.pool for stage in stages for part in stage.partitions.values()])
+        self.pools = nn.ModuleList([part.train.pool for stage in stages for part in stage.own().values()])
         self.estimation, self._of_variances = estimation, estimation.of_variances()
         self.max_steps, self.steps_done = stages[-1].end, min(run.start.step for run in runs)
         self.stage: Stage | None = None
@@ -66,8 +66,9 @@ class Distiller(L.LightningModule):
     def on_fit_start(self) -> None:
         """Fill the feature stores, and put the arms where their checkpoints stopped."""
         for stage in self.stages:
+            stage.meet()
             if self.steps_done < stage.end:
-                for partition in stage.partitions.values():
+                for partition in stage.own().values():
                     partition.train.prepare(self.device)
         for run in self.runs:
             if run.start.arm is not None:
@@ -78,7 +79,7 @@ class Distiller(L.LightningModule):
     def _enter(self, stage: Stage, step: int) -> None:
         """Begin a stage, or go on with it at a later step of the run."""
         if self.stage is not None:
-            for partition in self.stage.partitions.values():
+            for partition in self.stage.own().values():
                 partition.train.forget()
                 partition.test.forget()
         if len(self.stages) > 1:
@@ -137,6 +138,17 @@ class Distiller(L.LightningModule):
         if all(other.failure is not None for other in self.runs):
             raise ArmFailedError("no arm is left")
 
+    def take_over(self) -> None:
+        """Let every process know what those of other partitions have gathered, so that the first one can keep it."""
+        stage = self.stage
+        if stage is None or not stage.crews:
+            return
+        of_partition, of_teacher = stage.first_of_partitions(), stage.first_of_teachers()
+        for estimation, _ in self._by_estimation():
+            estimation.share(of_partition)
+        for run in self.live():
+            run.arm.take_over(of_partition, of_teacher)
+
     def restart_clock(self) -> None:
         """Leave what was done between two steps out of the training time; waiting for data stays in."""
         self._since = time.perf_counter()
@@ -166,12 +178,19 @@ class Distiller(L.LightningModule):
 
     def _step_arms(self, live: Sequence[Run], stage: Stage, batch: Mapping[str, Batch]) -> None:
         step = self.steps_done - stage.first
-        shifts = {name: self._shifts(partition) for name, partition in stage.partitions.items()}
-        features = {name: part.features(batch[name], shifts[name]) for name, part in stage.partitions.items()}
+        own = stage.own()
+        shifts = {name: self._shifts(partition) for name, partition in own.items()}
+        features = {name: part.features(batch[name], shifts[name]) for name, part in own.items()}
         refuse_non_finite(features, step)
-        due = {id(estimation) for estimation, _ in self._by_estimation() if estimation.observe(features, step)}
+        with processes.within(stage.group):
+            changed = [estimation for estimation, _ in self._by_estimation() if estimation.observe(features, step)]
+        due = set(map(id, changed))
+        if stage.crews:
+            for estimation in changed:
+                estimation.share(stage.first_of_partitions())
         if step + 1 == self.estimation.frozen_after:
             log.info("Teacher statistics are frozen after %d steps.", step + 1)
+            self.estimation.write()
         gathered: dict[tuple[int, tuple[Place, ...]], dict[str, Moments]] = {}
         for run in live:
             grids, estimation = places(stage, run.arm.grid_at), self.estimation_of(run)
@@ -181,11 +200,17 @@ class Distiller(L.LightningModule):
                     where = id(estimation), tuple(grids.items())
                     if where not in gathered:
                         gathered[where] = estimation.gathered(where[1])
-                    run.arm.fit(gathered[where], self.steps_done)
+                    run.arm.fit(gathered[where], self.steps_done, stage.first_of_teachers())
                 if self.estimation.first_step <= step:
                     views = {
-                        name: part.view(batch[name], features[name][grids[name]], shifts[name], run.arm.patch_size)
-                        for name, part in stage.partitions.items()
+                        name: part.view(
+                            batch[name],
+                            features[name][grids[name]],
+                            shifts[name],
+                            run.arm.patch_size,
+                            stage.crews.get(name),
+                        )
+                        for name, part in own.items()
                     }
                     self._step_arm(run, views, stage)
             except ArmFailedError as reason:
@@ -206,7 +231,7 @@ class Distiller(L.LightningModule):
         result = run.arm.step(views, step - first, stage.end - first)
         run.loss = result.loss
         if step % self.log_every == 0 or step == self.max_steps - 1:
-            errors = run.arm.teacher_errors(result.pairs)
+            errors = run.arm.teacher_errors(result.pairs, divided=bool(stage.crews))
             named = {f"train/{teacher}/teacher_mse": value for teacher, value in errors.items()}
             run.log({**_named(result), **named}, step)
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from phis_lab import processes
 from phis_lab.bounds import Positive
 from phis_lab.data import DataSource, UnlabelledError
 from phis_lab.data.datasource import read_at
@@ -183,30 +184,49 @@ class Evaluation:
             arm.eval()
         try:
             matching = self._match(arms, stage, device, final)
-            probes = {name: probe for name, probe in self.probes.items() if final or probe.when == "always"}
-            scores = self._probe(arms, probes, stage.main, device) if probes else {key: {} for key in arms}
-            for key, arm in arms.items() if final else ():
-                for name, task in self.tasks.items():
-                    subject = subject_of(arm, stage.main, device, task.needs_labels, folders.get(key))
-                    scores[key] |= named_scores(name, task, task(subject))
+            first = processes.rank() == 0  # the others have it from there, where they do not hold its teachers
+            scores = self._scores(arms, stage, device, final, folders) if first or not stage.crews else {}
+            scores = processes.said_by(0, scores) if stage.crews else scores
         finally:
             for key, arm in arms.items():
                 arm.train(was_training[key])
         return {key: Scores(scores[key], matching[key].teachers, matching[key].student) for key in arms}
 
+    def _scores(
+        self,
+        arms: Mapping[str, Arm],
+        stage: Stage,
+        device: torch.device,
+        final: bool,
+        folders: Mapping[str, Path],
+    ) -> dict[str, dict[str, Score]]:
+        """What probes and tasks say of every arm, on the images of the first partition."""
+        probes = {name: probe for name, probe in self.probes.items() if final or probe.when == "always"}
+        scores = self._probe(arms, probes, stage.main, device) if probes else {key: {} for key in arms}
+        for key, arm in arms.items() if final else ():
+            for name, task in self.tasks.items():
+                subject = subject_of(arm, stage.main, device, task.needs_labels, folders.get(key))
+                scores[key] |= named_scores(name, task, task(subject))
+        return scores
+
     def _match(
         self, arms: Mapping[str, Arm], stage: Stage, device: torch.device, full: bool
     ) -> dict[str, MatchingScores]:
         found = {key: MatchingScores({}, {}) for key in arms}
-        for name, teachers in stage.matched().items():
+        matched = stage.matched()
+        for name, partition in stage.own().items():
+            teachers = matched[name]
             if not teachers:
                 continue
-            partition = stage.partitions[name]
             matching = GroupMatching(arms, teachers, partition.plan.scale, full, partition.test.pool.resize)
             for batch in partition.loader("test", self.matching_images, False).batches:
                 images = batch.images.to(device)
                 matching.update(images, partition.test(images, batch.keys))
             found = {key: found[key].joined(scores) for key, scores in matching.compute().items()}
+        if stage.crews:
+            found, *others = processes.of_all(found)
+            for of_process in others:
+                found = {key: scores.joined(of_process[key]) for key, scores in found.items()}
         return found
 
     def _probe(

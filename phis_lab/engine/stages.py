@@ -1,15 +1,16 @@
 """Stages as the engine walks them: from which step, and who sees what."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, NamedTuple
 
+import torch.distributed as dist
 from torch import Tensor
 
 from phis_lab.data import Batch, EvalLoader, PartitionPlan
 from phis_lab.engine.provider import FeatureProvider
-from phis_lab.engine.views import View
+from phis_lab.engine.views import Crew, View
 from phis_lab.features import Features, Grid, GridFeatures
 from phis_lab.seeds import named_seed
 from phis_lab.shapes import Float
@@ -47,7 +48,14 @@ class Partition:
         """What the teachers say of their crops of a batch."""
         return self.train(self._shown(batch, shifts.teachers), batch.keys)
 
-    def view(self, batch: Batch, features: Mapping[str, Features], shifts: "Shifts", patch: int) -> View:
+    def view(
+        self,
+        batch: Batch,
+        features: Mapping[str, Features],
+        shifts: "Shifts",
+        patch: int,
+        crew: Crew | None = None,
+    ) -> View:
         """What an arm sees of a batch.
 
         Args:
@@ -55,9 +63,10 @@ class Partition:
             features: of the teachers, on the grid of the arm.
             shifts: where students and teachers look.
             patch: side of the arm's patches in pixels.
+            crew: the processes that work on this partition, where they are divided.
         """
         images, pool = self._shown(batch, shifts.students), self.train.pool
-        return View(images, features, self.plan.scale, shifts.tokens(patch), pool.resize)
+        return View(images, features, self.plan.scale, shifts.tokens(patch), pool.resize, crew)
 
     def _shown(self, batch: Batch, corner: tuple[int, int]) -> Tensor:
         return crop(batch.images, corner, self.image_size) if self.shift else batch.images
@@ -73,6 +82,8 @@ class Stage:
         end: the first step after it.
         partitions: its partitions by name.
         provenance: what identifies each teacher's spatial features, by partition.
+        ranks: of the processes that work on each partition; empty where every process works on all of them.
+        crews: the same, once the processes have met.
     """
 
     name: str
@@ -80,11 +91,56 @@ class Stage:
     end: int
     partitions: Mapping[str, Partition]
     provenance: Mapping[str, Mapping[str, Mapping[str, str]]]
+    ranks: Mapping[str, range] = field(default_factory=dict)
+    crews: dict[str, Crew] = field(default_factory=dict)
+    _rank: int = 0
+
+    def divide(self, ranks: Mapping[str, range], own: int) -> None:
+        """Divide the processes among the partitions; a stage of one partition has all of them in any case.
+
+        Args:
+            ranks: by partition.
+            own: number of this process.
+        """
+        self.ranks = ranks if len(ranks) > 1 else {}
+        self._rank = own
+
+    def meet(self) -> None:
+        """Make the groups of processes that work on a partition together; all processes call this at the same time."""
+        world = sum(map(len, self.ranks.values()))
+        for name, ranks in self.ranks.items():
+            weight = world / (len(self.ranks) * len(ranks))
+            self.crews[name] = Crew(ranks[0], dist.new_group(list(ranks)), weight)
+
+    def own(self) -> dict[str, Partition]:
+        """The partitions that this process works on."""
+        return {
+            name: part for name, part in self.partitions.items() if self._rank in self.ranks.get(name, (self._rank,))
+        }
 
     @property
     def steps(self) -> int:
         """How many it has."""
         return self.end - self.first
+
+    def first_of_partitions(self) -> dict[str, int]:
+        """Rank of the first process that works on it, by partition; empty where all work on all."""
+        return {name: crew.first for name, crew in self.crews.items()}
+
+    def first_of_teachers(self) -> dict[str, int]:
+        """Rank of the first process that sees it, by teacher; likewise."""
+        first = self.first_of_partitions()
+        return {teacher: first[name] for name, seen in self.matched().items() for teacher in seen if first}
+
+    @property
+    def group(self) -> dist.ProcessGroup | None:
+        """The processes that work on the partition of this one; None where all work on all."""
+        return next((crew.group for name, crew in self.crews.items() if self._rank in self.ranks[name]), None)
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a step over all partitions and processes."""
+        return sum(partition.batch_size for partition in self.partitions.values())
 
     @property
     def main(self) -> Partition:

@@ -4,10 +4,25 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from phis_lab.features import Features, Resize, match_grid
 from phis_lab.shapes import Float
+
+
+class Crew(NamedTuple):
+    """Processes that work on one partition while others work on others.
+
+    Attributes:
+        first: rank of the first of them, among all.
+        group: they.
+        weight: of their losses, with which the mean over all processes is the mean of the partitions.
+    """
+
+    first: int
+    group: dist.ProcessGroup
+    weight: float
 
 
 class View(NamedTuple):
@@ -19,6 +34,7 @@ class View(NamedTuple):
         scale: image size over the student's own.
         shift: rows and columns of tokens by which the student's crop lies below and right of the teachers'.
         resize: how predictions are resampled to a finer grid of the teachers.
+        crew: the processes that see this partition, where they are divided; None are all.
     """
 
     images: Float[Tensor, "b 3 h w"]
@@ -26,6 +42,7 @@ class View(NamedTuple):
     scale: float = 1.0
     shift: tuple[int, int] = (0, 0)
     resize: Resize = "antialias"
+    crew: Crew | None = None
 
 
 class Pair(NamedTuple):

@@ -113,6 +113,7 @@ class TeacherMatching(Metric):
 
     Args:
         dim: channels of the teacher.
+        sync_on_compute: whether the processes of a process group have seen different rows, which then count together.
     """
 
     higher_is_better = None
@@ -124,8 +125,8 @@ class TeacherMatching(Metric):
     similarity: Tensor
     error_normalized: Tensor
 
-    def __init__(self, dim: int) -> None:
-        super().__init__()
+    def __init__(self, dim: int, sync_on_compute: bool = True) -> None:
+        super().__init__(sync_on_compute=sync_on_compute)
         self.dim = dim
         for name, channels in {"target": dim, "error": dim, "similarity": 1, "error_normalized": dim}.items():
             self.add_state(name, torch.zeros(3, channels, dtype=torch.float64), dist_reduce_fx=merge_moments)

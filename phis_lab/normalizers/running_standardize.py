@@ -73,7 +73,7 @@ class RunningStandardize(ElementwiseNormalizer):
         """
         moments = Moments(self.dim, diagonal=True).update(x)
         if processes.world_size() > 1:
-            moments.all_reduce()
+            moments.all_reduce(processes.current_group())
         if moments.count < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least 2 rows in a training batch, got {moments.count}; "

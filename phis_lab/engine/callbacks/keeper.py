@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -15,6 +15,7 @@ from phis_lab.engine.callbacks.step_timeout import StepTimeout
 from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.evaluation import Evaluation, Scores
 from phis_lab.engine.run import Run
+from phis_lab.engine.stages import stage_at
 from phis_lab.guards import PartError, TeacherError
 from phis_lab.processes import largest, rank, union, world_size
 
@@ -47,7 +48,7 @@ class Keeper(L.Callback):
         """Fill the feature stores of the test images."""
         assert isinstance(pl_module, Distiller)
         for stage in pl_module.stages if self.evaluation.every else pl_module.stages[-1:]:
-            for partition in stage.partitions.values() if pl_module.steps_done < stage.end else ():
+            for partition in stage.own().values() if pl_module.steps_done < stage.end else ():
                 partition.test.prepare(pl_module.device)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -65,7 +66,7 @@ class Keeper(L.Callback):
         """Evaluate, save and stop where it is time."""
         assert isinstance(pl_module, Distiller)
         self.timeout.pause()
-        self._count(pl_module, batch.values())
+        self._count(pl_module, batch)
         step = pl_module.steps_done
         unfinished = step < pl_module.max_steps
         if unfinished and self.evaluation.due(step) and pl_module.has_trained():
@@ -134,16 +135,17 @@ class Keeper(L.Callback):
                 module.stop(run, error)
             run.arm.train()
 
-    def _count(self, module: Distiller, batches: Collection[Batch]) -> None:
+    def _count(self, module: Distiller, batch: Mapping[str, Batch]) -> None:
         """Give every run that took the last step its share of the tallies."""
         moved = [run for run in module.runs if module.took_last_step(run)]
         crew = crew_of(module.device.type)
+        images = stage_at(module.stages, module.steps_done - 1).batch_size
         for run in moved:
             run.trained_on[crew] = run.trained_on.get(crew, 0) + 1
             run.train_seconds += module.seconds_of_step
-            for batch in batches:
-                run.images_seen += len(batch.images) * world_size()
-                run.corrupt_names.update(batch.corrupt)
+            for of_partition in batch.values():
+                run.corrupt_names.update(of_partition.corrupt)
+            run.images_seen += images
         self._tick(moved)
 
     def _tick(self, runs: Iterable[Run]) -> None:
@@ -155,6 +157,7 @@ class Keeper(L.Callback):
 
     def save(self, module: Distiller) -> None:
         """One checkpoint per live run, all of the same step."""
+        module.take_over()
         for run in module.runs:
             run.corrupt_names = union(run.corrupt_names)
         self._write(module)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from phis_lab.features import Grid, GridFeatures
 from phis_lab.linalg import Moments
-from phis_lab.processes import any_process, world_size
+from phis_lab.processes import any_process, current_group, said_by, world_size
 from phis_lab.shapes import Float
 
 Place = tuple[str, Grid]
@@ -77,6 +77,23 @@ class Estimation(ABC):
         """The moments that this step's maps are fitted to."""
         return self.moments
 
+    def share(self, first: Mapping[str, int]) -> None:
+        """Give all processes the moments that others have gathered.
+
+        Args:
+            first: rank of a process that works on it, by partition.
+        """
+        for place, by_teacher in sorted(self.moments.items()):
+            own = {teacher: moments.state_dict() for teacher, moments in by_teacher.items()}
+            for teacher, state in said_by(first[place[0]], own).items():
+                by_teacher[teacher] = Moments(len(state["mean"]), diagonal=state["scatter"].ndim == 1)
+                by_teacher[teacher].load_state_dict(state)
+
+    def write(self) -> None:
+        """Write the frozen moments, where that was asked for; called once they are."""
+        return  # most keep none
+        return  # most keep none
+
     def gathered(self, places: Collection[Place]) -> dict[str, Moments]:
         """The moments of an arm: per teacher those of every partition in which it sees one, together."""
         merged: dict[str, Moments] = {}
@@ -89,10 +106,10 @@ class Estimation(ABC):
 def batch_moments(
     spatial: Float[Tensor, "b h w c"], provenance: Mapping[str, str] | None = None, diagonal: bool = False
 ) -> Moments:
-    """Moments of a batch over all processes."""
+    """Moments of a batch over all processes that see this partition."""
     moments = Moments(spatial.shape[-1], diagonal, provenance)
     moments.update(spatial.double())  # so that the split over processes changes nothing above 1e-12
-    return moments.all_reduce() if world_size() > 1 else moments
+    return moments.all_reduce(current_group()) if world_size() > 1 else moments
 
 
 def packed(moments: Mapping[Place, Mapping[str, Moments]]) -> dict[str, Any]:

@@ -76,12 +76,11 @@ class OnlineEstimation(Estimation):
         if step >= self.steps:
             return False
         for partition, grid in sorted(self._counted):
-            for teacher, feature in features[partition][grid].items():
+            for teacher, feature in features.get(partition, {}).get(grid, {}).items():
                 if feature.spatial is not None:
                     self._add((partition, grid), teacher, feature.spatial)
         last = step == self.steps - 1
-        if last:
-            self._freeze()
+        self._frozen = last
         since = step - self.first_step
         return last or (since >= 0 and since % self.refresh_every == 0)
 
@@ -96,13 +95,13 @@ class OnlineEstimation(Estimation):
         partition, grid = place
         return provenance_of(self._provenance[partition][teacher], grid)
 
-    def _freeze(self) -> None:
-        self._frozen = True
+    def write(self) -> None:  # noqa: D102
         if self.save is None or rank() > 0:
             return
         found: dict[Path, Moments] = {}
         for place in sorted(self._counted):
-            for moments in self.moments[place].values():
+            for teacher, moments in self.moments[place].items():
+                moments.provenance = self._facts(place, teacher)
                 path = moments_file(Path(self.save), moments.provenance, place[1])
                 found[path] = copy.deepcopy(found[path]).merge(moments) if path in found else moments
         for path, moments in found.items():

@@ -60,7 +60,7 @@ class RunningEstimation(Estimation):
         fit = step >= self.first_step and (step - self.first_step) % self.refresh_every == 0
         before = {place: dict(by_teacher) for place, by_teacher in self.moments.items()}
         for (partition, grid), by_teacher in self.moments.items():
-            for teacher, feature in features[partition][grid].items():
+            for teacher, feature in features.get(partition, {}).get(grid, {}).items():
                 if feature.spatial is not None:
                     old, new = by_teacher.get(teacher), batch_moments(feature.spatial, diagonal=self.diagonal)
                     by_teacher[teacher] = new if old is None else _averaged(old, new, self.momentum(step))

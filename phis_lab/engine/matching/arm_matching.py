@@ -146,7 +146,9 @@ class ArmMatching:
 
     def _match(self, key: Key, answer: Tensor, target: Tensor, normalized: Tensor | None) -> None:
         teacher, kind = key
-        metric = self._matching.setdefault(key, TeacherMatching(target.shape[-1]).to(target.device))
+        if key not in self._matching:
+            self._matching[key] = TeacherMatching(target.shape[-1], sync_on_compute=False).to(target.device)
+        metric = self._matching[key]
         if kind == "spatial" and normalized is not None:
             metric.update(answer, target, normalized, self.arm.space(teacher).targets(Features(None, target)).spatial)
         else:

@@ -136,8 +136,8 @@ def score_segmentation(
 ) -> SegmentationScores:
     """Scores a head on batches of tokens and of labels [b, height, width], 255 not counted."""
     classes = head.linear.out_features
-    miou = MulticlassJaccardIndex(classes, average="macro", ignore_index=IGNORED).to(device)
-    accuracy = MulticlassAccuracy(classes, average="micro", ignore_index=IGNORED).to(device)
+    miou = MulticlassJaccardIndex(classes, average="macro", ignore_index=IGNORED, sync_on_compute=False).to(device)
+    accuracy = MulticlassAccuracy(classes, average="micro", ignore_index=IGNORED, sync_on_compute=False).to(device)
     for tokens, labels in batches:
         truth = labels.to(device).long()
         predicted = head(tokens.to(device).float(), truth.shape[1:]).argmax(dim=1)

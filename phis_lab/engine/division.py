@@ -1,0 +1,62 @@
+"""Which processes work on which partition of a stage, and what each of them does without."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from phis_lab.data import DataModule
+from phis_lab.engine.run import Run
+from phis_lab.engine.stages import Stage
+from phis_lab.normalizers.running_standardize import RunningStandardize
+from phis_lab.strategies import TeacherPartition
+
+
+def refuse_shared_statistics(stages: Sequence[Stage], runs: Sequence[Run]) -> None:
+    """Refuse what counts a teacher's tokens of all partitions together while no process sees them all.
+
+    Raises:
+        ValueError: a run has running statistics of a teacher that several partitions of a stage show.
+    """
+    for stage in stages:
+        shown = Counter(name for partition in stage.partitions.values() for name in partition.train.pool.teachers)
+        several = [name for name, count in shown.items() if count > 1]
+        for run in runs if several else ():
+            modules = [made for name in several for made in run.arm.space(name).modules()]
+            of_maps = any(isinstance(made, RunningStandardize) for made in modules)
+            if any(isinstance(made, RunningStandardize) for made in maps) or any(
+                True for _ in run.arm.losses.buffers()
+            ):
+                raise ValueError(
+                    f"{run.label} has running statistics of a teacher's targets, and in stage '{stage.name}' several "
+                    f"partitions show {', '.join(several)}: no process of strategy=teacher_partition sees all of them; "
+                    "choose strategy=ddp"
+                )
+
+
+def divide(
+    stages: Sequence[Stage], data: DataModule, ranks: Mapping[str, Mapping[str, range]], strategy: TeacherPartition
+) -> None:
+    """Give this process its part of every stage: its images, and memory for the teachers that look at them alone.
+
+    Args:
+        stages: all of a run.
+        data: of the run.
+        ranks: that work on each partition, by stage and partition.
+        strategy: knows which of them this process is.
+    """
+    own = strategy.own_rank
+    data.ranks = ranks
+    for stage in stages:
+        stage.divide(ranks[stage.name], own)
+    seen = {
+        id(teacher)
+        for stage in stages
+        for partition in stage.own().values()
+        for teacher in partition.train.pool.teachers.values()
+    }
+    for stage in stages:
+        for partition in stage.partitions.values():
+            for teacher in partition.train.pool.teachers.values():
+                if id(teacher) not in seen:
+                    teacher.to(torch.device("meta"))  # it keeps what identifies it, and no weights

@@ -1,0 +1,202 @@
+"""Processes that each work on one partition compute what one process computes that works on all of them."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from processes import free_port, run_ranks
+from small_arms import compared, make_arm, make_group
+from test_ddp import joined
+from test_shared_arms import fail_at_call, weights
+
+from phis_lab.data import PartitionPlan, StagePlan
+from phis_lab.engine import Arm, Group, OptimizerRecipe, train_group
+from phis_lab.engine.division import divide, refuse_shared_statistics
+from phis_lab.losses import UNIC, AdaLoss, Uniform
+from phis_lab.normalizers import EMAStandardize, PCAWhiten, PhiS, TeacherSpace
+from phis_lab.runs import read_record
+from phis_lab.strategies import TeacherPartition
+from phis_lab.teachers import TeacherPool
+
+STAGES = {
+    "first": StagePlan(partitions={"all": PartitionPlan(batch=0.75)}),
+    "second": StagePlan(
+        partitions={
+            "own": PartitionPlan(batch=0.5, teachers={"quiet": 1.0}),
+            "other": PartitionPlan(scale=1.5, batch=0.25, teachers={"loud": 1.0}),
+        }
+    ),
+    "third": StagePlan(
+        partitions={
+            "both": PartitionPlan(batch=0.5),
+            "large": PartitionPlan(scale=2.0, batch=0.25, teachers={"loud": 1.0}),
+        }
+    ),
+}
+
+
+def steady(arm: Arm) -> Arm:
+    """With an optimiser that does not blow up rounding, as those do that divide a gradient by its size."""
+    arm.recipe = OptimizerRecipe(partial(torch.optim.SGD, momentum=0.9), lr=0.05, clip=1.0)
+    return arm
+
+
+def running(pool: TeacherPool) -> Arm:
+    """Running statistics of summaries and patches, whose teacher is seen by one partition alone."""
+    arm = make_arm(pool, EMAStandardize, drop_path=0.0)
+    dims = {name: (teacher.spatial_dim, teacher.summary_dim) for name, teacher in pool.teachers.items()}
+    spaces = {name: TeacherSpace(name, *map(EMAStandardize, of_kinds)) for name, of_kinds in dims.items()}
+    return steady(Arm(arm.student, spaces, UNIC(), Uniform(), arm.recipe, arm.stream))
+
+
+ARMS: Mapping[str, Callable[[TeacherPool], Arm]] = {
+    "phis": lambda pool: steady(make_arm(pool, PhiS, drop_path=0.0, balancer=AdaLoss())),
+    "whiten": lambda pool: steady(make_arm(pool, PCAWhiten, drop_path=0.0)),
+}
+
+
+def staged(folder: Path, stages: Mapping[str, StagePlan] = STAGES, **options: object) -> Group:
+    arms = dict(ARMS) if len(stages) > 1 else {"running": running}
+    return make_group(folder, arms, stages=stages, **{"max_steps": 24} | options)
+
+
+def divided(rank: int, world: int, port: int, group: Group, stages: Mapping[str, StagePlan]) -> Group:
+    joined(rank, world, port)
+    group.strategy = TeacherPartition(devices=world, backend="gloo", timeout_s=120)
+    divide(group.stages, group.data, group.strategy.divide(stages), group.strategy)
+    return group
+
+
+def train_as(rank: int, world: int, port: int, folder: Path, stages: Mapping[str, StagePlan]) -> None:
+    group = divided(rank, world, port, staged(folder, stages), stages)
+    held = {
+        name: {parameter.device.type for parameter in teacher.parameters()} or {"cpu"}
+        for stage in group.stages
+        for partition in stage.own().values()
+        for name, teacher in partition.train.pool.teachers.items()
+    }
+    assert all(devices == {"cpu"} for devices in held.values())
+    train_group(group)
+
+
+def assert_equal(one: Path, several: Path) -> None:
+    ours, theirs = weights(one), weights(several)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(
+                compared(name, theirs[name]), compared(name, tensor), rtol=1e-4, atol=1e-5, msg=lambda m, n=name: n + m
+            )
+    first, second = (read_record(folder / "result.json") for folder in (one, several))
+    assert first.images == second.images
+    assert first.teachers == second.teachers
+    assert {t: set(kinds) for t, kinds in first.teacher_metrics.items()} == {
+        t: set(kinds) for t, kinds in second.teacher_metrics.items()
+    }
+    for teacher, kinds in first.teacher_metrics.items():
+        for kind, values in kinds.items():
+            assert second.teacher_metrics[teacher][kind] == pytest.approx(values, rel=2e-2, abs=1e-3), (teacher, kind)
+    assert second.metrics.keys() == first.metrics.keys()
+
+
+@pytest.mark.ddp
+@pytest.mark.parametrize("world", [2, 3])
+def test_divided_processes_equal_one_through_stages(world: int, tmp_path: Path) -> None:
+    train_group(staged(tmp_path / "one"))
+    run_ranks(train_as, world, free_port(), tmp_path / "several", STAGES, world=world)
+    for key in ARMS:
+        assert_equal(tmp_path / "one" / key, tmp_path / "several" / key)
+
+
+APART = {"all": STAGES["second"]}
+
+
+@pytest.mark.ddp
+def test_running_statistics_are_those_of_the_partition_and_come_into_the_checkpoint(tmp_path: Path) -> None:
+    train_group(staged(tmp_path / "one", APART))
+    run_ranks(train_as, 3, free_port(), tmp_path / "several", APART, world=3)
+    assert_equal(tmp_path / "one" / "running", tmp_path / "several" / "running")
+
+
+def train_until_it_breaks_as(rank: int, world: int, port: int, folder: Path) -> None:
+    group = divided(rank, world, port, staged(folder, checkpoint_every=5), STAGES)
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at_call(patch, 15)
+        with pytest.raises(OSError, match="power"):
+            train_group(group)
+
+
+@pytest.mark.ddp
+def test_one_process_goes_on_from_what_divided_ones_have_kept(tmp_path: Path) -> None:
+    train_group(staged(tmp_path / "one"))
+    run_ranks(train_until_it_breaks_as, 2, free_port(), tmp_path / "several", world=2)
+    assert torch.load(tmp_path / "several" / "phis" / "checkpoint.pt", weights_only=True)["step"] == 10
+    train_group(staged(tmp_path / "several"))
+    for key in ARMS:
+        assert_equal(tmp_path / "one" / key, tmp_path / "several" / key)
+
+
+def test_a_process_holds_the_teachers_of_its_partition_alone(tmp_path: Path) -> None:
+    group = staged(tmp_path, APART)
+    strategy = TeacherPartition(devices=2)
+    divide(group.stages, group.data, strategy.divide(APART), strategy)
+    own, other = (part.train.pool.teachers for part in group.stages[0].partitions.values())
+    assert {p.device.type for t in own.values() for p in t.parameters()} == {"cpu"}
+    assert {p.device.type for t in other.values() for p in t.parameters()} == {"meta"}
+    assert list(group.stages[0].own()) == ["own"]
+    assert other["loud"].spatial_dim == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "stages", "says"),
+    [
+        ({"devices": 1}, STAGES, "stage 'second' has 2 partitions, one for each process at least, and .* come to 1"),
+        ({"devices": 2}, {"first": StagePlan()}, "no stage has several; choose stages=one_teacher_per_image"),
+        ({"devices": 3, "ranks": {"fourth": {}}}, STAGES, r"strategy\.ranks\.fourth: no stage has this name"),
+        ({"devices": 3, "ranks": {"second": {"own": 3}}}, STAGES, r"ranks\.second must give each partition its proc"),
+        ({"devices": 3, "ranks": {"second": {"own": 3, "other": 1}}}, STAGES, "comes to 4 processes, and there are 3"),
+    ],
+)
+def test_a_division_that_cannot_be_is_refused(
+    options: dict[str, object], stages: Mapping[str, StagePlan], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        TeacherPartition(**options).divide(stages)
+
+
+def test_processes_are_divided_as_chosen_or_evenly() -> None:
+    chosen = TeacherPartition(devices=4, nodes=2, ranks={"third": {"both": 7, "large": 1}}).divide(STAGES)
+    assert chosen == {
+        "first": {"all": range(8)},
+        "second": {"own": range(4), "other": range(4, 8)},
+        "third": {"both": range(7), "large": range(7, 8)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("environment", "rank"),
+    [
+        ({}, 0),
+        ({"LOCAL_RANK": "3"}, 3),
+        ({"LOCAL_RANK": "1", "NODE_RANK": "2"}, 9),
+        ({"RANK": "5", "LOCAL_RANK": "1"}, 5),
+    ],
+)
+def test_a_process_knows_its_number_before_they_meet(
+    environment: Mapping[str, str], rank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert TeacherPartition(devices=4, nodes=4).own_rank == rank
+
+
+def test_running_statistics_of_a_teacher_that_several_partitions_show_are_refused(tmp_path: Path) -> None:
+    refuse_shared_statistics(staged(tmp_path).stages, staged(tmp_path).runs)
+    group = make_group(tmp_path, {"running": running}, stages=STAGES)
+    refuse_shared_statistics(group.stages[:2], group.runs)
+    with pytest.raises(ValueError, match=r"running has running statistics .* in stage 'third' several partitions show"):
+        refuse_shared_statistics(group.stages, group.runs)
