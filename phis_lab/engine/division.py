@@ -22,11 +22,9 @@ def refuse_shared_statistics(stages: Sequence[Stage], runs: Sequence[Run]) -> No
         shown = Counter(name for partition in stage.partitions.values() for name in partition.train.pool.teachers)
         several = [name for name, count in shown.items() if count > 1]
         for run in runs if several else ():
-            modules = [made for name in several for made in run.arm.space(name).modules()]
-            of_maps = any(isinstance(made, RunningStandardize) for made in modules)
-            if any(isinstance(made, RunningStandardize) for made in maps) or any(
-                True for _ in run.arm.losses.buffers()
-            ):
+            maps = [made for name in several for made in run.arm.space(name).modules()]
+            of_maps = any(isinstance(made, RunningStandardize) for made in maps)
+            if of_maps or any(True for _ in run.arm.losses.buffers()):
                 raise ValueError(
                     f"{run.label} has running statistics of a teacher's targets, and in stage '{stage.name}' several "
                     f"partitions show {', '.join(several)}: no process of strategy=teacher_partition sees all of them; "
