@@ -185,12 +185,13 @@ class Distiller(L.LightningModule):
         with processes.within(stage.group):
             changed = [estimation for estimation, _ in self._by_estimation() if estimation.observe(features, step)]
         due = set(map(id, changed))
-        if stage.crews:
-            for estimation in changed:
-                estimation.share(stage.first_of_partitions())
-        if step + 1 == self.estimation.frozen_after:
+        last = step + 1 == self.estimation.frozen_after
+        for estimation in changed if stage.crews else ():
+            estimation.share(stage.first_of_partitions())
+            if last:
+                estimation.write()
+        if last:
             log.info("Teacher statistics are frozen after %d steps.", step + 1)
-            self.estimation.write()
         gathered: dict[tuple[int, tuple[Place, ...]], dict[str, Moments]] = {}
         for run in live:
             grids, estimation = places(stage, run.arm.grid_at), self.estimation_of(run)

@@ -26,6 +26,7 @@ OF_SPEED = {
     "trainer.checkpoint_every=7",
     "trainer.log_every=7",
     "trainer.memory_gb=1.5",
+    "trainer.step_timeout=30",
 }
 OF_CONTENT = {
     "data.batch_size=7",

@@ -73,7 +73,7 @@ def test_every_stage_begins_its_statistics_schedule_and_optimiser_anew(
     )
     fits: list[int] = []
     fit = Arm.fit
-    monkeypatch.setattr(Arm, "fit", lambda arm, moments, step: (fits.append(step), fit(arm, moments, step))[1])
+    monkeypatch.setattr(Arm, "fit", lambda arm, moments, step, by: (fits.append(step), fit(arm, moments, step, by))[1])
     train_group(group)
     assert fits == [2, 4, 5, 11, 13, 14]
     assert sorted(rates) == [2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17]

@@ -90,7 +90,7 @@ class Estimation(ABC):
                 by_teacher[teacher].load_state_dict(state)
 
     def write(self) -> None:
-        """Write the frozen moments, where that was asked for; called once they are."""
+        """Write the frozen moments, where that was asked for; once those of other processes are shared."""
         return  # most keep none
         return  # most keep none
 

@@ -20,7 +20,7 @@ from phis_lab.engine.estimation.base import (
 )
 from phis_lab.engine.estimation.saved_moments import moments_file, provenance_of
 from phis_lab.linalg import Moments
-from phis_lab.processes import rank
+from phis_lab.processes import current_group, rank
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,10 @@ class OnlineEstimation(Estimation):
                 if feature.spatial is not None:
                     self._add((partition, grid), teacher, feature.spatial)
         last = step == self.steps - 1
-        self._frozen = last
+        if last:
+            self._frozen = True
+            if current_group() is None:  # else others still have to share what they gathered
+                self.write()
         since = step - self.first_step
         return last or (since >= 0 and since % self.refresh_every == 0)
 
