@@ -19,6 +19,7 @@ from phis_lab.runs.job import Job
 from phis_lab.runs.loggers import LoggerSet
 from phis_lab.seeds import RandomStream
 from phis_lab.strategies import DataParallel, Single, TeacherPartition
+from phis_lab.strategies.launchers import refuse_other_processes
 from phis_lab.students import Backbone, HeadFactory, Student
 from phis_lab.teachers import check_available
 
@@ -109,6 +110,7 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource
     options = build(shared["trainer"], "trainer")
     strategy = build(shared["strategy"], "strategy")
     refuse_devices(options, strategy)
+    refuse_other_processes(strategy)
     estimation = build(shared["estimation"], "estimation")
     evaluation = build(shared["evaluation"], "evaluation")
     augmentation = build(shared["augmentation"], "augmentation")

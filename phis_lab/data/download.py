@@ -17,8 +17,10 @@ def fetching(seconds: float = 10.0) -> Iterator[None]:
     devices (PEP 706; Python 3.11.4 or later): torchvision unpacks by Python's default, which was trust before 3.14.
 
     Raises:
-        ValueError: an archive is refused, or is none.
+        ValueError: an archive is refused, or is none; or this Python cannot refuse one.
     """
+    if not hasattr(tarfile, "data_filter"):
+        raise ValueError("this Python unpacks archives without looking at their paths; data sets need 3.11.4 or later")
     before, trusting = socket.getdefaulttimeout(), tarfile.TarFile.extraction_filter
     socket.setdefaulttimeout(seconds)
     tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
