@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+FAULTS ?= 25
+FAULTS_SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check smoke bench clean
+.PHONY: help install demo test test-all faults check smoke bench clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -30,6 +32,9 @@ test: install  ## Run the tests (about a quarter of an hour on two slow cores)
 
 test-all: install  ## Run the slow tests too
 	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not network and not gpu'
+
+faults: install  ## Kills, full disks and damaged files by the hundred: FAULTS times the few of `make test`
+	FAULTS=$(FAULTS) FAULTS_SEED=$(FAULTS_SEED) $(BIN)/pytest -q tests/faults
 
 check: install  ## Lint, types and import directions
 	$(BIN)/ruff check

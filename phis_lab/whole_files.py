@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 import socket
+import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +22,8 @@ STALE_S = 3600
 """A part that another machine began counts as left behind after an hour without a change."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NEARLY_FULL = 2**20
+MOST_TEXT = 2**28
+"""Bytes of the longest text that is read whole: no record, description or configuration comes near."""
 
 
 class DamagedFileError(ValueError):
@@ -37,7 +41,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         OSError: it cannot be written; what was there before is left as it was. On a full disk the message says so.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part")
+    temporary = part_of(path)
     try:
         temporary.touch()
         mode = temporary.stat().st_mode  # what the user's umask gives; safetensors would let the owner alone read
@@ -58,16 +62,47 @@ def write_text(path: Path, text: str) -> Path:
     return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def remove_parts(folder: Path) -> None:
-    """Delete what processes that were killed left half-written in a folder."""
-    for part in folder.glob(".*.part"):
-        host, _, process = part.name.removesuffix(".part").rpartition(".")[2].rpartition("-")
-        try:
-            is_here = host == socket.gethostname() and process.isdecimal()
-            if not _lives(int(process)) if is_here else time.time() - part.stat().st_mtime > STALE_S:
-                part.unlink()
-        except FileNotFoundError:  # its process has just finished
-            continue
+def part_of(path: Path) -> Path:
+    """Where this process begins what is to have that name once it is whole."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part")
+
+
+@contextmanager
+def part_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside another, for what is moved into that once all of it is whole; killed processes leave none."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_parts(folder.parent, folder.name)
+    part = part_of(folder)
+    try:
+        part.mkdir(exist_ok=True)
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def remove_parts(folder: Path, name: str = "") -> None:
+    """Delete what processes that were killed left half-written in a folder: of what has this name, or of everything."""
+    for part in left_parts(folder, name):
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)  # its process may just have finished
+
+
+def left_parts(folder: Path, name: str = "") -> list[Path]:
+    """What processes that were killed left in a folder: of what is to have this name, or of everything."""
+    beginning = f".{name}." if name else "."
+    return [path for path in folder.glob(".*.part") if path.name.startswith(beginning) and _is_left(path)]
+
+
+def _is_left(part: Path) -> bool:
+    """Whether nobody is going to finish it: its process has ended, or is one of another machine and silent for long."""
+    suffix = f".{socket.gethostname()}-"
+    process = part.name.removesuffix(".part").rpartition(suffix)[2] if suffix in part.name else ""
+    try:
+        return not _lives(int(process)) if process.isdecimal() else time.time() - part.stat().st_mtime > STALE_S
+    except OSError:  # it has just finished
+        return False
 
 
 def _lives(process: int) -> bool:
@@ -75,7 +110,7 @@ def _lives(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # another user's
+    except (OSError, OverflowError):  # another user's, or a name that no process of ours gave
         return True
     return True
 
@@ -90,6 +125,68 @@ def flush(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Opens a file to be read; what else may stand in its place is not waited for.
+
+    Raises:
+        OSError: it is not there, or a folder, pipe, socket or device.
+    """
+    return open(path, "rb", opener=_plain)
+
+
+def _plain(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # or a pipe would be waited for
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no plain file but a folder, pipe, socket or device", path)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        OSError: see `open_plain`.
+        DamagedFileError: it is no such text, or far too long for what is read whole.
+    """
+    try:
+        return _read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DamagedFileError(f"{path} is no text in UTF-8 ({error})") from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MOST_TEXT:
+            raise DamagedFileError(f"{path} has {size:,} bytes, and at most {MOST_TEXT:,} are read of such a file")
+        return file.read(MOST_TEXT)
+
+
+def read_json(path: Path) -> Any:
+    """What a file in JSON holds.
+
+    Raises:
+        OSError: see `open_plain`.
+        DamagedFileError: it is not whole JSON.
+    """
+    content = _read_bytes(path)
+    try:
+        return json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{path} is not whole JSON ({error})") from error
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON can hold, with a digest of it."""
+    return {**content, SEAL: sha256_of_json(content)}
+
+
+def broken_seal(content: dict[str, Any]) -> bool:
+    """Take the digest of `sealed` out of what a file holds; whether it is missing, or that of something else."""
+    return bool(content.pop(SEAL, None) != sha256_of_json(content))
 
 
 def sha256_of(path: Path) -> str:
@@ -121,7 +218,7 @@ def load_sealed(path: Path) -> tuple[dict[str, "Tensor"], dict[str, str]]:
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415
 
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_plain(path), safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
     except FileNotFoundError:

@@ -13,9 +13,23 @@ import pytest
 import torch
 
 from phis_lab import whole_files
+from phis_lab.engine import load_checkpoint
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import Normalizer, PhiS
-from phis_lab.whole_files import DamagedFileError, load_sealed, remove_parts, save_sealed, write_text, write_whole
+from phis_lab.runs import read_record
+from phis_lab.teachers.store.shard import open_shard
+from phis_lab.whole_files import (
+    DamagedFileError,
+    left_parts,
+    load_sealed,
+    part_folder,
+    read_json,
+    read_text,
+    remove_parts,
+    save_sealed,
+    write_text,
+    write_whole,
+)
 
 
 @pytest.fixture
@@ -97,6 +111,39 @@ def test_a_digest_covers_metadata_and_is_not_part_of_it(tmp_path: Path) -> None:
     tensors, metadata = load_sealed(path)
     assert metadata == {"why": "because"}
     assert tensors["x"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("read", [load_sealed, read_json, read_text, Moments.load, open_shard, read_record])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_plain_file_is_named_and_not_waited_for(read: object, make: object, tmp_path: Path) -> None:
+    make(tmp_path / "strange")
+    with pytest.raises((ValueError, OSError), match="strange"):
+        read(tmp_path / "strange")
+
+
+def test_a_checkpoint_that_is_a_pipe_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "checkpoint.pt")
+    with pytest.raises((ValueError, OSError), match=r"checkpoint\.pt"):
+        load_checkpoint(tmp_path, "0" * 64)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a": ' * 5000, b"\xff", b"1e", b"9" * 10_000])
+def test_what_is_no_whole_json_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "torn.json").write_bytes(content)
+    with pytest.raises(DamagedFileError, match=r"torn\.json is not whole JSON"):
+        read_json(tmp_path / "torn.json")
+
+
+def test_a_host_whose_name_has_dots_finds_its_own_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "node1.cluster.local")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / f".file.node1.cluster.local-{ended.pid}.part").touch()
+    with part_folder(tmp_path / "out") as part:
+        (part / "begun").touch()
+        assert left_parts(tmp_path, "out") == []
+    remove_parts(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_parts_of_dead_processes_are_removed_and_those_of_others_stay(tmp_path: Path) -> None:

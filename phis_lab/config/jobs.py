@@ -22,6 +22,7 @@ from phis_lab.refusals import one_line
 from phis_lab.runs import RunRecord, read_record
 from phis_lab.runs.job import Job, differences
 from phis_lab.runs.record import FILE_NAME
+from phis_lab.whole_files import read_text
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +71,9 @@ def check_resumable(job: Job) -> None:
     if not path.exists():
         return
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.safe_load(read_text(path))
         differing = list(differences(_identity(found), _identity(job.config)))
-    except (OSError, yaml.YAMLError, ValueError, AttributeError, KeyError, TypeError) as error:
+    except (OSError, yaml.YAMLError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         log.warning("%s cannot be read (%s) and is written anew; the checkpoint beside it is of this run.", path, error)
         return
     if differing:
@@ -116,8 +117,8 @@ def finished_job(folder: Path) -> Job:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: without it the run cannot be rebuilt")
     try:
-        config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) | {"logger": {}}
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+        config: dict[str, Any] = yaml.safe_load(read_text(path)) | {"logger": {}}
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is no run's configuration ({one_line(error)}); bring back a copy of it") from error
     overrides, sha256 = tuple(record.overrides), record.config_sha256
     return Job(config, folder, record.choices, overrides, record.name, sha256, record.command)

@@ -4,13 +4,14 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from phis_lab.data.plain_files import open_plain, read_plain
+from phis_lab.data.plain_files import read_plain
 from phis_lab.data.source import digest
 from phis_lab.folders import cache_folder
-from phis_lab.whole_files import write_text
+from phis_lab.whole_files import DamagedFileError, broken_seal, open_plain, read_json, sealed, write_text
 
 Fact = TypeVar("Fact")
 _READ_WHOLE = 256 * 1024**2
@@ -42,11 +43,13 @@ def remembered(kind: str, key: Iterable[str], make: Callable[[], Fact]) -> Fact:
         make: finds it out.
     """
     kept = cache_folder(kind) / f"{digest(*key)}.json"
-    if kept.is_file():
-        known: Fact = json.loads(kept.read_text())
-        return known
+    with suppress(OSError, DamagedFileError):
+        known = read_json(kept)
+        if isinstance(known, dict) and not broken_seal(known):
+            found: Fact = known["fact"]
+            return found
     fact = make()
-    write_text(kept, json.dumps(fact))
+    write_text(kept, json.dumps(sealed({"fact": fact})))
     return fact
 
 

@@ -2,21 +2,13 @@
 
 import errno
 import os
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from phis_lab.whole_files import open_plain
+
 MOST_BYTES = 1024**3
 """Size of the largest image file: no image within the bound on pixels needs more, with 16 bits in four channels."""
-
-
-def open_plain(path: Path) -> BinaryIO:
-    """Opens a file to be read; what stands in its place since it was listed is not waited for.
-
-    Raises:
-        OSError: it is gone, or a folder, pipe, socket or device.
-    """
-    return open(path, "rb", opener=_plain)
 
 
 def read_plain(path: Path, most: int = MOST_BYTES) -> bytes:
@@ -40,11 +32,3 @@ def read_part(file: BinaryIO, offset: int, size: int, most: int = MOST_BYTES) ->
         raise OSError(errno.EFBIG, f"it has {size:,} bytes, and at most {most:,} are read")
     file.seek(offset)
     return file.read(size)
-
-
-def _plain(path: str, flags: int) -> int:
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # or a pipe would be waited for
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise OSError(errno.EINVAL, "it is no plain file but a folder, pipe, socket or device", path)

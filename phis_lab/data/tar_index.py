@@ -11,9 +11,10 @@ from typing import Any, BinaryIO
 from phis_lab.data.fingerprint import file_state, remembered, sample_digest
 from phis_lab.data.left_out import LeftOut
 from phis_lab.data.listing import ending_of, refused_kind
-from phis_lab.data.plain_files import open_plain, read_part
+from phis_lab.data.plain_files import read_part
 from phis_lab.data.source import UNLABELLED
 from phis_lab.data.tar_members import Member, read_samples, split_key
+from phis_lab.whole_files import open_plain
 
 _MOST_CLASSES = 1_000_000
 _LONGEST_LABEL = 16 * 1024**2

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from phis_lab.data.left_out import LeftOut
 from phis_lab.data.listing import is_hidden
-from phis_lab.data.plain_files import open_plain
+from phis_lab.whole_files import open_plain
 
 _BLOCK = 512
 _CHECKED_REST = 1024**2

@@ -16,9 +16,10 @@ from phis_lab.data.datasource import DataSource
 from phis_lab.data.decoding import decode_image, reading
 from phis_lab.data.fingerprint import fingerprint_files
 from phis_lab.data.left_out import LeftOut
-from phis_lab.data.plain_files import open_plain, read_part
+from phis_lab.data.plain_files import read_part
 from phis_lab.data.source import ImageSource, NoImages, digest
 from phis_lab.data.tar_index import TarIndex, index_shard
+from phis_lab.whole_files import open_plain
 
 _TEST_SHARDS = ("test-*.tar", "val-*.tar", "validation-*.tar", "valid-*.tar")
 _log = logging.getLogger(__name__)

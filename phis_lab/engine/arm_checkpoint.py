@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from phis_lab.refusals import one_line
-from phis_lab.whole_files import flush, write_whole
+from phis_lab.whole_files import flush, open_plain, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def _has_own_seal(path: Path, size: int, *of_this_version: int) -> bool:
     if size < 0:
         return False
     found = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         for start in range(0, size, _BLOCK):
             found.update(file.read(min(_BLOCK, size - start)))
         length, seal = file.read(len(_NO_COMMENT)), file.read()

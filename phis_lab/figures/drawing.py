@@ -13,6 +13,7 @@ from phis_lab.figures.gallery import gallery, rotated_distributions
 from phis_lab.figures.study import Folders, StudyFigures
 from phis_lab.reports import Study, group_studies
 from phis_lab.runs import find_records
+from phis_lab.whole_files import write_whole
 
 Format = Literal["png", "svg"]
 ALL_FORMATS: tuple[Format, ...] = ("png", "svg")
@@ -76,7 +77,8 @@ def write_figure(figure: Figure, stem: Path, formats: Collection[Format]) -> lis
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in formats]
     with mpl.rc_context({"svg.hashsalt": "phis_lab"}):
         for path in paths:
-            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+            kind = path.suffix.removeprefix(".")
+            write_whole(path, partial(figure.savefig, format=kind, metadata={"Date": None} if kind == "svg" else None))
     return paths
 
 

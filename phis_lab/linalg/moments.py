@@ -183,8 +183,11 @@ class Moments:
             ValueError: it is cut off, of another kind, or of another version of the format.
         """
         state, provenance = read_moments(path)
-        moments = cls(len(state["mean"]), state["scatter"].ndim == 1, provenance)
-        moments.load_state_dict(state)
+        try:
+            moments = cls(state["mean"].numel(), state["scatter"].ndim == 1, provenance)
+            moments.load_state_dict(state)
+        except ValueError as error:
+            raise ValueError(f"{path} holds no moments: {error}") from error
         return moments
 
     def _set(self, sums: Sums) -> None:

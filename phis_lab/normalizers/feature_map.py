@@ -40,8 +40,11 @@ def read_normalizer(path: str | PathLike[str], family: type[_M]) -> _M:
     name = metadata.get("normalizer")
     if name not in methods:
         raise ValueError(f"{path} must hold one of {sorted(methods)}, got {name}")
-    normalizer = methods[name](**json.loads(metadata["options"]))
-    normalizer.load_state_dict(state)
+    try:
+        normalizer = methods[name](**json.loads(metadata["options"]))
+        normalizer.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # RecursionError too
+        raise ValueError(f"{path} holds no {name} of this version of phis_lab: {error}") from error
     return normalizer
 
 

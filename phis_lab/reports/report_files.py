@@ -1,6 +1,7 @@
 """The files of a report, written beside the runs."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from phis_lab.reports.provenance import caveats, provenance
 from phis_lab.reports.sections import Section
 from phis_lab.reports.sheets import Sheet
 from phis_lab.reports.tables import leading, summary
+from phis_lab.whole_files import write_text, write_whole
 
 Format = Literal["md", "tex", "csv", "png"]
 ALL_FORMATS: tuple[Format, ...] = ("md", "tex", "csv", "png")
@@ -44,7 +46,7 @@ def write_files(
     }
     texts = {root / f"report.{suffix}": make() for suffix, make in contents.items() if suffix in formats}
     for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return [*texts, *(path for paths in figures for path in paths.values())]
 
 
@@ -57,7 +59,7 @@ def _write_figures(root: Path, figures: Mapping[str, Figure], prefix: str) -> di
     folder.mkdir(exist_ok=True)
     paths = {name: folder / f"{prefix}{name}.png" for name in figures}
     for name, figure in figures.items():
-        figure.savefig(paths[name])
+        write_whole(paths[name], partial(figure.savefig, format="png"))
     return paths
 
 

@@ -15,6 +15,7 @@ from phis_lab.refusals import one_line, sentence
 from phis_lab.runs.lock import LOCK_FILE, owner_of
 from phis_lab.runs.progress import PROGRESS_FILE, RunProgress, read_progress
 from phis_lab.runs.record import FILE_NAME, Metric, RunRecord, read_record
+from phis_lab.whole_files import read_text
 
 State = Literal["complete", "running", "stopped", "failed", "damaged"]
 CONFIG = "config.yaml"
@@ -108,7 +109,7 @@ def config_of(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        read = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({one_line(error)})") from error
     if not isinstance(read, dict) or not read.keys() >= _NODES:

@@ -1,12 +1,12 @@
 """`progress.json`: how far a run is that has not ended yet, for reports made while it trains."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from phis_lab.runs.record import TeacherMetrics
+from phis_lab.whole_files import read_text, write_text
 
 PROGRESS_FILE = "progress.json"
 
@@ -44,16 +44,14 @@ class RunProgress(BaseModel):
 
 def write_progress(folder: Path, progress: RunProgress) -> None:
     """Replaces the folder's `progress.json`; a reader never sees half of one."""
-    temporary = folder / f".{PROGRESS_FILE}.{os.getpid()}"
-    temporary.write_text(progress.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / PROGRESS_FILE)
+    write_text(folder / PROGRESS_FILE, progress.model_dump_json(indent=2) + "\n")
 
 
 def read_progress(folder: Path) -> RunProgress | None:
     """What a run said last, or None where it said nothing that can be read."""
     try:
-        return RunProgress.model_validate_json((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # pydantic's and of text that is not UTF-8 too
+        return RunProgress.model_validate_json(read_text(folder / PROGRESS_FILE))
+    except (OSError, ValueError):  # pydantic's too
         return None
 
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from phis_lab.refusals import sentence
-from phis_lab.whole_files import SEAL, sha256_of_json, write_text
+from phis_lab.whole_files import DamagedFileError, broken_seal, read_json, sealed, write_text
 
 SCHEMA_VERSION = 2
 FILE_NAME = "result.json"
@@ -126,8 +126,7 @@ def write_record(folder: str | Path, record: RunRecord) -> Path:
     Call it last of all: a folder with a `result.json` is never resumed.
     """
     content = json.loads(record.model_dump_json())
-    sealed = content | {SEAL: sha256_of_json(content)}
-    return write_text(Path(folder) / FILE_NAME, json.dumps(sealed, indent=2, ensure_ascii=False) + "\n")
+    return write_text(Path(folder) / FILE_NAME, json.dumps(sealed(content), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_record(path: str | Path) -> RunRecord:
@@ -141,16 +140,16 @@ def read_record(path: str | Path) -> RunRecord:
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is no file: remove it and start the run again")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise TornRecordError(f"{path} is not whole JSON ({error}): remove it and start the run again") from error
+        content = read_json(path)
+    except DamagedFileError as error:
+        raise TornRecordError(f"{error}: remove it and start the run again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise ValueError(
             f"{path} has schema version {version!r} and this phis_lab reads {SCHEMA_VERSION}: "
             "use the phis_lab that wrote it, or run again"
         )
-    if content.pop(SEAL, None) != sha256_of_json(content):
+    if broken_seal(content):
         raise ValueError(
             f"{path} is not what was written, by its sha256: bring back a copy, or remove it and start the run again"
         )

@@ -1,6 +1,6 @@
 """Exported students: a folder with `student.safetensors`, the weights, and `student.json`, what they belong to."""
 
-import os
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -8,14 +8,24 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from phis_lab.bounds import Side, Width
 from phis_lab.refusals import one_line
 from phis_lab.students.student import Student
-from phis_lab.whole_files import sha256_of, write_text, write_whole
+from phis_lab.whole_files import (
+    broken_seal,
+    left_parts,
+    part_of,
+    read_json,
+    remove_parts,
+    sealed,
+    sha256_of,
+    write_text,
+    write_whole,
+)
 
 WEIGHTS = "student.safetensors"
 DESCRIPTION = "student.json"
@@ -72,15 +82,22 @@ class _Written(Description):
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
-    """Refuse to write where something is.
+    """Refuse to write where something is; what a killed process left of an export does not count, and is removed.
 
     Raises:
         ValueError: the folder is a file, or is not empty and may not be overwritten.
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; give a folder")
+    _remove_begun(folder)
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise ValueError(f"{folder} is not empty; give another folder, or --overwrite to replace the student in it")
+
+
+def _remove_begun(folder: Path) -> None:
+    if left_parts(folder, DESCRIPTION) and not (folder / DESCRIPTION).exists():
+        (folder / WEIGHTS).unlink(missing_ok=True)  # which that description belongs to
+    remove_parts(folder)
 
 
 def write_student(folder: Path, student: Student, description: Description, overwrite: bool = False) -> list[Path]:
@@ -92,11 +109,12 @@ def write_student(folder: Path, student: Student, description: Description, over
     check_folder(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: _plain(tensor) for name, tensor in student.state_dict().items()}
-    begun = [folder / f".{name}.{os.getpid()}" for name in (WEIGHTS, DESCRIPTION)]
+    begun = [part_of(folder / name) for name in (WEIGHTS, DESCRIPTION)]
     try:
         write_whole(begun[0], lambda temporary: save_file(weights, temporary, metadata={"format": "pt"}))
         written = _Written(**dict(description), weights_sha256=sha256_of(begun[0]))
-        write_text(begun[1], written.model_dump_json(indent=2) + "\n")
+        text = json.dumps(sealed(json.loads(written.model_dump_json())), indent=2, ensure_ascii=False)
+        write_text(begun[1], text + "\n")
         return [path.replace(folder / name) for path, name in zip(begun, (WEIGHTS, DESCRIPTION), strict=True)]
     except BaseException:
         for path in begun:
@@ -118,10 +136,12 @@ def read_student(folder: Path, build: Callable[[Description], Student]) -> Stude
         ValueError: it is of another format, its two files do not belong together, or this version of the package
             builds another student.
     """
-    description = _read_description(folder)
+    description, is_damaged = _read_description(folder)
     if sha256_of(folder / WEIGHTS) != description.weights_sha256:
         raise ValueError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes; export the run again")
     _check_fit(folder, description, build)
+    if is_damaged:  # any other reason has been told by now
+        raise ValueError(f"{folder / DESCRIPTION} is not what was written, by its sha256; export the run again")
     student = build(description)
     student.load_state_dict(load_file(folder / WEIGHTS))
     return student.eval()
@@ -132,11 +152,18 @@ def _check_fit(folder: Path, description: Description, build: Callable[[Descript
     try:
         with torch.device("meta"):
             outline = build(description)
-    except (TypeError, KeyError, AttributeError, RuntimeError, IndexError) as error:  # of odd values
+    except ModuleNotFoundError:  # a library that its student needs
+        raise
+    except Exception as error:  # whatever a constructor makes of odd values
+        if str(folder) in str(error):
+            raise
         raise ValueError(f"{folder / DESCRIPTION} does not describe a student: {one_line(error)}") from error
     wanted = {name: list(tensor.shape) for name, tensor in outline.state_dict().items()}
-    with safe_open(folder / WEIGHTS, "pt") as file:
-        found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  it is no mapping
+    try:
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  it is no mapping
+    except SafetensorError as error:
+        raise ValueError(f"{folder / WEIGHTS} holds no weights ({error}); export the run again") from error
     if differing := sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name)):
         name, others = differing[0], len(differing) - 1
         raise ValueError(
@@ -146,18 +173,21 @@ def _check_fit(folder: Path, description: Description, build: Callable[[Descript
         )
 
 
-def _read_description(folder: Path) -> _Written:
+def _read_description(folder: Path) -> tuple[_Written, bool]:
+    """What the file says, and whether that is other than what was written."""
     for name in (DESCRIPTION, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no {name}: it is no exported student")
+    content = read_json(folder / DESCRIPTION)
+    is_damaged = isinstance(content, dict) and broken_seal(content)
     try:
-        description = _Written.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        description = _Written.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
         raise ValueError(f"{folder / DESCRIPTION} does not describe a student: {problems}") from error
     if description.format != FORMAT:
         raise ValueError(f"{folder} has format {description.format} and this phis_lab reads {FORMAT}; update phis_lab")
-    return description
+    return description, is_damaged
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -1,9 +1,12 @@
 """The statistics of teachers as data, and the file that keeps them."""
 
+import json
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from phis_lab.whole_files import DamagedFileError, broken_seal, read_json, sealed, write_text
 
 FILE_NAME = "statistics.json"
 
@@ -119,6 +122,12 @@ class Statistics(_Frozen):
         )
 
 
+def write_statistics(folder: Path, statistics: Statistics) -> Path:
+    """Writes them with a digest, whole or not at all."""
+    content = json.loads(statistics.model_dump_json())
+    return write_text(folder / FILE_NAME, json.dumps(sealed(content), indent=1, ensure_ascii=False) + "\n")
+
+
 def read_statistics(folder: Path) -> Statistics:
     """What an earlier command left in a folder; nothing where there is none.
 
@@ -129,11 +138,15 @@ def read_statistics(folder: Path) -> Statistics:
     if not path.exists():
         return Statistics()
     try:
-        return Statistics.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
+        content = read_json(path)
+        is_damaged = isinstance(content, dict) and broken_seal(content)
+        found = Statistics.model_validate(content)
+        if is_damaged:
+            raise DamagedFileError("its content is not what was written, by its sha256")
+    except (DamagedFileError, ValidationError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        why = f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}" if first else str(error)
         raise ValueError(
-            f"{path} is damaged, or of another version of phis_lab ({place}: {first['msg']}); remove it, or choose "
-            "another folder"
+            f"{path} is damaged, or of another version of phis_lab ({why}); remove it, or choose another folder"
         ) from error
+    return found

@@ -1,7 +1,6 @@
 """`phis-lab stats`: from a command line to a folder of statistics, which is written whole or not at all."""
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,12 @@ from phis_lab.reports.sheets import Sheet
 from phis_lab.students import Backbone
 from phis_lab.survey.passes import FeatureSource, FirstViews, collect, passes
 from phis_lab.survey.plots import CAPTIONS, figures
-from phis_lab.survey.statistics import FILE_NAME, Statistics, TeacherStatistics, read_statistics
+from phis_lab.survey.statistics import FILE_NAME, Statistics, TeacherStatistics, read_statistics, write_statistics
 from phis_lab.survey.summary import summarise
 from phis_lab.survey.topics import sheets
 from phis_lab.teachers import check_available
 from phis_lab.teachers.store.complete import FillProgress
+from phis_lab.whole_files import part_folder
 
 REPORT = "statistics.md"
 log = logging.getLogger(__name__)
@@ -45,9 +45,8 @@ def write_folder(folder: Path, statistics: Statistics, moments: Mapping[str, Mom
     Returns:
         The files written: moments first, the data last.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        written = _write(Path(temporary), statistics, moments)
+    with part_folder(folder) as part:
+        written = _write(part, statistics, moments)
         folder.mkdir(exist_ok=True)
         for path in written:
             path.replace(folder / path.name)
@@ -60,10 +59,9 @@ def _write(folder: Path, statistics: Statistics, moments: Mapping[str, Moments])
         of_teacher.save(path)
     for name, figure in figures(statistics).items():
         written += write_figure(figure, folder / name, ALL_FORMATS)
-    texts = {REPORT: _markdown(statistics), FILE_NAME: statistics.model_dump_json(indent=1) + "\n"}
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return [*written, *(folder / name for name in texts)]
+    (folder / REPORT).write_text(_markdown(statistics), encoding="utf-8")
+    write_statistics(folder, statistics)
+    return [*written, folder / REPORT, folder / FILE_NAME]
 
 
 def _markdown(statistics: Statistics) -> str:

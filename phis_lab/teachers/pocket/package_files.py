@@ -1,20 +1,18 @@
 """Weight files inside installed packages, found without importing the packages."""
 
 import importlib.util
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from phis_lab.folders import cache_folder
 from phis_lab.teachers.base import Teacher
 from phis_lab.teachers.image_sizes import nearest_sizes
 from phis_lab.teachers.weights import MissingWeightsError, Weights
+from phis_lab.whole_files import DamagedFileError, load_sealed, save_sealed
 
 STRIDE = 32
 
@@ -68,12 +66,11 @@ class PackageFile:
     def converted(self, convert: Callable[[Path], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Returns what `convert` makes of the file; the first call keeps it as safetensors for later ones."""
         kept = cache_folder("teachers") / f"{self.package}-{self.sha256[:16]}.safetensors"
-        if not kept.exists():
-            state = {name: tensor.contiguous() for name, tensor in convert(self.locate()).items()}
-            with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-                save_file(state, Path(folder) / kept.name)
-                os.replace(Path(folder) / kept.name, kept)  # noqa: PTH105
-        return load_file(kept)
+        try:
+            return load_sealed(kept)[0]
+        except (FileNotFoundError, DamagedFileError):
+            save_sealed(kept, {name: tensor.contiguous() for name, tensor in convert(self.locate()).items()}, {})
+        return load_sealed(kept)[0]
 
 
 class PocketTeacher(Teacher):

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from phis_lab.whole_files import write_whole
+from phis_lab.whole_files import open_plain, write_whole
 
 CHECKSUM = "crc32"
 Facts = Mapping[str, Any]
@@ -46,7 +46,7 @@ def open_shard(path: Path) -> Shard:
         ValueError: it is missing, truncated, or no shard.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_plain(path), safe_open(path, framework="pt") as file:
             words = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
         return Shard(tensors, {name: json.loads(word) for name, word in words.items()})

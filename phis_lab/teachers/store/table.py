@@ -11,7 +11,7 @@ import torch
 from phis_lab.features import Grid
 from phis_lab.teachers.store.encoding import DTYPES, Noise, StoreDtype
 from phis_lab.teachers.store.shard import open_shard
-from phis_lab.whole_files import sha256_of_json
+from phis_lab.whole_files import sha256_of_json, write_text
 
 FORMAT = 1
 LARGEST_BLOCK = 1024
@@ -113,7 +113,7 @@ class Table:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "key.json"
         if not path.exists():
-            path.write_text(json.dumps(self.key, indent=1) + "\n")
+            write_text(path, json.dumps(self.key, indent=1) + "\n")
 
 
 class TableReport(NamedTuple):
@@ -150,5 +150,5 @@ def describe(table: Table, views: int) -> TableReport:
     grid, split = table.key["grid"], table.key["images"]["split"]
     errors = {kind: total.relative for kind, total in lost.items()}
     report = TableReport(table.teacher, split, grid, table.dtype, rows, size, errors, table.folder)
-    (table.folder / "summary.json").write_text(json.dumps(report._asdict() | {"folder": table.folder.name}, indent=1))
+    write_text(table.folder / "summary.json", json.dumps(report._asdict() | {"folder": table.folder.name}, indent=1))
     return report
