@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-FAULTS ?= 25
+FAULTS ?= 12
 FAULTS_SEED ?= 0
 
 .DEFAULT_GOAL := help

@@ -114,7 +114,7 @@ def test_what_is_not_what_was_written_is_named(kind: str, kept: dict[str, Kept],
     content, said = path.read_bytes(), read()
     is_text = path.suffix == ".json"
     try:
-        for _ in range(20 * TIMES):
+        for _ in range(50 * TIMES):
             event, other = harmed(content, draw)
             if other == content:
                 continue
@@ -140,7 +140,7 @@ def test_a_fact_of_the_cache_that_is_not_what_was_written_is_found_anew(
     remembered("facts", ["x"], lambda: fact)
     (path,) = tmp_path.rglob("*.json")
     content = path.read_bytes()
-    for _ in range(20 * TIMES):
+    for _ in range(50 * TIMES):
         event, other = harmed(content, draw)
         path.write_bytes(other)
         tried(event, "fact in the cache")
