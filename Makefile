@@ -8,7 +8,7 @@ FAULTS ?= 12
 FAULTS_SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all faults check smoke bench clean
+.PHONY: help install demo test test-all faults fuzz check smoke bench clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ test-all: install  ## Run the slow tests too
 
 faults: install  ## Kills, full disks and damaged files by the hundred: FAULTS times the few of `make test`
 	FAULTS=$(FAULTS) FAULTS_SEED=$(FAULTS_SEED) $(BIN)/pytest -q tests/faults
+
+fuzz: install  ## Files and configurations of any content, 2,000 of each kind where `make test` tries 25
+	$(BIN)/pytest -q tests/fuzz --hypothesis-profile=fuzz
 
 check: install  ## Lint, types and import directions
 	$(BIN)/ruff check

@@ -24,6 +24,7 @@ import phis_lab._torchvision  # noqa: E402, F401  before anything imports torchv
 torch.set_num_threads(1)  # test processes run side by side; threads that wait for each other's cores take minutes
 
 settings.register_profile("laws", deadline=None, derandomize=True, max_examples=25)
+settings.register_profile("fuzz", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile("laws")  # a fixed set of cases, none judged by its time
 
 LONGEST = ("golden/test_golden_runs.py", "test_every_option.py", "test_run.py", "test_smoke.py")

@@ -126,7 +126,8 @@ def _newest_whole(folder: Path, names: Sequence[str]) -> tuple[Path, dict[str, A
             if not _is_whole(path):
                 raise ValueError("its content is not what was written, by its sha256")
             state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-            if not isinstance(state, dict) or "config_sha256" not in state:
+            is_of_arm = isinstance(state, dict) and "config_sha256" in state
+            if not is_of_arm or not isinstance(state.get("sources", {}), dict):
                 raise ValueError("it holds something else than the state of an arm")
         except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             damaged.append(f"{path} is damaged ({one_line(error)})")
