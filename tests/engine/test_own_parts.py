@@ -9,6 +9,7 @@ from small_arms import PatchTeacher, WholeRuns, make_arm, make_group
 from test_shared_arms import ARMS, assert_same_run
 from torch import nn
 
+from phis_lab.data.workers import WorkerError
 from phis_lab.engine import train_group
 from phis_lab.features import Features
 from phis_lab.guards import PartError, TeacherError
@@ -163,6 +164,19 @@ def test_what_a_teacher_raises_ends_the_group_by_its_name_and_the_same_command_g
     train_group(make_group(tmp_path, arms, checkpoint_every=2))
     for key, make in arms.items():
         assert_same_run(whole_runs.solo(key, make, views=None), tmp_path / key)
+
+
+def test_a_worker_that_dies_while_students_are_scored_is_no_arms_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def died(*_: object) -> None:
+        raise WorkerError("the processes that load images gave no answer")
+
+    group = make_group(tmp_path, {"phis": ARMS["phis"]})
+    monkeypatch.setattr(type(group.evaluation), "_match", died)
+    with pytest.raises(WorkerError):
+        train_group(group)
+    assert not list(tmp_path.rglob("result.json"))
 
 
 def test_every_wrong_part_is_named_in_its_record_and_the_sound_arm_trains_on(tmp_path: Path) -> None:

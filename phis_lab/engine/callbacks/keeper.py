@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from phis_lab.data import Batch
+from phis_lab.data.workers import WorkerError
 from phis_lab.engine.callbacks.interrupt import StopRequest
 from phis_lab.engine.callbacks.step_timeout import StepTimeout
 from phis_lab.engine.distiller import Distiller
@@ -111,7 +112,7 @@ class Keeper(L.Callback):
             arms = {run.key: run.arm for run in runs}
             folders = {run.key: run.folder for run in runs} if rank() == 0 else {}
             return self.evaluation(arms, module.stage, module.device, final, folders)
-        except (TeacherError, OSError):
+        except (TeacherError, WorkerError, OSError):
             raise
         except Exception as error:
             if world_size() > 1:  # the other processes may not know of it, and would wait
