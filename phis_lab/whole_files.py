@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SEAL = "content_sha256"
 """Field that holds the digest of all others."""
 STALE_S = 3600
-"""A part that another machine began counts as left behind after an hour without a change."""
+"""A part of which it is not known whether its process lives counts as left behind after an hour without a change."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NEARLY_FULL = 2**20
 MOST_TEXT = 2**28
@@ -41,6 +41,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         OSError: it cannot be written; what was there before is left as it was. On a full disk the message says so.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_parts(path.parent, path.name)
     temporary = part_of(path)
     try:
         temporary.touch()
@@ -92,7 +93,10 @@ def remove_parts(folder: Path, name: str = "") -> None:
 def left_parts(folder: Path, name: str = "") -> list[Path]:
     """What processes that were killed left in a folder: of what is to have this name, or of everything."""
     beginning = f".{name}." if name else "."
-    return [path for path in folder.glob(".*.part") if path.name.startswith(beginning) and _is_left(path)]
+    ours = [path for path in folder.glob(".*.part") if path.name.startswith(beginning)]
+    tensors = not name or name.endswith(".safetensors")
+    theirs = folder.glob(".tmp??????") if tensors else ()  # safetensors fills these before it gives them their name
+    return [path for path in (*ours, *theirs) if _is_left(path)]
 
 
 def _is_left(part: Path) -> bool:

@@ -155,6 +155,20 @@ def test_parts_of_dead_processes_are_removed_and_those_of_others_stay(tmp_path: 
     )
     for part in (dead, alive, far, old):
         part.touch()
-    os.utime(old, (0, 0))
+    of_safetensors, being_written = tmp_path / ".tmpAb3dE9", tmp_path / ".tmpAb3dE8"
+    for part in (of_safetensors, being_written):
+        part.touch()
+    for part in (old, of_safetensors):
+        os.utime(part, (0, 0))
     remove_parts(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted([alive, far])
+    assert sorted(tmp_path.iterdir()) == sorted([alive, far, being_written])
+
+
+def test_what_a_dead_process_left_of_a_file_goes_when_the_file_is_written_again(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    owner = f"{socket.gethostname()}-{ended.pid}"
+    for name in ("[odd] file", "other"):
+        (tmp_path / f".{name}.{owner}.part").touch()
+    write_text(tmp_path / "[odd] file", "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".other.{owner}.part", "[odd] file"]

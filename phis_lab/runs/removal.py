@@ -13,7 +13,7 @@ from phis_lab.runs.record import FILE_NAME
 
 _OURS = {CONFIG, LOCK_FILE, FILE_NAME, PROGRESS_FILE, *CHECKPOINTS, "metrics.csv", "wandb_id.txt"}
 _OURS |= {"tensorboard", "wandb", "figures", "multirun.yaml"}
-_HALF_WRITTEN = re.compile(r"\..*\.(part|new|\d+)|metrics\.csv\.tmp|report\.\w+")
+_HALF_WRITTEN = re.compile(r"\..*\.(part|new)|\.tmp\w{6}|metrics\.csv\.tmp|report\.\w+")
 """Files that a killed process left, and those of a report."""
 
 
