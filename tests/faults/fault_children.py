@@ -76,7 +76,7 @@ def run_child(command: Command, folder: Path, fault: Fault | None = None, world:
 
 def _watch(processes: list[Any], victim: Any, pipe: Connection, fault: Fault | None) -> Ended:
     begun = time.monotonic()
-    changes, said = 0, []
+    heard: list[tuple[str, Any]] = []
     while victim.is_alive() or pipe.poll():
         if fault is not None and fault.seconds and time.monotonic() - begun > fault.seconds:
             with contextlib.suppress(ProcessLookupError):
@@ -84,20 +84,21 @@ def _watch(processes: list[Any], victim: Any, pipe: Connection, fault: Fault | N
             fault = None
         if pipe.poll(0.002):
             try:
-                kind, value = pipe.recv()
+                heard.append(pipe.recv())
             except EOFError:
                 break
-            if kind == "begun":
+            if heard[-1][0] == "begun":
                 begun = time.monotonic()
-            elif kind == "changes":
-                changes = max(changes, value)
-            else:
-                said.append(value)
         assert time.monotonic() - begun < HANGS_S, "a process hangs"
     victim.join()
     if victim.exitcode >= 0:
         for process in processes:
             process.join(HANGS_S)
+    with contextlib.suppress(EOFError):
+        while pipe.poll():
+            heard.append(pipe.recv())
+    changes = max((value for kind, value in heard if kind == "changes"), default=0)
+    said = [value for kind, value in heard if kind == "error"]
     codes = [victim.exitcode, *(process.exitcode for process in processes)]
     return Ended(next(filter(None, codes), 0), "\n".join(said), changes, time.monotonic() - begun)
 
