@@ -48,6 +48,9 @@ Workers = Annotated[int, Interval(ge=0, le=1024)]
 Above = Annotated[float, Interval(gt=0, lt=math.inf)]
 """A positive number, such as a temperature."""
 
+Seconds = Annotated[float, Interval(ge=0.1, le=10**7)]
+"""How long something may take."""
+
 AtLeastZero = Annotated[float, Interval(ge=0, lt=math.inf)]
 """A number that is not negative, such as a weight."""
 

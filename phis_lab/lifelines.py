@@ -47,7 +47,7 @@ def _watch_children(children: list[subprocess.Popen[bytes]]) -> None:
     time.sleep(_GRACE_S)
     log.error(
         "Process %d of %d, which train together, ended with %s; its own words are above. The others end too, and the "
-        "same command goes on from the last checkpoint.",
+        "same command goes on.",
         lost,
         len(children) + 1,
         f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}",

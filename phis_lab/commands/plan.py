@@ -30,6 +30,8 @@ from phis_lab.plan import (
     workload,
 )
 from phis_lab.plan.hardware import STUDENT, TEACHERS
+from phis_lab.plan.layouts import Crews
+from phis_lab.strategies import TeacherPartition
 
 OWN = ("gpus", "gpu", "link", "price", "mfu", "arms", "rate_tflops", "memory_gb")
 STRATEGY = re.compile(r"strategy=(\w+)")
@@ -122,8 +124,8 @@ def plan(overrides: Sequence[str], wanted: Wanted | None = None, config_dir: Pat
     foreign = named in LAYOUTS and named not in runnable
     config = _composed([text for text in overrides if not (foreign and STRATEGY.fullmatch(text))], config_dir)
     check(config)
-    processes = int(build(config["strategy"], "strategy").processes)
-    name, ranks = _layout(named, processes, wanted.gpus)
+    strategy = build(config["strategy"], "strategy")
+    name, ranks = _layout(named, strategy.processes, wanted.gpus)
     gpu = wanted.gpu or ("cpu" if config["trainer"]["accelerator"] == "cpu" else "a100")
     used = None if wanted.mfu is None else given(wanted.mfu)
     machine = Machine(
@@ -136,18 +138,32 @@ def plan(overrides: Sequence[str], wanted: Wanted | None = None, config_dir: Pat
     work = workload(config, wanted.arms)
     several = any(len(stage.partitions) > 1 for stage in work.stages)
     names = [each for each in LAYOUTS if each == name or (ranks > 1 and (several or each != "teacher_partition"))]
-    layouts = {each: planned(work, machine, each) for each in names}
+    crews, refusal = _crews(work, ranks, strategy)
+    layouts = {each: planned(work, machine, each, crews) for each in names}
+    breaks = {each: tuple(problems_of(work, machine, layout, crews)) for each, layout in layouts.items()}
+    if refusal is not None and "teacher_partition" in breaks:
+        breaks["teacher_partition"] = (f"does not start: {refusal}", *breaks["teacher_partition"])
     partitions = balance(work, machine, layouts["teacher_partition"]) if "teacher_partition" in layouts else []
     return Plan(
         work,
         machine,
         layouts[name],
         tuple(layouts.values()),
-        {each: tuple(problems_of(work, machine, layout)) for each, layout in layouts.items()},
+        breaks,
         runnable,
         tuple(partitions),
         tuple(_assumptions(work, machine, layouts[name])),
     )
+
+
+def _crews(work: Workload, ranks: int, strategy: object) -> tuple[Crews | None, str | None]:
+    """Ranks for each partition, as the strategy divides them, or why it does not."""
+    chosen = strategy.ranks if isinstance(strategy, TeacherPartition) else None
+    stages = {stage.name: [part.name for part in stage.partitions] for stage in work.stages}
+    try:
+        return TeacherPartition(devices=ranks, ranks=chosen).divide(stages), None
+    except ValueError as error:
+        return None, str(error)
 
 
 def _refuse_own(overrides: Sequence[str]) -> None:

@@ -119,7 +119,8 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource
     source = build(shared["data"], "data") if source is None else source
     plans = read_stages(shared.get("stages"), members)
     data = DataModule(source, augmentation, options.max_steps, plans, evaluation.data)
-    ranks = strategy.divide(plans) if isinstance(strategy, TeacherPartition) else None
+    divides = isinstance(strategy, TeacherPartition)
+    ranks = strategy.divide({name: plan.partitions for name, plan in plans.items()}) if divides else None
     check_batches(plans, source.batch_size, len(source.train), strategy.processes, ranks)
     for first, end in boundaries(plans, options.max_steps):
         estimation.check(end - first)

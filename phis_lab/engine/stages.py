@@ -108,6 +108,8 @@ class Stage:
     def meet(self) -> None:
         """Make the groups of processes that work on a partition together; all processes call this at the same time."""
         world = sum(map(len, self.ranks.values()))
+        if self.ranks and self._rank != dist.get_rank():
+            raise RuntimeError(f"this process took itself for number {self._rank}, and it is {dist.get_rank()}")
         for name, ranks in self.ranks.items():
             weight = world / (len(self.ranks) * len(ranks))
             self.crews[name] = Crew(ranks[0], dist.new_group(list(ranks)), weight)

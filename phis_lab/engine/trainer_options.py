@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from phis_lab.bounds import Above, Positive
+from phis_lab.bounds import Positive, Seconds
 from phis_lab.precision import Precision, has_bfloat16
 
 
@@ -33,7 +33,7 @@ class TrainerOptions:
     teacher_precision: Precision = "auto"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     log_every: Positive = 25
-    step_timeout: Above | None = None
+    step_timeout: Seconds | None = None
     checkpoint_every: Positive = 500
     memory_gb: Annotated[float, Field(ge=0, le=1e6)] = 4.0
     compile: bool = False

@@ -1,11 +1,14 @@
 """Ways of spreading a run over ranks: what each keeps in memory, how long a step takes, and where it breaks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from phis_lab.plan.hardware import Machine, Utilisation
 from phis_lab.plan.memory import at_once, memory_of
 from phis_lab.plan.workload import PartitionWork, StageWork, Workload
+
+Crews = Mapping[str, Mapping[str, range]]
+"""Ranks that work on each partition, by stage and partition."""
 
 LAYOUTS = {
     "single": "one rank does everything",
@@ -114,30 +117,38 @@ class Layout:
         return at_once(self.memory)
 
 
-def planned(work: Workload, machine: Machine, name: str) -> Layout:
+def planned(work: Workload, machine: Machine, name: str, crews: Crews | None = None) -> Layout:
     """A run under one layout.
 
     Args:
         work: what it computes.
         machine: what computes it.
         name: one of `LAYOUTS`.
+        crews: ranks that work on each partition, by stage and partition, where these are divided; None divides evenly.
     """
     ranks = 1 if name == "single" else machine.ranks
-    stages = tuple(_stage(work, stage, machine, name, ranks) for stage in work.stages)
+    stages = tuple(
+        _stage(work, stage, machine, name, ranks, (crews or {}).get(stage.name, {})) for stage in work.stages
+    )
     return Layout(name, ranks, stages, memory_of(work, machine, name, ranks))
 
 
-def _stage(work: Workload, stage: StageWork, machine: Machine, name: str, ranks: int) -> StagePlanned:
+def _stage(
+    work: Workload, stage: StageWork, machine: Machine, name: str, ranks: int, crews: Mapping[str, range]
+) -> StagePlanned:
     images = sum(part.images for part in stage.partitions)
     if name != "teacher_partition":
         step = _step(work, stage.partitions, machine, name, ranks, float(ranks))
         return StagePlanned(stage.name, stage.steps, images, (Share("all", float(ranks), step),))
-    among = max(1.0, ranks / len(stage.partitions))
-    steps = [_step(work, [part], machine, name, ranks, among) for part in stage.partitions]
+    even = max(1.0, ranks / len(stage.partitions))
+    among = {part.name: float(len(crews[part.name])) if crews else even for part in stage.partitions}
+    steps = [_step(work, [part], machine, name, ranks, among[part.name]) for part in stage.partitions]
     slowest = max(step.total for step in steps)
     shares = tuple(
         Share(
-            part.name, among, Step(step.teachers, step.student, step.optimiser, step.link, waiting=slowest - step.total)
+            part.name,
+            among[part.name],
+            Step(step.teachers, step.student, step.optimiser, step.link, waiting=slowest - step.total),
         )
         for part, step in zip(stage.partitions, steps, strict=True)
     )

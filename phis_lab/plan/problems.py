@@ -3,17 +3,18 @@
 from collections.abc import Iterator
 
 from phis_lab.plan.hardware import Machine
-from phis_lab.plan.layouts import Layout
+from phis_lab.plan.layouts import Crews, Layout
 from phis_lab.plan.workload import Workload
 
 
-def problems_of(work: Workload, machine: Machine, layout: Layout) -> Iterator[str]:
+def problems_of(work: Workload, machine: Machine, layout: Layout, crews: Crews | None = None) -> Iterator[str]:
     """What a run would fail at, or be slow by.
 
     Args:
         work: what it computes.
         machine: what computes it.
         layout: how it is spread.
+        crews: see `planned`; None where they cannot be divided, of which the strategy says why.
     """
     room, need = machine.device.memory_gb, layout.bytes_per_rank
     if room is not None and need > room * 1e9:
@@ -21,7 +22,7 @@ def problems_of(work: Workload, machine: Machine, layout: Layout) -> Iterator[st
             f"does not fit: a rank needs about {need / 1e9:.3g} GB, and {machine.device.name} has {room:g} GB; take "
             "more ranks, a smaller data.batch_size, fewer arms, or another layout"
         )
-    yield from _undivided(work, layout)
+    yield from _undivided(work, layout, crews)
     for stage in layout.stages:
         slowest = max(stage.shares, key=lambda share: share.step.busy).step
         if slowest.link > slowest.busy:
@@ -31,20 +32,17 @@ def problems_of(work: Workload, machine: Machine, layout: Layout) -> Iterator[st
             )
 
 
-def _undivided(work: Workload, layout: Layout) -> Iterator[str]:
-    """Ranks that do not divide among partitions, and images that do not divide among ranks."""
+def _undivided(work: Workload, layout: Layout, crews: Crews | None) -> Iterator[str]:
+    """Images that do not divide among the ranks that share them."""
+    if layout.name == "teacher_partition" and crews is None:
+        return
     places: dict[tuple[int, int], list[str]] = {}
     for stage in work.stages:
-        count = len(stage.partitions) if layout.name == "teacher_partition" else 1
-        if layout.ranks % count:
-            below, above = layout.ranks // count * count, (layout.ranks // count + 1) * count
-            near = f"{below} or {above}" if below else f"{above}"
-            many = f"the {count} partitions of stage {stage.name}"
-            yield f"does not start: {layout.ranks} ranks do not divide among {many}; take {near}"
-            continue
         for part in stage.partitions:
-            if part.images % (layout.ranks // count):
-                places.setdefault((part.images, layout.ranks // count), []).append(f"{stage.name}/{part.name}")
+            own = layout.name == "teacher_partition" and crews is not None
+            ranks = len(crews[stage.name][part.name]) if own and crews else layout.ranks
+            if part.images % ranks:
+                places.setdefault((part.images, ranks), []).append(f"{stage.name}/{part.name}")
     for (images, ranks), where in places.items():
         yield (
             f"does not start: {images} images a step ({', '.join(where)}) do not divide among {ranks} ranks; take "

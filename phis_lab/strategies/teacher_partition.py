@@ -1,13 +1,13 @@
 """Processes divided among the partitions of the stages: each holds the teachers of its own alone."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import accumulate
 from typing import Literal
 
 from phis_lab.bounds import Positive, Processes
-from phis_lab.data import StagePlan
 from phis_lab.strategies.data_parallel import DataParallel
+from phis_lab.strategies.launchers import launched
 
 
 class TeacherPartition(DataParallel):
@@ -39,11 +39,11 @@ class TeacherPartition(DataParallel):
         super().__init__(devices, nodes, backend, timeout_s)
         self.ranks = dict(ranks or {})
 
-    def divide(self, stages: Mapping[str, StagePlan]) -> dict[str, dict[str, range]]:
+    def divide(self, stages: Mapping[str, Collection[str]]) -> dict[str, dict[str, range]]:
         """The ranks that work on each partition, by stage and partition; of a stage of one partition all.
 
         Args:
-            stages: by name.
+            stages: names of their partitions by their names.
 
         Raises:
             ValueError: no stage has several partitions, there are too few processes, or `ranks` names others than the
@@ -51,12 +51,12 @@ class TeacherPartition(DataParallel):
         """
         if foreign := [name for name in self.ranks if name not in stages]:
             raise ValueError(f"strategy.ranks.{foreign[0]}: no stage has this name; there are {', '.join(stages)}")
-        if all(len(stage.partitions) == 1 for stage in stages.values()):
+        if all(len(partitions) == 1 for partitions in stages.values()):
             raise ValueError(
                 "strategy=teacher_partition divides the processes among the partitions of a stage, and no stage has "
                 "several; choose stages=one_teacher_per_image or stages=phis, or strategy=ddp"
             )
-        return {name: self._divide(name, list(stage.partitions)) for name, stage in stages.items()}
+        return {name: self._divide(name, list(partitions)) for name, partitions in stages.items()}
 
     def _divide(self, stage: str, partitions: list[str]) -> dict[str, range]:
         chosen, count = self.ranks.get(stage), len(partitions)
@@ -80,8 +80,8 @@ class TeacherPartition(DataParallel):
 
     @property
     def own_rank(self) -> int:
-        """Number of this process, before the processes have met: as a launcher tells it, or else the first."""
-        told = next((os.environ[name] for name in ("RANK", "SLURM_PROCID") if name in os.environ), None)
-        if told is not None:
-            return int(told)
+        """Number of this process, before the processes have met: as their launcher tells it, or else the first."""
+        found = launched()
+        if found is not None:
+            return int(os.environ[found.rank])
         return int(os.environ.get("NODE_RANK", "0")) * self.devices + int(os.environ.get("LOCAL_RANK", "0"))

@@ -37,13 +37,27 @@ def test_a_plan_is_shown_and_is_one_document(capsys):
     made = plan(partitioned, Wanted(gpus=4, price=2.0))
     show(made)
     shown = capsys.readouterr().out
-    for words in ("this version cannot run it", "Memory of the fullest rank", "waits", "sam_h", "$", "Assumptions"):
+    assert "this version cannot run it" in " ".join(plan(["debug=smoke", "strategy=fsdp2"], Wanted(gpus=4)).problems)
+    for words in ("Memory of the fullest rank", "waits", "sam_h", "$", "Assumptions"):
         assert words in shown
     answer = document(made)
     assert set(answer["layouts"]) == {"single", "ddp", "fsdp2", "teacher_partition"}
     ddp = answer["layouts"]["ddp"]
     assert ddp["cost"] == pytest.approx(2 * ddp["gpu_hours"])
     assert (ddp["runs_here"], answer["layouts"]["fsdp2"]["runs_here"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "gpus", "says"),
+    [
+        (["stages=one_teacher_per_image", "strategy.ranks={all: {dfn_clip: 9}}"], 4, "must give each partition its"),
+        ([], 4, "no stage has several"),
+        (["stages=one_teacher_per_image"], 3, "has 4 partitions, one for each process at least"),
+    ],
+)
+def test_what_the_strategy_would_refuse_is_no_plan_without_a_word(overrides, gpus, says):
+    made = plan(["debug=smoke", "strategy=teacher_partition", *overrides], Wanted(gpus=gpus))
+    assert any("does not start" in problem and says in problem for problem in made.problems), made.problems
 
 
 def test_data_and_weights_need_not_be_there():

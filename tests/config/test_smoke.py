@@ -45,6 +45,8 @@ UNREACHABLE = {
     "student=vit_base": "takes its weights from the hub",
     "student=vit_large": "takes its weights from the hub",
 }
+SEVERAL = {"strategy=ddp", "strategy=teacher_partition"}
+"""These start other processes."""
 SLOW_STEPS = [
     "trainer.max_steps=6", "online.steps=2", "online.warmup_steps=0", "optimizer.frozen_body_steps=0",
     "data.batch_size=8", "evaluation.every=null", "evaluation.train_images=40",
@@ -69,6 +71,7 @@ def needed(recipe: str, folder: Path) -> list[str]:
     own = ["data=image_folder", f"data.root={folder}"]
     return {
         "data=image_folder": [f"data.root={folder}"],
+        "strategy=teacher_partition": ["stages=one_teacher_per_image"],
         "task=shifted": [
             *own,
             f"evaluation.tasks.shifted.roots={{r: {folder / 'test'}}}",
@@ -136,7 +139,7 @@ def test_every_sweep_builds_as_a_smoke_run_by_its_name_alone(sweep: str, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe not in {*UNREACHABLE, "strategy=ddp"}])
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe not in {*UNREACHABLE, *SEVERAL}])
 def test_every_recipe_trains_as_a_smoke_run(recipe: str, folder: Path, tmp_path: Path) -> None:
     own = job(tmp_path, recipe, *SLOW_STEPS, *needed(recipe, folder))
     train_group(built(own))

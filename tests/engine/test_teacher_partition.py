@@ -62,10 +62,14 @@ def staged(folder: Path, stages: Mapping[str, StagePlan] = STAGES, **options: ob
     return make_group(folder, arms, stages=stages, **{"max_steps": 24} | options)
 
 
+def names(stages: Mapping[str, StagePlan]) -> dict[str, list[str]]:
+    return {name: list(plan.partitions) for name, plan in stages.items()}
+
+
 def divided(rank: int, world: int, port: int, group: Group, stages: Mapping[str, StagePlan]) -> Group:
     joined(rank, world, port)
     group.strategy = TeacherPartition(devices=world, backend="gloo", timeout_s=120)
-    divide(group.stages, group.data, group.strategy.divide(stages), group.strategy)
+    divide(group.stages, group.data, group.strategy.divide(names(stages)), group.strategy)
     return group
 
 
@@ -141,7 +145,7 @@ def test_one_process_goes_on_from_what_divided_ones_have_kept(tmp_path: Path) ->
 def test_a_process_holds_the_teachers_of_its_partition_alone(tmp_path: Path) -> None:
     group = staged(tmp_path, APART)
     strategy = TeacherPartition(devices=2)
-    divide(group.stages, group.data, strategy.divide(APART), strategy)
+    divide(group.stages, group.data, strategy.divide(names(APART)), strategy)
     own, other = (part.train.pool.teachers for part in group.stages[0].partitions.values())
     assert {p.device.type for t in own.values() for p in t.parameters()} == {"cpu"}
     assert {p.device.type for t in other.values() for p in t.parameters()} == {"meta"}
@@ -163,11 +167,11 @@ def test_a_division_that_cannot_be_is_refused(
     options: dict[str, object], stages: Mapping[str, StagePlan], says: str
 ) -> None:
     with pytest.raises(ValueError, match=says):
-        TeacherPartition(**options).divide(stages)
+        TeacherPartition(**options).divide(names(stages))
 
 
 def test_processes_are_divided_as_chosen_or_evenly() -> None:
-    chosen = TeacherPartition(devices=4, nodes=2, ranks={"third": {"both": 7, "large": 1}}).divide(STAGES)
+    chosen = TeacherPartition(devices=4, nodes=2, ranks={"third": {"both": 7, "large": 1}}).divide(names(STAGES))
     assert chosen == {
         "first": {"all": range(8)},
         "second": {"own": range(4), "other": range(4, 8)},
@@ -181,13 +185,15 @@ def test_processes_are_divided_as_chosen_or_evenly() -> None:
         ({}, 0),
         ({"LOCAL_RANK": "3"}, 3),
         ({"LOCAL_RANK": "1", "NODE_RANK": "2"}, 9),
-        ({"RANK": "5", "LOCAL_RANK": "1"}, 5),
+        ({"TORCHELASTIC_RUN_ID": "none", "RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}, 5),
+        ({"SLURM_NTASKS": "8", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "6", "LOCAL_RANK": "0"}, 6),
+        ({"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "bash", "SLURM_PROCID": "0", "LOCAL_RANK": "2"}, 2),
     ],
 )
 def test_a_process_knows_its_number_before_they_meet(
     environment: Mapping[str, str], rank: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

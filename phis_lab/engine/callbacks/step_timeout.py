@@ -67,5 +67,7 @@ class StepTimeout:
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
         assert self.seconds is not None
         self._set_backstop(self.seconds)
+        while frame and frame.f_code.co_filename == __file__:
+            frame = frame.f_back
         place = f"; it was at {frame.f_code.co_filename}, line {frame.f_lineno}" if frame else ""
         raise StepTimeoutError(f"a step had not ended after trainer.step_timeout={self.seconds:g} seconds{place}")
