@@ -191,6 +191,10 @@ def runs(
 
     `phis-lab runs outputs --where normalizer=phis --status failed`
     """
+    if compare is not None and (remove or where or status):
+        raise typer.BadParameter("--compare shows two runs; leave out --remove, --where and --status")
+    if yes and not remove:
+        raise typer.BadParameter("--yes goes with --remove")
     from phis_lab.commands import runs as of_runs  # noqa: PLC0415  pydantic, which --help can do without
 
     with at_work(as_json, logged=False):

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -60,8 +61,8 @@ def as_plain(value: Any) -> Any:
     """What JSON can hold of a value: of records and dataclasses their fields, of anything unknown its text."""
     if (fields := _fields(value)) is not None:
         return {str(key): as_plain(child) for key, child in fields.items()}
-    if isinstance(value, Enum):
-        return value.value
+    if isinstance(value, Enum | datetime):
+        return value.value if isinstance(value, Enum) else value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
     if value is None or isinstance(value, bool | int | float | str):

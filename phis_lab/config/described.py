@@ -305,7 +305,12 @@ def asked(words: str) -> tuple[str, list[str]]:
     """The group and the options that a word of the command line names; no option where it names a group alone.
 
     `evaluation.data=cifar10`, `teacher@teachers.xfeat=sam_h` and `task=[ood,transfer]` are understood as for a run.
+
+    Raises:
+        ValueError: nothing stands behind the sign of equality.
     """
     (word,) = placed([words.strip()])
-    group, _, chosen = word.lstrip("+").partition("=")
+    group, sign, chosen = word.lstrip("+").partition("=")
+    if sign and not chosen.strip("[] "):
+        raise ValueError(f"{words} names no option; give one, or {group} alone for all that there are")
     return group.partition("@")[0], [name.strip() for name in chosen.strip("[] ").split(",") if name.strip()]

@@ -1,6 +1,7 @@
 """`phis-lab runs` as one types it."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,17 @@ def test_runs_are_removed_after_asking(outputs: Path) -> None:
     assert "is in use by" in document["kept"][0]
     assert run(outputs, "--remove", input="y\n").exit_code == 0
     assert list(outputs.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--compare", "a", "b", "--remove"], ["--compare", "a", "b", "--status", "failed"], ["--yes"]],
+)
+def test_options_that_do_not_go_together_are_refused(outputs: Path, arguments: list[str]) -> None:
+    assert run(outputs, *arguments).exit_code == 2
+
+
+def test_a_document_tells_times_as_programs_read_them(outputs: Path) -> None:
+    for row in json.loads(run(outputs, "--json").stdout)["runs"]:
+        assert datetime.fromisoformat(row["updated"]).tzinfo is not None
+        assert "T" in row["updated"]
