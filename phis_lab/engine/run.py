@@ -126,7 +126,7 @@ class Run:
     def _of_this_version(self) -> Iterator[None]:
         try:
             yield
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{self.folder / CHECKPOINT} was written by another version of phis_lab, whose state this one does not "
                 f"read; go on with that version, or delete it to train this run anew"

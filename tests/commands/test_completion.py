@@ -1,5 +1,6 @@
 """What shells offer, for `run.py` by Hydra's scripts and for `phis-lab` by its own."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -88,5 +89,6 @@ def test_scripts_are_shown_without_anything_heavy() -> None:
         "try:\n    app(prog_name='phis-lab')\nexcept SystemExit:\n    pass\n"
         "assert not {'torch', 'hydra'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    told = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # the tests may run below no shell
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=told)
     assert "_PHIS_LAB_COMPLETE=complete_bash" in done.stdout
