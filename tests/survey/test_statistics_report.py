@@ -7,7 +7,7 @@ from drawn_figures import check_print
 from phis_lab.commands.page import teacher_statistics
 from phis_lab.survey.passes import Collected
 from phis_lab.survey.plots import figures
-from phis_lab.survey.statistics import FILE_NAME, Statistics
+from phis_lab.survey.statistics import Statistics, write_statistics
 from phis_lab.survey.summary import summarise
 from phis_lab.survey.topics import paper_numbers, sheets
 
@@ -103,7 +103,7 @@ def test_newer_numbers_take_the_place_of_the_same_and_join_their_teacher():
 def test_the_page_of_a_report_shows_them(small, tmp_path):
     (tmp_path / "teachers").mkdir()
     found = Statistics(teachers={"k": small})
-    (tmp_path / "teachers" / FILE_NAME).write_text(found.model_dump_json())
+    write_statistics(tmp_path / "teachers", found)
     (chapter,) = teacher_statistics(tmp_path)
     assert [table.sheet.title for table in chapter.tables] == [sheet.title for sheet in sheets(found)]
     assert [picture.title for picture in chapter.pictures] == ["Activations", "Spectra", "Norms"]
