@@ -119,8 +119,9 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource
     source = build(shared["data"], "data") if source is None else source
     plans = read_stages(shared.get("stages"), members)
     data = DataModule(source, augmentation, options.max_steps, plans, evaluation.data)
-    divides = isinstance(strategy, TeacherPartition)
-    ranks = strategy.divide({name: plan.partitions for name, plan in plans.items()}) if divides else None
+    ranks = None
+    if isinstance(strategy, TeacherPartition):
+        ranks = strategy.divide({name: plan.partitions for name, plan in plans.items()})
     check_batches(plans, source.batch_size, len(source.train), strategy.processes, ranks)
     for first, end in boundaries(plans, options.max_steps):
         estimation.check(end - first)
@@ -151,10 +152,9 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource
         estimation.check_files(
             stage.provenance, {place for part in backbones for place in places(stage, part.grid_at).items()}
         )
-    if isinstance(strategy, TeacherPartition):
-        assert ranks is not None
+    if ranks is not None:
         refuse_shared_statistics(stages, runs)
-        divide(stages, data, ranks, strategy)
+        divide(stages, data, ranks, strategy.own_rank)
     return Group(runs, options, strategy, data, stages, estimation, evaluation)
 
 

@@ -164,7 +164,9 @@ class Arm(nn.Module):
                 rows |= of_view if whole else {f"{row}/{name}": value for row, value in of_view.items()}
         loss = torch.stack(losses).mean()
         loss = loss if crew is None else crew.weight * loss
-        mean, means = _means(loss, rows, divided=crew is not None)
+        of_rows = {name: row.detach().mean() for name, row in rows.items()}
+        means = _averaged({"": loss.detach()} | of_rows, divided=crew is not None)
+        mean = means.pop("")
         if not all(map(math.isfinite, (mean, *means.values()))):
             named = {name: round(value, 4) for name, value in means.items()}
             raise ArmFailedError(f"the loss is not finite after {step} of its steps: {named}")
@@ -291,10 +293,7 @@ class Arm(nn.Module):
                 (_, spatial), (_, wanted) = self.space(teacher).comparable(pair.predictions[teacher], target)
                 if spatial is not None and wanted is not None:
                     errors.setdefault(teacher, []).append((spatial - wanted).square().mean())
-        means = {teacher: torch.stack(values).mean() for teacher, values in errors.items()}
-        if divided:
-            return processes.means({teacher: float(value) for teacher, value in means.items()})
-        return dict(zip(means, average(torch.stack([*means.values()])).tolist(), strict=True)) if means else {}
+        return _averaged({teacher: torch.stack(values).mean() for teacher, values in errors.items()}, divided)
 
     def take_over(self, of_partition: Mapping[str, int], of_teacher: Mapping[str, int]) -> None:
         """Take over what only other processes have seen: running statistics of teachers, losses and balancers.
@@ -320,11 +319,8 @@ class Arm(nn.Module):
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def _means(loss: Tensor, rows: Mapping[str, Tensor], divided: bool) -> tuple[float, dict[str, float]]:
-    """The loss and its rows over all images, those of the other processes too, which may have seen other teachers."""
-    means = torch.stack([loss.detach(), *(row.detach().mean() for row in rows.values())])
+def _averaged(values: Mapping[str, Tensor], divided: bool) -> dict[str, float]:
+    """Means over all processes; where these are divided, each has seen other partitions and has other names."""
     if divided:
-        of_rows = dict(zip(rows, means[1:].tolist(), strict=True))
-        return float(average(means[:1])), processes.means(of_rows)
-    mean, *of_all = average(means).tolist()
-    return mean, dict(zip(rows, of_all, strict=True))
+        return processes.means({name: float(value) for name, value in values.items()})
+    return dict(zip(values, average(torch.stack([*values.values()])).tolist(), strict=True)) if values else {}

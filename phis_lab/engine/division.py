@@ -9,7 +9,6 @@ from phis_lab.data import DataModule
 from phis_lab.engine.run import Run
 from phis_lab.engine.stages import Stage
 from phis_lab.normalizers.running_standardize import RunningStandardize
-from phis_lab.strategies import TeacherPartition
 
 
 def refuse_shared_statistics(stages: Sequence[Stage], runs: Sequence[Run]) -> None:
@@ -32,18 +31,15 @@ def refuse_shared_statistics(stages: Sequence[Stage], runs: Sequence[Run]) -> No
                 )
 
 
-def divide(
-    stages: Sequence[Stage], data: DataModule, ranks: Mapping[str, Mapping[str, range]], strategy: TeacherPartition
-) -> None:
+def divide(stages: Sequence[Stage], data: DataModule, ranks: Mapping[str, Mapping[str, range]], own: int) -> None:
     """Give this process its part of every stage: its images, and memory for the teachers that look at them alone.
 
     Args:
         stages: all of a run.
         data: of the run.
         ranks: that work on each partition, by stage and partition.
-        strategy: knows which of them this process is.
+        own: rank of this process.
     """
-    own = strategy.own_rank
     data.ranks = ranks
     for stage in stages:
         stage.divide(ranks[stage.name], own)

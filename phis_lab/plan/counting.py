@@ -73,7 +73,10 @@ class _Counter(TorchDispatchMode):
 
 
 class _FusedAttention(torch.autograd.Function):
-    """Attention as fused kernels do it: no matrix of scores is written, and only its factors and result are kept."""
+    """Attention as fused kernels do it: no matrix of scores is written, and only its factors and result are kept.
+
+    Only forward passes are counted, so there is no backward one.
+    """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -81,11 +84,6 @@ class _FusedAttention(torch.autograd.Function):
         result = query.new_empty((*query.shape[:-1], value.shape[-1]))
         ctx.save_for_backward(query, key, value, result)
         return result
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:  # pragma: no cover  only forward passes are counted
-        """Never runs."""
-        raise NotImplementedError
 
 
 def cost_of(network: torch.nn.Module, run: Callable[[], object], there: Sequence[Tensor] = ()) -> PassCost:

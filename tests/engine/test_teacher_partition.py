@@ -69,7 +69,7 @@ def names(stages: Mapping[str, StagePlan]) -> dict[str, list[str]]:
 def divided(rank: int, world: int, port: int, group: Group, stages: Mapping[str, StagePlan]) -> Group:
     joined(rank, world, port)
     group.strategy = TeacherPartition(devices=world, backend="gloo", timeout_s=120)
-    divide(group.stages, group.data, group.strategy.divide(names(stages)), group.strategy)
+    divide(group.stages, group.data, group.strategy.divide(names(stages)), group.strategy.own_rank)
     return group
 
 
@@ -145,7 +145,7 @@ def test_one_process_goes_on_from_what_divided_ones_have_kept(tmp_path: Path) ->
 def test_a_process_holds_the_teachers_of_its_partition_alone(tmp_path: Path) -> None:
     group = staged(tmp_path, APART)
     strategy = TeacherPartition(devices=2)
-    divide(group.stages, group.data, strategy.divide(names(APART)), strategy)
+    divide(group.stages, group.data, strategy.divide(names(APART)), strategy.own_rank)
     own, other = (part.train.pool.teachers for part in group.stages[0].partitions.values())
     assert {p.device.type for t in own.values() for p in t.parameters()} == {"cpu"}
     assert {p.device.type for t in other.values() for p in t.parameters()} == {"meta"}

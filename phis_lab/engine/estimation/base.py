@@ -92,7 +92,6 @@ class Estimation(ABC):
     def write(self) -> None:
         """Write the frozen moments, where that was asked for; once those of other processes are shared."""
         return  # most keep none
-        return  # most keep none
 
     def gathered(self, places: Collection[Place]) -> dict[str, Moments]:
         """The moments of an arm: per teacher those of every partition in which it sees one, together."""
