@@ -14,6 +14,10 @@ WITHOUT_VALUES = torch.device("meta")
 """Where a network has shapes and no values: building and running it takes no memory."""
 
 
+class NoSuchFeaturesError(ValueError):
+    """A network lacks what is asked for, whatever the size of its images."""
+
+
 @dataclass(frozen=True)
 class Outline:
     """What one run on a blank image shows.
@@ -81,9 +85,9 @@ def whole(network: nn.Module) -> Outline:
 
 def _check_shapes(summary: Tensor | None, spatial: Tensor | None) -> None:
     if summary is not None and summary.ndim != 2:
-        raise ValueError(f"its summary has the shape {list(summary.shape)} and is no vector; use summary=null")
+        raise NoSuchFeaturesError(f"its summary has the shape {list(summary.shape)} and is no vector; use summary=null")
     if spatial is not None and spatial.ndim != 4:
-        raise ValueError(f"its spatial features have the shape {list(spatial.shape)} and are no map")
+        raise NoSuchFeaturesError(f"its spatial features have the shape {list(spatial.shape)} and are no map")
 
 
 def _statistics(network: nn.Module, called: set[str]) -> Iterator[str]:

@@ -16,7 +16,8 @@ from phis_lab.shapes import Float
 from phis_lab.teachers.base import Teacher, image_by_image, of_key, scaled
 from phis_lab.teachers.fitting import Convert, Fit, fit
 from phis_lab.teachers.image_sizes import check_image_size, nearest_working, works
-from phis_lab.teachers.outline import WITHOUT_VALUES, Outline, outline
+from phis_lab.teachers.layouts import named_as_in_timm
+from phis_lab.teachers.outline import WITHOUT_VALUES, NoSuchFeaturesError, Outline, outline
 from phis_lab.teachers.pixels import Interpolation, Pixels
 from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, reachable
 
@@ -153,7 +154,7 @@ def _summary(network: Any, final: Tensor, kind: Summary | Callable[[Tensor], Ten
     if kind is None:
         return None
     if not isinstance(final, Tensor):
-        raise ValueError("it ends in several streams of tokens; use summary=null")
+        raise NoSuchFeaturesError("it ends in several streams of tokens; use summary=null")
     if kind == "class_token":
         return final[:, 0]
     return image_by_image(kind if callable(kind) else lambda x: network.forward_head(x, pre_logits=True), final)
@@ -183,6 +184,8 @@ def timm_outline(
     except ValueError as error:
         if works(lambda: _outline(model, image_size, options, "before_norm", summary)):
             raise ValueError(f"{model} with spatial={spatial}: {error}; spatial=before_norm works") from error
+        if isinstance(error, NoSuchFeaturesError):
+            raise ValueError(f"{model}: {error}") from error
         step = timm_stride(model, architecture or {})
         size = nearest_working(image_size, step, lambda size: _outline(model, size, options, spatial, summary))
         raise ValueError(f"{model}: {error}" + (f"; image_size={size} works" if size else "")) from error
@@ -194,9 +197,9 @@ def _outline(
 ) -> Outline:
     def read(network: Any, x: Tensor) -> Features:
         if not hasattr(network, "forward_intermediates"):
-            raise ValueError("timm reads no inner features of it; choose another model")
+            raise NoSuchFeaturesError("timm reads no inner features of it; choose another model")
         if summary == "class_token" and getattr(network, "cls_token", None) is None:
-            raise ValueError(f"{model} has no class token; use summary=pooled or summary=null")
+            raise NoSuchFeaturesError("it has no class token; use summary=pooled or summary=null")
         return timm_features(network, x, spatial, summary)
 
     return outline(lambda: create_timm(model, image_size, dict(options))[0], read, image_size)
@@ -261,11 +264,12 @@ def create_timm(
     with patch("timm.models._builder.load_pretrained", note):
         network = timm.create_model(model, pretrained=pretrained, **options)
     network.pretrained_cfg.pop("state_dict", None)
-    return network, _converting(found[0]) if found else lambda state, _: state
+    return network, _converting(found[0] if found else lambda state, _: state)
 
 
 def _converting(convert: Callable[..., Any]) -> Convert:
     def converted(state: dict[str, Tensor], network: Any) -> Mapping[str, Tensor]:
+        state = named_as_in_timm(state, network)
         try:
             return convert(state, network)  # type: ignore[no-any-return]
         except TypeError:  # a few take the state alone
