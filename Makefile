@@ -8,7 +8,7 @@ FAULTS ?= 12
 FAULTS_SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all faults fuzz check smoke bench clean
+.PHONY: help install demo test test-all faults fuzz check smoke site bench clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,10 @@ check: install  ## Lint, types and import directions
 smoke: install  ## Real commands in seconds: a run, its resume, a sweep, a report
 	PYTHON=$(BIN)/python PHIS_LAB=$(BIN)/phis-lab bash .ci/smoke
 
+site: install  ## The documentation as pages in site/, without a network (under a minute)
+	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/mkdocs build --quiet
+	@echo "Open site/index.html, or serve it with its search: $(BIN)/python -m http.server --directory site"
+
 bench: $(VENV)/.peers  ## Measure against peers, in turns (under 25 minutes on two cores)
 	$(BIN)/python -m benchmarks
 
@@ -56,5 +60,5 @@ $(VENV)/.peers: $(STAMP)
 	@touch $@
 
 clean:  ## Remove caches and outputs; keeps .venv
-	rm -rf outputs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf outputs site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
