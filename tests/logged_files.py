@@ -2,8 +2,10 @@
 
 import csv
 import json
+import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +16,21 @@ BLOCK, HEADER, MAGIC = 32768, 7, 7
 
 
 class WandbRun(NamedTuple):
-    """One offline file: the run as it was opened, its rows, and how it ended (None: it was not closed)."""
+    """One offline file: the run as it was opened, its rows, and how it ended (None: it was not closed).
+
+    `shown` holds images and tables by name, as (step, file below the folder of the run's files); `best` which extremes
+    the summary keeps of each name.
+    """
 
     info: Any
     config: dict[str, Any]
     values: Values
     exit_code: int | None
     file: Path
+    summary: dict[str, Any]
+    best: dict[str, set[str]]
+    shown: dict[str, list[tuple[int, Path]]]
+    artifacts: list[Any]
 
 
 def from_csv(folder: Path) -> Values:
@@ -50,9 +60,20 @@ def from_wandb(folder: Path) -> WandbRun:
     """The only offline file of a run."""
     (path,) = (folder / "wandb").glob("offline-run-*/run-*.wandb")
     info, values, exit_code = None, {}, None
+    config, summary, best, shown, artifacts = {}, {}, {}, {}, []
     for record in _records(path):
         if record.HasField("run"):
             info = record.run
+            config |= _json_of(info.config.update)
+        if record.HasField("config"):
+            config |= _json_of(record.config.update)
+        if record.HasField("summary"):
+            summary |= _json_of(record.summary.update)
+        if record.HasField("metric") and record.metric.name:
+            kept = {key for key in ("min", "max", "last") if getattr(record.metric.summary, key)}
+            best[record.metric.name] = kept
+        if record.HasField("artifact"):
+            artifacts.append(record.artifact)
         if record.HasField("exit"):
             exit_code = record.exit.exit_code
         if record.HasField("history"):
@@ -61,9 +82,27 @@ def from_wandb(folder: Path) -> WandbRun:
             for name, value in row.items():
                 if not name.startswith(("_", "step", "result")):
                     _put(values, row["step"], name, value)
+                if name.startswith("result/") and name.endswith(".path"):
+                    shown.setdefault(name.removesuffix(".path"), []).append(
+                        (row["step"], path.parent / "files" / value)
+                    )
     assert info is not None
-    config = {item.key: json.loads(item.value_json) for item in info.config.update}
-    return WandbRun(info, config, values, exit_code, path)
+    return WandbRun(info, config, values, exit_code, path, summary, best, shown, artifacts)
+
+
+def _json_of(items: Iterable[Any]) -> dict[str, Any]:
+    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+
+
+def from_trackio(database: Path) -> dict[str, Values]:
+    """What each run of a project was told, by the run's id; final numbers are left out."""
+    found: dict[str, Values] = {}
+    with closing(sqlite3.connect(database)) as connection:
+        for run, step, row in connection.execute("select run_id, step, metrics from metrics order by id"):
+            for name, value in json.loads(row).items():
+                if not name.startswith("final/"):
+                    _put(found.setdefault(run, {}), step, name, value)
+    return found
 
 
 def compare(folder: Path) -> WandbRun:

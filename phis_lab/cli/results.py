@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from phis_lab.cli.program import AsJson, ConfigDir, Trusted, app, overrides_as
-from phis_lab.terminal import at_work, print_json, print_lines, print_whole
+from phis_lab.terminal import at_work, cell, print_json, print_lines, print_whole
 
 
 class Format(StrEnum):
@@ -81,6 +81,45 @@ def report(
     if watch:
         print_lines([f"The page is renewed every {watch} seconds; Ctrl-C ends this."])
         watch_page(folder, baseline, price, watch, lambda text: print_lines([text], style="yellow"))
+
+
+@app.command()
+def dashboard(
+    study: Annotated[Path, typer.Argument(help="A sweep, a study, or many of them.", show_default=False)],
+    project: Annotated[
+        str | None, typer.Option(help="Project in W&B.", show_default="the one that the runs were logged to")
+    ] = None,
+    entity: Annotated[
+        str | None,
+        typer.Option(help="User or team in W&B.", show_default="the one that the runs were logged to, or your own"),
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Only tell what would be made, with a key too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """A W&B workspace and a report of a study's methods; without a key of W&B, what they would show.
+
+    Loss per teacher in its own space, fidelity by method, probes, cost and system, from names that its runs logged.
+    With `--json` the specifications that W&B would be given.
+    """
+    with at_work(as_json):
+        from phis_lab.commands import dashboard as boards  # noqa: PLC0415  slow
+
+        made = boards.dashboard_of(study, project, entity)
+        addresses = {} if show or not boards.is_online() else boards.save(made)
+        specification = boards.specification(made) if as_json else {}
+    if as_json:
+        print_json({**made._asdict(), "addresses": addresses, **specification})
+        return
+    print_lines([f"{made.title}, in project {made.project} of {made.entity or 'your own account'}"], style="bold")
+    table = Table("section", "panel", "title", "metrics")
+    for row in boards.rows(made.sections):
+        table.add_row(*map(cell, row))
+    print_whole(table)
+    print_lines(f"{name}: {address}" for name, address in addresses.items())
+    if not addresses:
+        print_lines(
+            ["Nothing was made in W&B. " + ("" if show else "With a key (`wandb login`) this command makes it.")]
+        )
 
 
 class Picture(StrEnum):

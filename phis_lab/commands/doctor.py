@@ -1,6 +1,5 @@
 """`phis-lab doctor`: whether this machine can run the demo, and what to do where it cannot."""
 
-import netrc
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from phis_lab.folders import cache_path
 from phis_lab.machine import Finding, disk, machine, note, ok, problem
 from phis_lab.packages import packages
 from phis_lab.refusals import one_line, sentence
+from phis_lab.runs.loggers.keys import has_wandb_key
 from phis_lab.terminal import print_lines, print_whole
 
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
@@ -176,19 +176,10 @@ def _wandb() -> Iterator[Finding]:
         yield note("W&B", "is not installed", "For logger=wandb: pip install 'phis-lab[wandb]'")
     elif mode := os.environ.get("WANDB_MODE"):
         yield ok("W&B", f"is installed, and WANDB_MODE={mode}")
-    elif os.environ.get("WANDB_API_KEY") or _has_key():
+    elif has_wandb_key():
         yield ok("W&B", "is installed, and a key is known; logger=wandb logs online where the server takes it")
     else:
         yield note("W&B", "is installed without a key: logger=wandb logs offline", "To log online: wandb login")
-
-
-def _has_key() -> bool:
-    """Whether the user's netrc holds a key of W&B."""
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
 
 
 def _hub() -> Iterator[Finding]:

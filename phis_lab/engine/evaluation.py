@@ -92,7 +92,7 @@ class Evaluation:
         test_images: test images for the probes; None takes all.
         matching_images: test images for teacher matching.
         tokens: student features that the probes see: its summary token, the mean of its spatial tokens, or both joined.
-        tasks: evaluations with data of their own, by name; at the end alone.
+        tasks: evaluations with data of their own, by name; most of them at the end alone.
         data: the data set whose labelled images probes and tasks see; None is the one that students train on.
 
     Raises:
@@ -176,7 +176,7 @@ class Evaluation:
             arms: by the keys of their scores.
             stage: whose teachers and sizes count.
             device: where images have to be.
-            final: at the end, when tasks are asked too.
+            final: at the end, when all probes and tasks are asked.
             folders: of the arms' runs, where tasks may leave files.
         """
         was_training = {key: arm.training for key, arm in arms.items()}
@@ -203,8 +203,9 @@ class Evaluation:
         """What probes and tasks say of every arm, on the images of the first partition."""
         probes = {name: probe for name, probe in self.probes.items() if final or probe.when == "always"}
         scores = self._probe(arms, probes, stage.main, device) if probes else {key: {} for key in arms}
-        for key, arm in arms.items() if final else ():
-            for name, task in self.tasks.items():
+        tasks = {name: task for name, task in self.tasks.items() if final or task.when == "always"}
+        for key, arm in arms.items():
+            for name, task in tasks.items():
                 subject = subject_of(arm, stage.main, device, task.needs_labels, folders.get(key))
                 scores[key] |= named_scores(name, task, task(subject))
         return scores

@@ -13,6 +13,7 @@ import yaml
 from phis_lab.engine.arm import Arm
 from phis_lab.engine.arm_checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint, save_checkpoint
 from phis_lab.engine.evaluation import Scores
+from phis_lab.evals.tasks.pictures import read_pictures, stamp_of_pictures
 from phis_lab.runs import RunRecord, Source, write_record
 from phis_lab.runs.job import Job
 from phis_lab.runs.lock import LOCK_FILE
@@ -61,6 +62,7 @@ class Run:
         corrupt_names: images that were left out; in every process its own, and in a checkpoint all.
         trained_on: steps by the processes and the kind of device that took them.
         is_new: whether its folder was empty when this process began.
+        pictures_shown: when the pictures were written that its views have shown.
     """
 
     key: str
@@ -82,6 +84,7 @@ class Run:
     corrupt_names: set[str] = field(default_factory=set)
     trained_on: dict[str, int] = field(default_factory=dict)
     is_new: bool = False
+    pictures_shown: int = 0
 
     @property
     def title(self) -> str:
@@ -148,6 +151,7 @@ class Run:
             choices=job.choices,
             config_sha256=job.sha256,
         )
+        self.pictures_shown = stamp_of_pictures(self.folder)
         self.loggers.start(info)
         for step, values in self.logged:
             self.loggers.log(values, step)
@@ -170,6 +174,17 @@ class Run:
         self.units |= {name: score.unit for name, score in scores.probes.items()}
         self.scores = scores if final else None
         self.log(scores.flat(), step)
+        self._show_pictures(step)
+
+    def _show_pictures(self, step: int) -> None:
+        """Show the views what the task `pictures` has left in the folder since they saw the last."""
+        stamp = stamp_of_pictures(self.folder) if self.loggers.has_gallery else self.pictures_shown
+        if stamp != self.pictures_shown:
+            self.pictures_shown = stamp
+            try:
+                self.loggers.show({name: pixels.numpy() for name, pixels in read_pictures(self.folder).items()}, step)
+            except (ValueError, OSError) as error:  # a view never decides whether a run lives
+                log.warning("The pictures of %s are not shown: %s", self.folder, error)
 
     def save(self, step: int, estimation: Mapping[str, Any]) -> None:
         """Write a checkpoint.

@@ -22,6 +22,7 @@ from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.estimation.base import Estimation
 from phis_lab.engine.evaluation import Evaluation
 from phis_lab.engine.run import Run
+from phis_lab.engine.run_files import keep_files
 from phis_lab.engine.stages import Stage
 from phis_lab.engine.trainer_options import TrainerOptions
 from phis_lab.runs import RunRecord
@@ -90,6 +91,7 @@ class _Session:
                     _leave(self.stop.exit_code)
                 records = [(run, self._write_record(run)) for run in module.live()]
             for run, record in records:  # all are written before the first view is closed
+                keep_files(run, module)
                 run.loggers.finish(record)
             if self.stop.requested:
                 _leave(self.stop.exit_code)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from phis_lab.evals.score import Score
+from phis_lab.evals.score import Score, When
 from phis_lab.features import Features
 from phis_lab.shapes import Float, Int64
 
@@ -51,9 +51,11 @@ class Task(ABC):
 
     Attributes:
         needs_labels: of the run's own images, training and test ones.
+        when: during training too, or only at the end.
     """
 
     needs_labels: bool = True
+    when: When = "end"
 
     def check(self, teachers: Collection[str]) -> None:
         """Raise ValueError where a run with these teachers could not be evaluated at its end."""

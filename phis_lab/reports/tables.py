@@ -8,17 +8,7 @@ import pandas as pd
 
 from phis_lab.reports.leaders import by_seed, is_at_floor, leaders
 from phis_lab.runs import Metric, RunRecord
-
-LOWER_IS_BETTER = frozenset(
-    {
-        "mse",
-        "error_variance_range",
-        "error_variance_range_normalized",
-        "unexplained_first_half",
-        "unexplained_last_tenth",
-    }
-)
-"""Of the teacher-matching metrics; the others (fidelity, cosine, CKA) grow with the match."""
+from phis_lab.runs.record import LOWER_IS_BETTER
 
 MEAN_SCORES = {"fidelity": 1.0, "unexplained_first_half": 1.0, "unexplained_last_tenth": 1.0}
 """What predicting the teacher's mean gives, the floor of these teacher-matching metrics."""

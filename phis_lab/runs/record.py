@@ -15,6 +15,16 @@ FILE_NAME = "result.json"
 Kind = Literal["spatial", "summary"]
 TeacherMetrics = dict[str, dict[Kind, dict[str, float]]]
 """Teacher -> kind of feature -> mse, fidelity, fidelity_global, cosine, error_variance_range, cka, ..."""
+LOWER_IS_BETTER = frozenset(
+    {
+        "mse",
+        "error_variance_range",
+        "error_variance_range_normalized",
+        "unexplained_first_half",
+        "unexplained_last_tenth",
+    }
+)
+"""Of the teacher-matching metrics; the others (fidelity, cosine, CKA) grow with the match."""
 
 
 class TornRecordError(ValueError):

@@ -11,7 +11,8 @@ from phis_lab.runs.lock import LOCK_FILE, run_lock
 from phis_lab.runs.progress import PROGRESS_FILE
 from phis_lab.runs.record import FILE_NAME
 
-_OURS = {CONFIG, LOCK_FILE, FILE_NAME, PROGRESS_FILE, *CHECKPOINTS, "metrics.csv", "wandb_id.txt"}
+_OURS = {CONFIG, LOCK_FILE, FILE_NAME, PROGRESS_FILE, *CHECKPOINTS, "metrics.csv"}
+_OURS |= {"wandb_id.txt", "trackio_id.txt", "pictures.safetensors"}
 _OURS |= {"tensorboard", "wandb", "figures", "multirun.yaml"}
 _HALF_WRITTEN = re.compile(r"\..*\.(part|new)|\.tmp\w{6}|metrics\.csv\.tmp|report\.\w+")
 """Files that a killed process left, and those of a report."""

@@ -1,21 +1,25 @@
 """The arms of a sweep through every logger, read back arm by arm: whole, stopped and resumed, diverged, or refused."""
 
+import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import wandb
-from logged_files import WandbRun, compare, from_wandb
+from logged_files import WandbRun, compare, from_csv, from_trackio, from_wandb
 from small_arms import make_arm, make_group
 from torch import Tensor
 
 from phis_lab.engine import Arm, Group, train_group
+from phis_lab.evals.tasks.pictures import Pictures
+from phis_lab.linalg import Moments
 from phis_lab.losses import MSE
-from phis_lab.normalizers import Identity
+from phis_lab.normalizers import FeatureMap, Identity
 from phis_lab.runs import RunRecord, read_record
-from phis_lab.runs.loggers import CSVLogger, LoggerSet, RunInfo, TensorBoardLogger, WandbLogger
+from phis_lab.runs.loggers import CSVLogger, LoggerSet, RunInfo, TensorBoardLogger, TrackioLogger, WandbLogger
 from phis_lab.teachers import TeacherPool
 
 
@@ -25,6 +29,8 @@ def _offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("WANDB_MODE", "offline")
         for name in ("CONFIG", "CACHE"):
             patch.setenv(f"WANDB_{name}_DIR", str(tmp_path_factory.mktemp(name)))
+        patch.setenv("TRACKIO_DIR", str(tmp_path_factory.mktemp("trackio")))
+        patch.setenv("HF_HUB_OFFLINE", "1")
         wandb.teardown()
         patch.delenv("WANDB_SERVICE", raising=False)  # of a service that another test has ended
         yield
@@ -41,8 +47,11 @@ ARMS = {"phis": make_arm, "identity": plain}
 def logged_group(folder: Path, arms: dict[str, Any] = ARMS, only: tuple[str, ...] = ()) -> Group:
     """A group whose arms have every logger, or `only` some."""
     group = make_group(folder, arms, log_every=1)
+    group.evaluation.tasks["pictures"] = Pictures(images=2, gallery=4, neighbours=1)
     for run in group.runs:
-        loggers = {"csv": CSVLogger, "tensorboard": TensorBoardLogger, "wandb": WandbLogger}
+        loggers: dict[str, Any] = {"csv": CSVLogger, "tensorboard": TensorBoardLogger, "wandb": WandbLogger}
+        if find_spec("trackio"):
+            loggers["trackio"] = TrackioLogger
         run.loggers = LoggerSet(
             {name: make(str(run.folder)) for name, make in loggers.items() if name in (only or loggers)}
         )
@@ -51,7 +60,14 @@ def logged_group(folder: Path, arms: dict[str, Any] = ARMS, only: tuple[str, ...
 
 def read(folder: Path, arms: dict[str, Any] = ARMS) -> dict[str, WandbRun]:
     wandb.teardown()  # whose service writes the end of the files
-    return {key: compare(folder / key) for key in arms}
+    runs = {key: compare(folder / key) for key in arms}
+    if find_spec("trackio"):
+        from trackio.utils import TRACKIO_DIR
+
+        told = from_trackio(Path(TRACKIO_DIR) / "phis-lab.db")
+        for key in arms:
+            assert told[(folder / key / "trackio_id.txt").read_text()] == from_csv(folder / key)
+    return runs
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +90,53 @@ def test_every_arm_fills_views_of_its_own(whole: dict[str, WandbRun]) -> None:
         assert (run.config["method"], run.config["choices"]) == (key, {"normalizer": "phis"})
         assert run.config["config_sha256"] == "0" * 64
         assert run.exit_code == 0
+
+
+def test_the_summary_holds_the_best_and_the_final_numbers_and_a_table_has_a_row_of_the_method(
+    whole: dict[str, WandbRun],
+) -> None:
+    for key, run in whole.items():
+        assert run.best["train/loss"] == run.best["train/quiet/spatial"] == {"min", "last"}
+        assert run.best["test/knn/accuracy"] == run.best["test/loud/spatial/fidelity"] == {"max", "last"}
+        assert not {"train/lr", "test/effective_rank/summary"} & set(run.best)
+        record = read_record(run.file.parents[2] / "result.json")
+        assert run.summary["knn/accuracy"] == record.metrics["knn/accuracy"].value
+        assert run.summary["loud/spatial/fidelity"] == record.teacher_metrics["loud"]["spatial"]["fidelity"]
+        assert run.summary["cost/images"] == record.images
+        assert run.config["units"]["knn/accuracy"] == "fraction"
+        ((step, file),) = run.shown["result/methods"]
+        table = json.loads(file.read_text())
+        row = dict(zip(table["columns"], table["data"][0], strict=True))
+        assert (step, len(table["data"])) == (12, 1)
+        assert (row["method"], row["seed"], row["status"]) == (key, 0, "complete")
+        assert row["knn/accuracy (fraction) ↑"] == record.metrics["knn/accuracy"].value
+        assert {"quiet/spatial/mse ↓", "effective_rank/summary (rank)", "cost/wall_time_s"} <= set(row)
+
+
+def test_pictures_are_shown_at_every_evaluation(whole: dict[str, WandbRun]) -> None:
+    for run in whole.values():
+        columns = {name.removeprefix("result/pictures/") for name in run.shown if name.startswith("result/pictures")}
+        assert columns >= {"image", "student", "teacher/quiet", "prediction/loud", "neighbour/1"}
+        for name in columns:
+            shown = run.shown[f"result/pictures/{name}"]
+            assert [step for step, _ in shown] == [8, 12]
+            assert all(file.is_file() for _, file in shown)
+
+
+def test_statistics_and_normalisers_are_artifacts_below_the_run_and_are_read_back(whole: dict[str, WandbRun]) -> None:
+    for key, run in whole.items():
+        folder = run.file.parents[2]
+        artifacts = {artifact.type: artifact for artifact in run.artifacts}
+        assert {"statistics", "normalizers"} <= set(artifacts)
+        for kind in ("statistics", "normalizers"):
+            assert artifacts[kind].name.startswith(f"{kind}-")
+            assert json.loads(artifacts[kind].metadata)["method"] == key
+        files = {file.path: Path(file.local_path) for artifact in run.artifacts for file in artifact.manifest.contents}
+        assert all(file.is_relative_to(folder) and file.is_file() for file in files.values())
+        assert Moments.load(files["quiet.safetensors"]).count > 0
+        assert type(FeatureMap.load(files["loud.spatial.safetensors"])).__name__ == {"phis": "PhiS"}.get(
+            key, "Identity"
+        )
 
 
 class Killed(BaseException):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from phis_lab.evals.neighbours.nearest import nearest_neighbours
-from phis_lab.evals.score import Score
+from phis_lab.evals.score import Score, When
 from phis_lab.evals.subject import Images, Subject, Task
 from phis_lab.features import Features
 from phis_lab.linalg import Moments
@@ -59,12 +59,13 @@ class Pictures(Task):
 
     For the first test images: the image; the student's patch tokens as colours (`Colours`); every teacher's spatial
     features, and what the student says of them, both by the colours of the teacher's; and the test images that the
-    student's summary finds most alike. The page of a report shows them.
+    student's summary finds most alike. The page of a report shows them, and so does a logger that shows pictures.
 
     Args:
         images: how many are shown.
         gallery: test images in which neighbours are looked for, those shown among them.
         neighbours: how many of them are shown for each.
+        when: at every evaluation, each of which replaces the file, or only at the end.
     """
 
     needs_labels = False
@@ -74,8 +75,10 @@ class Pictures(Task):
         images: Annotated[int, Field(ge=2, le=64)] = 6,
         gallery: Annotated[int, Field(ge=2, le=10**6)] = 500,
         neighbours: Annotated[int, Field(ge=1, le=16)] = 3,
+        when: When = "always",
     ) -> None:
         self.images, self.gallery, self.neighbours = images, gallery, neighbours
+        self.when = when
 
     @torch.no_grad()
     def __call__(self, subject: Subject) -> dict[str, Score]:
@@ -127,6 +130,12 @@ def _thumbnails(images: Images) -> UInt8[Tensor, "n _ _ 3"]:
     if side > SIDE:
         small = interpolate(small, scale_factor=SIDE / side, mode="bilinear", antialias=True)
     return (255 * small.clamp(0, 1)).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().contiguous()
+
+
+def stamp_of_pictures(folder: Path) -> int:
+    """When the task last wrote into a run's folder, in nanoseconds; 0 where it never did."""
+    path = folder / PICTURES_FILE
+    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def read_pictures(folder: Path) -> dict[str, UInt8[Tensor, "n _ _ 3"]]:

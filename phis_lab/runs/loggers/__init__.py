@@ -2,6 +2,7 @@
 
 from phis_lab.runs.loggers.base import Logger, LoggerSet, RunInfo
 from phis_lab.runs.loggers.local import CSVLogger, TensorBoardLogger
+from phis_lab.runs.loggers.trackio import TrackioLogger
 from phis_lab.runs.loggers.wandb import WandbLogger
 
-__all__ = ["CSVLogger", "Logger", "LoggerSet", "RunInfo", "TensorBoardLogger", "WandbLogger"]
+__all__ = ["CSVLogger", "Logger", "LoggerSet", "RunInfo", "TensorBoardLogger", "TrackioLogger", "WandbLogger"]

@@ -3,7 +3,10 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from phis_lab.refusals import one_line
 from phis_lab.runs.record import RunRecord
@@ -49,6 +52,21 @@ class Logger(Protocol):
     def finish(self, record: RunRecord | None = None) -> None: ...  # noqa: D102
 
 
+Pictures = Mapping[str, np.ndarray]
+"""Columns of images, [n, h, w, 3] bytes each, by what they show: `image`, `student`, `teacher/<name>`, ..."""
+Savers = Mapping[str, Callable[[Path], None]]
+"""What writes each file of a bundle, by the file's name."""
+
+
+@runtime_checkable
+class Gallery(Protocol):
+    """A logger that shows images and keeps files too."""
+
+    def show(self, pictures: Pictures, step: int) -> None: ...  # noqa: D102
+    def keep(self, kind: str, files: Savers, made_here: bool) -> None:
+        """Keep a bundle of files of a kind, such as `normalizers`; not `made_here` are those that the run was given."""
+
+
 class LoggerSet:
     """Passes everything on to each logger, and finishes each at most once.
 
@@ -67,6 +85,19 @@ class LoggerSet:
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Log to every logger."""
         self._each(lambda logger: logger.log(dict(metrics), step))
+
+    @property
+    def has_gallery(self) -> bool:
+        """Whether any of them shows images and keeps files."""
+        return any(isinstance(logger, Gallery) for logger in self._loggers.values())
+
+    def show(self, pictures: Pictures, step: int) -> None:
+        """Show images in the loggers that can."""
+        self._each(lambda logger: logger.show(pictures, step) if isinstance(logger, Gallery) else None)
+
+    def keep(self, kind: str, files: Savers, made_here: bool = True) -> None:
+        """Keep a bundle of files in the loggers that can."""
+        self._each(lambda logger: logger.keep(kind, files, made_here) if isinstance(logger, Gallery) else None)
 
     def finish(self, record: RunRecord | None = None) -> None:
         """Close every logger, one after the other; a second call does nothing."""

@@ -1,21 +1,27 @@
 """Weights & Biases: a view of the run, online or not. The only file that imports `wandb`."""
 
+import hashlib
 import logging
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from phis_lab.refusals import one_line
-from phis_lab.runs.loggers.base import RunInfo
+from phis_lab.runs.loggers.base import Pictures, RunInfo, Savers
+from phis_lab.runs.loggers.numbers import METHODS_TABLE, PICTURES, best_of, final_numbers, method_row, strip
 from phis_lab.runs.record import RunRecord
 from phis_lab.whole_files import write_text
 
 log = logging.getLogger(__name__)
 
+DATA_DIR = "WANDB_DATA_DIR"
+ARTIFACTS = Path("wandb") / "artifacts"
+"""Where the files of artifacts lie in a run's folder, until and after they are sent."""
 TAG_LENGTH, NAME_LENGTH = 64, 128
 """Characters that W&B takes in a tag, and in the names of runs and groups."""
 
@@ -27,6 +33,11 @@ class WandbLogger:
     everything again and drops the steps that it holds. Offline, the newest folder holds every step and replaces the
     older ones, so that `wandb sync` sends each step once. Values that are logged at the same step are one row.
 
+    The summary holds the best and the last of what has a better direction, and at the end every final number. The
+    table `result/methods` has one row, and is a table of all methods where W&B shows several runs. Pictures are shown
+    at the step of their evaluation. Statistics and normalisers are artifacts, named by their content, so that arms
+    that share one show that they do. Offline nothing can be declared as an input: given statistics are an output.
+
     Where W&B cannot be reached or refuses the key or the run, a warning says so, and all further runs of this process
     are logged offline. WANDB_INIT_TIMEOUT and WANDB_FINISH_TIMEOUT bound the wait, in seconds.
 
@@ -37,6 +48,7 @@ class WandbLogger:
         mode: `auto` is WANDB_MODE where that is set, else online where a key is known (`wandb login`, or
             WANDB_API_KEY) and offline elsewhere.
         tags: labels to filter by, after the run's own; W&B takes 64 characters, of longer ones both ends are kept.
+        files: whether statistics and normalisers are logged as artifacts.
     """
 
     _answers: ClassVar[bool | None] = None
@@ -51,6 +63,7 @@ class WandbLogger:
         entity: str | None = None,
         mode: Literal["auto", "online", "offline"] = "auto",
         tags: tuple[str, ...] = (),
+        files: bool = True,
     ) -> None:
         _import_wandb()  # refuse a missing extra before anything is loaded
         self.folder = Path(folder)
@@ -58,7 +71,10 @@ class WandbLogger:
         self.entity = entity
         self.mode = mode
         self.tags = tags
+        self.files = files
         self._run: Any = None
+        self._defined: set[str] | None = None
+        self._about: dict[str, Any] = {}
         self._row: dict[str, Any] = {}
         self._step = 0
 
@@ -80,8 +96,10 @@ class WandbLogger:
             (self.folder / "wandb_id.txt").unlink()  # the process holds the refused id
             self._run = self._open(run, "offline")
         self._run.define_metric("*", step_metric="step")
+        self._defined = set()
         if run.step == 0:
             self._drop_older_folders()
+        shutil.rmtree(self.folder / ARTIFACTS, ignore_errors=True)
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         """Sends a row when the next step is logged, so that a step is told whole or not at all."""
@@ -90,9 +108,36 @@ class WandbLogger:
             self._send()
         self._step = step
         self._row |= metrics
+        if self._defined is not None:
+            for name in metrics.keys() - self._defined:
+                self._defined.add(name)
+                if best := best_of(name):
+                    self._run.define_metric(name, step_metric="step", summary=f"{best},last")
+
+    def show(self, pictures: Pictures, step: int) -> None:
+        """Adds a strip of images for every column to the row of a step."""
+        wandb = _import_wandb()
+        strips = {name: wandb.Image(strip(pixels), caption=name) for name, pixels in pictures.items()}
+        self.log({f"{PICTURES}/{name}": image for name, image in strips.items()}, step)
+
+    def keep(self, kind: str, files: Savers, made_here: bool) -> None:
+        """Writes the files below the run's folder and logs them as one artifact; that this fails is a warning."""
+        if not (self.files and files):
+            return
+        try:
+            folder = _saved(self.folder / ARTIFACTS, kind, files)
+            artifact = _import_wandb().Artifact(folder.name, kind, metadata=self._about | {"made_here": made_here})
+            for path in sorted(folder.iterdir()):
+                artifact.add_file(str(path), policy="immutable")  # in its place, which goes where the run's folder goes
+            if made_here or self._run.offline:
+                self._run.log_artifact(artifact)
+            else:
+                self._run.use_artifact(artifact)
+        except Exception as error:  # of any kind: a part that cannot be saved, a full disk, a server
+            log.warning("W&B does not keep the %s of %s: %s", kind, self.folder, one_line(error))
 
     def finish(self, record: RunRecord | None = None) -> None:
-        """Logs the final metrics as a table and in the summary, and closes the run (failed if no record)."""
+        """Logs the final numbers as a row of methods and in the summary, and closes the run (failed if no record)."""
         if self._run is None:
             return
         try:
@@ -108,16 +153,29 @@ class WandbLogger:
 
     def _tell_end(self, record: RunRecord | None) -> None:
         if record is not None and record.metrics:
-            rows = [[name, m.value, m.unit, m.higher_is_better] for name, m in record.metrics.items()]
-            table = _import_wandb().Table(columns=["metric", "value", "unit", "higher_is_better"], data=rows)
-            self.log({"result": table}, record.steps)
-            self._run.summary.update({name: m.value for name, m in record.metrics.items()})
+            row = method_row(record)
+            self.log({METHODS_TABLE: _import_wandb().Table(columns=list(row), data=[list(row.values())])}, record.steps)
+            self._run.config.update({"units": {name: m.unit for name, m in record.metrics.items() if m.unit}})
+            self._run.summary.update(final_numbers(record))
         if record is not None or self._run.offline:  # online, a resumed run may have more to say of the last step
-            self._send()
+            with self._staged():
+                self._send()
         if record is not None and record.failure is not None:
             self._run.summary["failure"] = record.failure
         if self._run.offline or not WandbLogger._stalled:
             self._run.finish(exit_code=0 if record is not None and record.status == "complete" else 1)
+
+    @contextmanager
+    def _staged(self) -> Iterator[None]:
+        """Lets W&B copy files of artifacts into the run's folder, and not into the user's home, unless told where."""
+        if DATA_DIR in os.environ:
+            yield
+            return
+        os.environ[DATA_DIR] = str((self.folder / "wandb").absolute())
+        try:
+            yield
+        finally:
+            del os.environ[DATA_DIR]
 
     def _send(self) -> None:
         """W&B's own step is ours; one that a resumed run finds there is not sent again."""
@@ -128,6 +186,7 @@ class WandbLogger:
     def _open(self, run: RunInfo, mode: str) -> Any:
         wandb = _import_wandb()
         about = {"method": run.method, "choices": dict(run.choices), "config_sha256": run.config_sha256}
+        self._about = {"study": run.group, "run": run.name, "method": run.method, "config_sha256": run.config_sha256}
         return wandb.init(
             dir=str(self.folder),
             project=self.project,
@@ -195,6 +254,25 @@ def resolve_mode(mode: Literal["auto", "online", "offline"]) -> str:
     if "WANDB_MODE" in os.environ:
         return os.environ["WANDB_MODE"]
     return "online" if WandbLogger._is_taken() else "offline"
+
+
+def _saved(root: Path, kind: str, files: Savers) -> Path:
+    """Writes a bundle into a folder that is named by its kind and its content."""
+    half = root / f".{kind}"
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(parents=True)
+    digest = hashlib.sha256()
+    for name, save in sorted(files.items()):
+        save(half / name)
+        digest.update(name.encode() + (half / name).read_bytes())
+    folder = root / f"{kind}-{digest.hexdigest()[:12]}"
+    shutil.rmtree(folder, ignore_errors=True)
+    return half.rename(folder)
+
+
+def default_entity() -> str:
+    """The user or team that W&B takes where nobody says another one; asks the server."""
+    return str(_import_wandb().Api().default_entity)
 
 
 def _fitting(texts: Iterable[str], length: int) -> list[str]:
