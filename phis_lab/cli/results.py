@@ -182,6 +182,10 @@ def export(
         from phis_lab.commands.export import export_run  # noqa: PLC0415  torch, which --help can do without
 
         written = export_run(run, out, overwrite, trust or ())
+    with at_work(as_json):
+        from phis_lab.commands.export_logged import log_export  # noqa: PLC0415
+
+        log_export(run, written)
     if as_json:
         print_json({"run": run, "files": written})
         return

@@ -80,6 +80,32 @@ class WandbLogger:
 
     def start(self, run: RunInfo) -> None:
         """Opens the W&B run."""
+        self._run = self._opened(run, "train")
+        _leave_sweep()
+        self._keep_id(self._run.id)  # an agent of a W&B sweep chooses it
+        self._run.define_metric("*", step_metric="step")
+        self._defined = set()
+        if run.step == 0:
+            self._drop_older_folders()
+        shutil.rmtree(self.folder / ARTIFACTS, ignore_errors=True)
+
+    def export(self, run: RunInfo, files: Iterable[Path]) -> None:
+        """Logs an exported student in a W&B run of its own, made from what the training run has logged."""
+        self._run = self._opened(run, "export")
+        try:
+            made_from = [folder.name for folder in sorted((self.folder / ARTIFACTS).glob("*-*"))]
+            for name in () if self._run.offline else made_from:
+                self._run.use_artifact(f"{name}:latest")
+            about = self._about | {"made_from": made_from}
+            artifact = _import_wandb().Artifact(f"student-{self._run_id()}", "model", metadata=about)
+            for path in files:
+                artifact.add_file(str(path.absolute()), policy="immutable")
+            self._run.log_artifact(artifact)
+        finally:
+            self._run.finish()
+
+    def _opened(self, run: RunInfo, job: str) -> Any:
+        """A W&B run, offline where W&B refuses it."""
         wandb = _import_wandb()
         wandb.setup(wandb.Settings(silent=True))  # what it prints would tear the progress view
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # W&B's own telemetry, which may fail as well
@@ -88,18 +114,14 @@ class WandbLogger:
         if mode == "online" and not self._is_taken():
             mode = "offline"
         try:
-            self._run = self._open(run, mode)
+            return self._open(run, mode, job)
         except wandb.Error as error:
             if mode != "online":
                 raise
             self._give_up(error)
-            (self.folder / "wandb_id.txt").unlink()  # the process holds the refused id
-            self._run = self._open(run, "offline")
-        self._run.define_metric("*", step_metric="step")
-        self._defined = set()
-        if run.step == 0:
-            self._drop_older_folders()
-        shutil.rmtree(self.folder / ARTIFACTS, ignore_errors=True)
+            if job == "train":
+                (self.folder / "wandb_id.txt").unlink()  # the process holds the refused id
+            return self._open(run, "offline", job)
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         """Sends a row when the next step is logged, so that a step is told whole or not at all."""
@@ -183,7 +205,7 @@ class WandbLogger:
             self._run.log({"step": self._step, **self._row}, step=self._step, commit=True)
         self._row = {}
 
-    def _open(self, run: RunInfo, mode: str) -> Any:
+    def _open(self, run: RunInfo, mode: str, job: str) -> Any:
         wandb = _import_wandb()
         about = {"method": run.method, "choices": dict(run.choices), "config_sha256": run.config_sha256}
         self._about = {"study": run.group, "run": run.name, "method": run.method, "config_sha256": run.config_sha256}
@@ -195,9 +217,9 @@ class WandbLogger:
             tags=_fitting([*run.tags, *self.tags], TAG_LENGTH),
             group=_short(run.group, NAME_LENGTH),
             name=_short(run.name, NAME_LENGTH),
-            job_type="train",
+            job_type=job,
             config=run.config | about,
-            id=self._run_id(),
+            id=self._run_id() if job == "train" else None,
             resume="allow",
             reinit="create_new",
             settings=wandb.Settings(
@@ -216,8 +238,11 @@ class WandbLogger:
         known = path.read_text(errors="replace").strip() if path.exists() else ""
         if re.fullmatch(r"[a-z0-9]{1,128}", known) is None:
             known = secrets.token_hex(4)
-            write_text(path, known)
+            self._keep_id(known)
         return known
+
+    def _keep_id(self, known: str) -> None:
+        write_text(self.folder / "wandb_id.txt", known)
 
     def _drop_older_folders(self) -> None:
         """Removes what earlier, stopped processes logged offline under this id: all of it is told again."""
@@ -268,6 +293,15 @@ def _saved(root: Path, kind: str, files: Savers) -> Path:
     folder = root / f"{kind}-{digest.hexdigest()[:12]}"
     shutil.rmtree(folder, ignore_errors=True)
     return half.rename(folder)
+
+
+def _leave_sweep() -> None:
+    """The agent of a W&B sweep waits for one run: the first of a process is its, and the other arms are runs beside."""
+    setup = _import_wandb().setup()
+    if setup.settings.sweep_id is None:
+        return
+    setup.settings.sweep_id = setup.settings.run_id = setup.settings.sweep_param_path = None
+    setup._sweep_config = None
 
 
 def default_entity() -> str:
