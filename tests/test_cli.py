@@ -118,6 +118,7 @@ def test_cache_refuses_with_a_sentence(overrides, says):
 
 HELP = {
     "report": "--baseline",
+    "dashboard": "--project",
     "plan": "--rate-tflops",
     "cache": "teachers.store=PATH",
     "stats": "--own-grid",

@@ -6,7 +6,7 @@ python experiments/dashboards/methods.py outputs/demo
 import sys
 from pathlib import Path
 
-from phis_lab.commands.dashboard import dashboard_of, is_online, rows, save
+from phis_lab.commands.dashboard import dashboard_of, rows, save, why_offline
 from phis_lab.reports.panels import Panel, PanelSection
 
 
@@ -21,7 +21,7 @@ def main(study: Path) -> None:
     made = made._replace(sections=[*made.sections, own])
     for row in rows(made.sections):
         print(*row, sep="\t")  # noqa: T201
-    for name, address in save(made).items() if is_online() else ():
+    for name, address in ({} if why_offline() else save(made)).items():
         print(name, address)  # noqa: T201
 
 

@@ -105,7 +105,7 @@ def dashboard(
         from phis_lab.commands import dashboard as boards  # noqa: PLC0415  slow
 
         made = boards.dashboard_of(study, project, entity)
-        addresses = {} if show or not boards.is_online() else boards.save(made)
+        addresses = {} if show or boards.why_offline() else boards.save(made)
         specification = boards.specification(made) if as_json else {}
     if as_json:
         print_json({**made._asdict(), "addresses": addresses, **specification})
@@ -117,9 +117,7 @@ def dashboard(
     print_whole(table)
     print_lines(f"{name}: {address}" for name, address in addresses.items())
     if not addresses:
-        print_lines(
-            ["Nothing was made in W&B. " + ("" if show else "With a key (`wandb login`) this command makes it.")]
-        )
+        print_lines([f"Nothing was made in W&B{'' if show else ': ' + boards.why_offline()}."])
 
 
 class Picture(StrEnum):

@@ -13,6 +13,7 @@ from phis_lab.runs.loggers.keys import has_wandb_key
 from phis_lab.whole_files import read_text
 
 PROJECT = "phis-lab"
+_DRAWN = {"__id__", "id", "createdAt", "updatedAt"}
 
 
 class Dashboard(NamedTuple):
@@ -96,9 +97,12 @@ def save(made: Dashboard) -> dict[str, str]:
         ) from error
 
 
-def is_online() -> bool:
-    """Whether W&B would be asked: a key is known, and WANDB_MODE does not forbid it."""
-    return has_wandb_key() and os.environ.get("WANDB_MODE", "online") in {"online", "shared", "run"}
+def why_offline() -> str:
+    """Why W&B is not asked, in a clause; empty where it is."""
+    mode = os.environ.get("WANDB_MODE", "online")
+    if mode not in {"online", "shared", "run"}:
+        return f"WANDB_MODE is {mode}"
+    return "" if has_wandb_key() else "no key of it is known; after `wandb login` this command makes both"
 
 
 def workspace_of(made: Dashboard) -> Any:
@@ -171,9 +175,13 @@ def _plain(thing: Any) -> Any:
 
 
 def _unnamed(value: Any) -> Any:
-    """Without the names that the package draws at random."""
+    """Without the names that the package draws at random, and times."""
     if isinstance(value, dict):
-        return {key: _unnamed(child) for key, child in value.items() if key not in {"__id__", "createdAt", "updatedAt"}}
+        return {
+            key: _unnamed(child)
+            for key, child in value.items()
+            if key not in {"__id__", "id", "createdAt", "updatedAt"}
+        }
     return [_unnamed(child) for child in value] if isinstance(value, list) else value
 
 

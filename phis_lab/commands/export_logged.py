@@ -35,6 +35,8 @@ def log_export(run: Path, files: Sequence[Path]) -> None:
 
 def _options_of(run: Path) -> dict[str, Any] | None:
     """Options of the run's logger of W&B; None where it had none."""
+    if not (run / "config.yaml").is_file():
+        return None
     config = yaml.safe_load(read_text(run / "config.yaml"))
     for node in dict(config.get("logger") or {}).values():
         if node.get("_target_") == _TARGET:
