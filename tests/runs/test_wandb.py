@@ -1,5 +1,6 @@
 """W&B as a view: what it is told, and what happens where it refuses, is silent, or dies."""
 
+import json
 import logging
 import os
 import signal
@@ -10,8 +11,12 @@ from typing import Any
 
 import pytest
 import wandb
+import yaml
 from logged_files import WandbRun, from_wandb
+from synthetic_records import record
 
+from phis_lab.commands.export_logged import log_export
+from phis_lab.runs import write_record
 from phis_lab.runs.loggers import LoggerSet, RunInfo, WandbLogger
 
 INFO = RunInfo(
@@ -186,6 +191,89 @@ def test_a_killed_service_is_set_aside_once_and_the_next_run_gets_a_new_one(
     assert len(warnings(caplog)) == 2
     train(tmp_path / "c")
     assert read(tmp_path / "c").values == {0: {"train/loss": 1.0}}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # W&B leaves the file of parameters open
+def test_the_first_arm_is_the_run_of_a_sweep_s_agent_and_the_others_are_runs_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text("wandb_version: 1\nnormalizer:\n  value: phis\n")
+    known = {"SWEEP_ID": "sweep", "RUN_ID": "agents", "SWEEP_PARAM_PATH": str(parameters), "PROJECT": "theirs"}
+    for name, value in known.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    loggers = {arm: WandbLogger(str(tmp_path / arm), mode="offline") for arm in ("a", "b")}
+    for logger in loggers.values():
+        logger.start(INFO)
+    for logger in loggers.values():
+        logger.log({"train/loss": 1.0}, 0)
+        logger.finish()
+    first, second = (read(tmp_path / arm) for arm in loggers)
+    assert (first.info.run_id, first.info.sweep_id, first.config["normalizer"]) == ("agents", "sweep", "phis")
+    assert (tmp_path / "a" / "wandb_id.txt").read_text() == "agents"
+    assert (second.info.sweep_id, second.info.project) == ("", "phis-lab")
+    assert second.info.run_id == (tmp_path / "b" / "wandb_id.txt").read_text()
+    assert second.values == {0: {"train/loss": 1.0}}
+
+
+def no_space(path: Path) -> None:
+    raise OSError(f"No space left on device: {path.name}")
+
+
+def test_files_that_cannot_be_kept_are_a_warning_and_given_ones_are_an_output_offline(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = WandbLogger(str(tmp_path))
+    logger.start(INFO)
+    logger.keep("statistics", {"sam_h.safetensors": lambda path: path.write_bytes(b"1")}, made_here=False)
+    logger.keep("normalizers", {"sam_h.spatial.safetensors": no_space}, made_here=True)
+    logger.keep("normalizers", {}, made_here=True)
+    logger.log({"train/loss": 1.0}, 0)
+    logger.finish()
+    run = read(tmp_path)
+    assert [artifact.type for artifact in run.artifacts] == ["statistics"]
+    assert json.loads(run.artifacts[0].metadata)["made_here"] is False
+    assert run.values == {0: {"train/loss": 1.0}}
+    (warning,) = warnings(caplog)
+    assert "does not keep the normalizers" in warning
+    assert "No space left on device" in warning
+
+
+def test_no_files_are_kept_where_none_are_wanted(tmp_path: Path) -> None:
+    logger = WandbLogger(str(tmp_path), files=False)
+    logger.start(INFO)
+    logger.keep("normalizers", {"sam_h.spatial.safetensors": no_space}, made_here=True)
+    logger.finish()
+    assert not read(tmp_path).artifacts
+
+
+def test_an_exported_student_is_an_artifact_of_a_run_of_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run, student = tmp_path / "run", tmp_path / "student.safetensors"
+    student.write_bytes(b"weights")
+    logger = WandbLogger(str(run))
+    logger.start(INFO)
+    logger.keep("normalizers", {"sam_h.spatial.safetensors": lambda path: path.write_bytes(b"1")}, made_here=True)
+    logger.finish()
+    (made_from,) = (artifact.name for artifact in read(run).artifacts)
+    (trained,) = (run / "wandb").glob("offline-run-*")
+    trained.rename(tmp_path / "sent")
+    write_record(run, record("phis", name="study"))
+    log_export(run, [student])
+    assert not list((run / "wandb").glob("offline-run-*"))  # its configuration names no logger
+    options = {"_target_": "phis_lab.runs.loggers.WandbLogger", "_partial_": True, "project": "mine", "mode": "auto"}
+    (run / "config.yaml").write_text(yaml.safe_dump({"logger": {"wandb": options}}))
+    log_export(run, [student])
+    exported = read(run)
+    assert (exported.info.job_type, exported.info.run_group, exported.info.project) == ("export", "study", "mine")
+    (artifact,) = exported.artifacts
+    assert (artifact.type, artifact.name) == ("model", f"student-{(run / 'wandb_id.txt').read_text()}")
+    assert json.loads(artifact.metadata)["made_from"] == [made_from]
+    assert [Path(file.local_path) for file in artifact.manifest.contents] == [student]
+    assert not warnings(caplog)
+    log_export(run, [tmp_path / "gone"])
+    assert "W&B does not take the exported student" in warnings(caplog)[-1]
 
 
 def test_a_folder_named_wandb_is_no_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
