@@ -79,6 +79,8 @@ def page(notebook: Any, name: str) -> tuple[str, dict[str, bytes]]:
 def _outputs(outputs: list[Any], name: str, figures: dict[str, bytes]) -> Iterator[str]:
     for output in outputs:
         data = output.get("data", {})
+        if output.get("name") == "stderr":
+            continue  # warnings of libraries, which name places of this machine
         if output.output_type == "stream":
             yield f"```text\n{output.text.rstrip()}\n```"
         elif "image/png" in data:

@@ -113,7 +113,7 @@ def channels() -> Figure:
 
 def hadamard() -> Figure:
     """Matrices of four orders."""
-    orders = {12: "12: Paley I, q = 11", 16: "16: Sylvester", 28: "28: Paley, q = 27 = 3³", 48: "48: from 12, doubled"}
+    orders = {12: "12: Paley, q = 11", 16: "16: Sylvester", 28: "28: Paley, q = 3³", 48: "48: 12 doubled"}
     colours = mpl.colors.ListedColormap([BLUE, "#dfe5f2"])
     figure, axes = plt.subplots(1, len(orders), figsize=(8, 2.2))
     for ax, (order, title) in zip(axes, orders.items(), strict=True):
