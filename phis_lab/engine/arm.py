@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -29,6 +29,10 @@ class StepResult(NamedTuple):
     rows: dict[str, float]  # "<teacher>/<term>" -> mean over images, in the normalised space
     lr: float
     pairs: list[Pair]  # predictions in the normalised space and targets, from which the loss was computed
+
+
+Targets = Callable[[TeacherSpace, Features], Features]
+"""(how a teacher is matched, its features) -> what the student is asked to match."""
 
 
 class ArmFailedError(ValueError):
@@ -135,13 +139,16 @@ class Arm(nn.Module):
                 what = f"the head of teacher '{teacher}'"
                 check_tensor(what, of_kind[teacher], given, (*seen.shape[:-1], dim))
 
-    def step(self, views: Mapping[str, View], step: int, max_steps: int) -> StepResult:
+    def step(
+        self, views: Mapping[str, View], step: int, max_steps: int, targets: Targets = TeacherSpace.targets
+    ) -> StepResult:
         """One optimisation step on the mean of the partitions' losses.
 
         Args:
             views: what the arm sees of each partition.
             step: of the stage, counted from the first in which students learn.
             max_steps: of the stage.
+            targets: what a space makes of a teacher's features, which several arms may take from one place.
 
         Raises:
             ArmFailedError: the loss is not finite; the student is left as it was.
@@ -155,7 +162,7 @@ class Arm(nn.Module):
             self.space(teacher).schedule(step / max_steps)
         with self.stream.at(self.stage, step), processes.within(crew and crew.group):
             pairs = [self._pair(view) for view in views.values()]
-            for name, pair, goals in zip(views, pairs, self._goals(pairs), strict=True):
+            for name, pair, goals in zip(views, pairs, self._goals(pairs, targets), strict=True):
                 of_view = self._rows(pair, goals)
                 own = self._training_rows(pair)
                 losses.append(self._balanced(name, torch.stack(list(of_view.values()))) + sum(own.values()))
@@ -189,7 +196,7 @@ class Arm(nn.Module):
     def _pair(self, view: View) -> Pair:
         return common(self._predict(self._forward, view.images, view.scale, tuple(view.features))[1], view)
 
-    def _goals(self, pairs: Sequence[Pair]) -> list[dict[str, Features]]:
+    def _goals(self, pairs: Sequence[Pair], mapped: Targets) -> list[dict[str, Features]]:
         """Normalised targets of every partition.
 
         A teacher that several show is normalised once, with all its tokens: running statistics are of all of them.
@@ -198,8 +205,9 @@ class Arm(nn.Module):
         for teacher in dict.fromkeys(name for pair in pairs for name in pair.targets):
             places = [number for number, pair in enumerate(pairs) if teacher in pair.targets]
             targets = [pairs[number].targets[teacher] for number in places]
-            normalized = self.space(teacher).targets(joined(targets) if len(targets) > 1 else targets[0])
-            parts = split_like(normalized, targets) if len(targets) > 1 else [normalized]
+            space = self.space(teacher)
+            several = len(targets) > 1
+            parts = split_like(space.targets(joined(targets)), targets) if several else [mapped(space, targets[0])]
             for number, part in zip(places, parts, strict=True):
                 goals[number][teacher] = part
         return goals

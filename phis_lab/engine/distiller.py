@@ -10,13 +10,16 @@ from torch.optim import Optimizer
 
 from phis_lab import processes
 from phis_lab.data import Batch
-from phis_lab.engine.arm import Arm, ArmFailedError, StepResult
+from phis_lab.engine.arm import Arm, ArmFailedError, StepResult, Targets
 from phis_lab.engine.estimation.base import Estimation, Place, refuse_non_finite
 from phis_lab.engine.run import Failure, Run
+from phis_lab.engine.shared_targets import SharedTargets
 from phis_lab.engine.stages import Partition, Shifts, Stage, places, stage_at
 from phis_lab.engine.views import View
+from phis_lab.features import GridFeatures
 from phis_lab.guards import PartError
 from phis_lab.linalg import Moments
+from phis_lab.normalizers import TeacherSpace
 from phis_lab.refusals import one_line
 
 log = logging.getLogger(__name__)
@@ -177,14 +180,33 @@ class Distiller(L.LightningModule):
                 run.start = run.start._replace(estimation={})
 
     def _step_arms(self, live: Sequence[Run], stage: Stage, batch: Mapping[str, Batch]) -> None:
-        step = self.steps_done - stage.first
-        own = stage.own()
+        step, own = self.steps_done - stage.first, stage.own()
         shifts = {name: self._shifts(partition) for name, partition in own.items()}
         features = {name: part.features(batch[name], shifts[name]) for name, part in own.items()}
         refuse_non_finite(features, step)
+        due = self._observe(features, stage, step)
+        ready = self._fitted(live, stage, due)
+        if step < self.estimation.first_step:
+            return
+        targets = SharedTargets(run.arm for run in ready).of if len(ready) > 1 else TeacherSpace.targets
+
+        def take_step(run: Run) -> None:
+            arm, grids = run.arm, places(stage, run.arm.grid_at)
+            views = {
+                name: part.view(
+                    batch[name], features[name][grids[name]], shifts[name], arm.patch_size, stage.crews.get(name)
+                )
+                for name, part in own.items()
+            }
+            self._step_arm(run, views, stage, targets)
+
+        for run in ready:
+            self._succeeds(run, take_step)
+
+    def _observe(self, features: Mapping[str, GridFeatures], stage: Stage, step: int) -> set[int]:
+        """Count a step's features; the ids of those estimations to which maps are due to be fitted."""
         with processes.within(stage.group):
             changed = [estimation for estimation, _ in self._by_estimation() if estimation.observe(features, step)]
-        due = set(map(id, changed))
         last = step + 1 == self.estimation.frozen_after
         for estimation in changed if stage.crews else ():
             estimation.share(stage.first_of_partitions())
@@ -192,34 +214,34 @@ class Distiller(L.LightningModule):
                 estimation.write()
         if last:
             log.info("Teacher statistics are frozen after %d steps.", step + 1)
+        return set(map(id, changed))
+
+    def _fitted(self, live: Sequence[Run], stage: Stage, due: set[int]) -> list[Run]:
+        """The runs whose arms are ready for the step, with maps fitted where they are due."""
         gathered: dict[tuple[int, tuple[Place, ...]], dict[str, Moments]] = {}
-        for run in live:
-            grids, estimation = places(stage, run.arm.grid_at), self.estimation_of(run)
-            try:
-                _enter_arm(run.arm, stage)
-                if id(estimation) in due:
-                    where = id(estimation), tuple(grids.items())
-                    if where not in gathered:
-                        gathered[where] = estimation.gathered(where[1])
-                    run.arm.fit(gathered[where], self.steps_done, stage.first_of_teachers())
-                if self.estimation.first_step <= step:
-                    views = {
-                        name: part.view(
-                            batch[name],
-                            features[name][grids[name]],
-                            shifts[name],
-                            run.arm.patch_size,
-                            stage.crews.get(name),
-                        )
-                        for name, part in own.items()
-                    }
-                    self._step_arm(run, views, stage)
-            except ArmFailedError as reason:
-                self.stop(run, str(reason))
-            except Exception as reason:  # of whatever kind, it is this arm's, and the others go on
-                if processes.world_size() > 1:  # the other processes may not know of it, and would wait
-                    raise
-                self.stop(run, reason)
+
+        def fit(run: Run) -> None:
+            estimation = self.estimation_of(run)
+            _enter_arm(run.arm, stage)
+            if id(estimation) in due:
+                where = id(estimation), tuple(places(stage, run.arm.grid_at).items())
+                if where not in gathered:
+                    gathered[where] = estimation.gathered(where[1])
+                run.arm.fit(gathered[where], self.steps_done, stage.first_of_teachers())
+
+        return [run for run in live if self._succeeds(run, fit)]
+
+    def _succeeds(self, run: Run, act: Callable[[Run], None]) -> bool:
+        """Whether an arm did its part; one that fails is stopped, for whatever it raises is its own failure."""
+        try:
+            act(run)
+        except ArmFailedError as reason:
+            self.stop(run, str(reason))
+        except Exception as reason:
+            if processes.world_size() > 1:  # the other processes may not know of it, and would wait
+                raise
+            self.stop(run, reason)
+        return run.failure is None
 
     def _shifts(self, partition: Partition) -> Shifts:
         """Where students and teachers look in the images of this step."""
@@ -227,9 +249,9 @@ class Distiller(L.LightningModule):
             return Shifts((0, 0), (0, 0))
         return Shifts.draw(self.shift_seed, self.steps_done, partition.shift, self.runs[0].arm.patch_size)
 
-    def _step_arm(self, run: Run, views: Mapping[str, View], stage: Stage) -> None:
+    def _step_arm(self, run: Run, views: Mapping[str, View], stage: Stage, targets: Targets) -> None:
         first, step = stage.first + self.estimation.first_step, self.steps_done
-        result = run.arm.step(views, step - first, stage.end - first)
+        result = run.arm.step(views, step - first, stage.end - first, targets)
         run.loss = result.loss
         if step % self.log_every == 0 or step == self.max_steps - 1:
             errors = run.arm.teacher_errors(result.pairs, divided=bool(stage.crews))

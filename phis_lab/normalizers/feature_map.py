@@ -89,6 +89,7 @@ class FeatureMap(nn.Module, ABC):
         self.is_fitted = False
         self._precision = torch.zeros(())
         self._casts: dict[torch.dtype, tuple[Tensor, ...]] = {}
+        self._content: str | None = None
         self.register_buffer("fitted", torch.tensor(False))
         self.register_buffer("shift", torch.zeros(dim, dtype=torch.float64))
         self.register_load_state_dict_post_hook(_restart)  # type: ignore[no-untyped-call]
@@ -149,6 +150,10 @@ class FeatureMap(nn.Module, ABC):
         del dtype
         return ()
 
+    def content(self) -> str | None:
+        """Equal for maps that give the same bits for the same features; None where that is not known beforehand."""
+        return None
+
     def prepare(self, features: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Checks an input and gives it at the precision of the computation, with the tensors of `cast`."""
         self.require_fitted()
@@ -178,11 +183,16 @@ class FeatureMap(nn.Module, ABC):
             if value is not None and moved.dtype != value.dtype:
                 setattr(self, name, value.to(moved.device))
         self._precision = fn(self._precision)
-        self._casts.clear()
+        _forget(self)
         return self
 
 
 def _restart(feature_map: FeatureMap, _: object = None) -> None:
     """Forgets what was derived from earlier statistics."""
     feature_map.is_fitted = bool(feature_map.fitted)
+    _forget(feature_map)
+
+
+def _forget(feature_map: FeatureMap) -> None:
     feature_map._casts.clear()
+    feature_map._content = None

@@ -84,6 +84,13 @@ class TeacherSpace(nn.Module):
         check_tensor(what, of_kind, mapped, (*features.shape[:-1], of_kind.out_dim))
         return mapped
 
+    def content(self) -> str | None:
+        """Equal for spaces that give the same targets, to the last bit, for the same features; None if not known."""
+        maps = [of_kind for of_kind in (self.spatial, self.summary) if of_kind is not None]
+        contents = [of_kind.content() for of_kind in maps]
+        known = [content for content in contents if content is not None]
+        return "/".join(known) if maps and len(known) == len(maps) else None
+
     def restored(self, prediction: Features) -> Features:
         """A prediction as features in the teacher's own space.
 
