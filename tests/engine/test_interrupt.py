@@ -14,6 +14,7 @@ from test_shared_arms import ARMS, assert_same_run
 from torch.multiprocessing import ProcessExitedException
 
 from phis_lab.engine import StopRequest, train_group
+from phis_lab.engine.callbacks import interrupt
 from phis_lab.engine.callbacks.interrupt import SIGNALS
 from phis_lab.engine.callbacks.keeper import Keeper
 
@@ -122,6 +123,39 @@ def test_all_processes_stop_after_the_step_in_which_one_was_told_to(tmp_path: Pa
     run_ranks(train_and_signal_as, 2, free_port(), tmp_path)
     assert torch.load(tmp_path / "phis" / "checkpoint.pt", weights_only=True)["step"] == 4
     assert not list(tmp_path.rglob("result.json"))
+
+
+def train_and_signal_while_agreeing(rank: int, world: int, port: int, folder: Path) -> None:
+    """Two processes, of which the second hears when the answer of the fourth step is already on its way."""
+    group = make_group(folder, {"phis": arms()["phis"]})
+    group.strategy = joined(rank, world, port)
+    largest, calls = interrupt.largest, []
+
+    def signalled(number: int) -> int:
+        calls.append(None)
+        answer = largest(number)
+        if rank == 1 and len(calls) == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interrupt, "largest", signalled)
+        with pytest.raises(SystemExit):
+            train_group(group)
+
+
+@pytest.mark.ddp
+def test_a_signal_that_comes_while_processes_agree_stops_all_of_them_after_the_next_step(tmp_path: Path) -> None:
+    run_ranks(train_and_signal_while_agreeing, 2, free_port(), tmp_path)
+    assert torch.load(tmp_path / "phis" / "checkpoint.pt", weights_only=True)["step"] == 5
+
+
+def test_a_signal_of_its_own_after_another_processs_is_not_the_second() -> None:
+    with StopRequest().listening() as request, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interrupt, "largest", lambda number: signal.SIGTERM)
+        assert request.agree()
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert request.signal == signal.SIGTERM
 
 
 def test_under_slurm_no_checkpoint_but_ours_is_written_or_read(

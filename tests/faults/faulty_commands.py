@@ -105,7 +105,9 @@ def _evaluate(rank: int, port: int, folder: Path) -> None:
 
 
 def _export(rank: int, port: int, folder: Path) -> None:
-    export_run(folder / "run", folder / "exported")
+    """Once it has ended well, the same command would be refused: there is a student already."""
+    if not (folder / "exported" / "student.json").exists():
+        export_run(folder / "run", folder / "exported")
 
 
 def train_finished(folder: Path) -> None:

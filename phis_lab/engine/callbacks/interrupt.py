@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from phis_lab.processes import largest
+
 log = logging.getLogger(__name__)
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
@@ -17,16 +19,26 @@ class StopRequest:
     """Which signal asked to stop, if any.
 
     Attributes:
-        signal: its number; 0 until one comes.
+        signal: its number; 0 until one comes, or is agreed on.
     """
 
     def __init__(self) -> None:
         self.signal = 0
+        self._heard = False
 
     @property
     def requested(self) -> bool:
         """Whether one came, here or in another process of the run."""
         return self.signal != 0
+
+    def agree(self) -> bool:
+        """Whether to stop now; all processes call this after the same step and get the same answer.
+
+        A signal that comes while they answer counts after the next step.
+        """
+        agreed = largest(self.signal)
+        self.signal = agreed or self.signal
+        return agreed != 0
 
     @property
     def exit_code(self) -> int:
@@ -53,9 +65,10 @@ class StopRequest:
                     signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Note the first signal; the second ends the process at once, without a checkpoint."""
-        if self.requested:
+        """Note the first signal; the second that this process gets ends it at once, without a checkpoint."""
+        if self._heard:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+        self._heard = True
         self.signal = number
         log.warning("Stopping after this step (%s); the same again stops at once.", signal.Signals(number).name)

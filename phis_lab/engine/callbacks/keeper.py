@@ -18,7 +18,7 @@ from phis_lab.engine.evaluation import Evaluation, Scores
 from phis_lab.engine.run import Run
 from phis_lab.engine.stages import stage_at
 from phis_lab.guards import PartError, TeacherError
-from phis_lab.processes import largest, rank, union, world_size
+from phis_lab.processes import rank, union, world_size
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +72,10 @@ class Keeper(L.Callback):
         unfinished = step < pl_module.max_steps
         if unfinished and self.evaluation.due(step) and pl_module.has_trained():
             self.evaluate(pl_module, final=False)
-        self.stop.signal = largest(self.stop.signal)
-        if self.stop.requested or not unfinished or step % self.checkpoint_every == 0:
+        stops = self.stop.agree()
+        if stops or not unfinished or step % self.checkpoint_every == 0:
             self.save(pl_module)
-        if self.stop.requested:
+        if stops:
             trainer.should_stop = True
         elif unfinished:
             self.timeout.start()
