@@ -115,6 +115,7 @@ OPTIONS: Mapping[str, Facts] = {
     "data.timeout_s": Facts(identifies=False),
     "data.workers": Facts(identifies=False),
     "estimation.save": Facts(identifies=False),
+    "teachers.microbatch": Facts(identifies=False, method=False),
     "evaluation.data.seed": Facts(of="run", identifies=False),  # of an order that evaluations do not draw
     "evaluation.data.timeout_s": Facts(identifies=False),
     "evaluation.data.workers": Facts(identifies=False),
@@ -123,6 +124,7 @@ OPTIONS: Mapping[str, Facts] = {
     "trainer.compile": Facts(of="arm"),
     "trainer.log_every": Facts(identifies=False, method=False),
     "trainer.memory_gb": Facts(identifies=False, method=False),
+    "trainer.microbatch": Facts(identifies=False, method=False),
     "trainer.precision": Facts(of="arm"),
     "trainer.step_timeout": Facts(identifies=False, method=False),
 }

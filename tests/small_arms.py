@@ -74,13 +74,18 @@ def make_arm(
     drop_path: float = 0.3,
     compiled: bool = False,
     patch_size: int = 8,
+    spectral: bool = False,
+    low_precision: torch.dtype | None = None,
+    microbatch: int | None = None,
     **changes: Any,
 ) -> Arm:
     """An arm whose student has drop path, so that its random stream matters."""
     stream = RandomStream(seed)
     dims = {name: (teacher.summary_dim, teacher.spatial_dim) for name, teacher in pool.teachers.items()}
     with stream.active():
-        backbone = ViT(image_size=16, patch_size=patch_size, width=16, depth=2, heads=2, drop_path=drop_path)
+        backbone = ViT(
+            image_size=16, patch_size=patch_size, width=16, depth=2, heads=2, drop_path=drop_path, spectral=spectral
+        )
         student = Student(
             backbone,
             lambda in_dim, out_dim, *, widest: MLPHead(in_dim, out_dim, hidden=16, widest=widest),
@@ -88,8 +93,9 @@ def make_arm(
         )
     recipe = OptimizerRecipe(torch.optim.AdamW, **{"lr": 1e-2, "weight_decay": 0.02} | changes.pop("recipe", {}))
     spaces = {name: TeacherSpace(name, normalizer(spatial)) for name, (_, spatial) in dims.items()}
-    parts = {"loss": MSE(), "balancer": Uniform()} | changes
-    return Arm(student, spaces, parts["loss"], parts["balancer"], recipe, stream, compiled=compiled)
+    loss, balancer = changes.pop("loss", MSE()), changes.pop("balancer", Uniform())
+    assert not changes
+    return Arm(student, spaces, loss, balancer, recipe, stream, low_precision, compiled, microbatch)
 
 
 def make_group(

@@ -184,9 +184,9 @@ class _ArmParts:
         spaces = build_spaces(self.config["normalizer"], dims, self.backbone.width)
         with self.stream.active():
             student = Student(self.backbone, self.head, target_dims(spaces, dims))
-        low, compiled = self.options.low_precision, self.options.compile
+        options = self.options
         parts = self.loss, self.balancer, self.recipe, self.stream
-        return Arm(student, spaces, *parts, low_precision=low, compiled=compiled)
+        return Arm(student, spaces, *parts, options.low_precision, options.compile, options.microbatch)
 
 
 def _key(job: Job, label: str) -> str:

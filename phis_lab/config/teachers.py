@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from phis_lab.bounds import Positive
 from phis_lab.config.build import build
 from phis_lab.data import PartitionPlan
 from phis_lab.features import Grid, Resize
@@ -25,6 +26,8 @@ class TeacherOptions:
             (PHI-S), or the "larger" of both (AM-RADIO).
         resize: how spatial features are resampled to that grid, see `match_grid`: "antialias", or "bilinear" as in
             NVIDIA's code.
+        microbatch: images that go through a teacher at a time on a GPU; None takes the whole batch, and halves it for
+            a teacher that runs out of memory. A CPU takes 16.
     """
 
     store: str | None = None
@@ -32,6 +35,7 @@ class TeacherOptions:
     smallest: bool = False
     match: Literal["student", "larger"] = "student"
     resize: Resize = "antialias"
+    microbatch: Positive | None = None
 
 
 RESERVED = tuple(field.name for field in fields(TeacherOptions))
@@ -102,7 +106,7 @@ class Catalogue:
         """
         nodes = nodes_for(partition, self.members, self.options, grids)
         teachers = {name: self._teacher(name, node) for name, node in nodes.items()}
-        return TeacherPool(teachers, self.precision, self.options.resize)
+        return TeacherPool(teachers, self.precision, self.options.resize, self.options.microbatch)
 
     def dims(self) -> dict[str, tuple[int | None, int | None]]:
         """Channels (summary, spatial) of every teacher that some partition sees, in the order of the set."""

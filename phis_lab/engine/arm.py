@@ -9,7 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from phis_lab import processes
-from phis_lab.engine.arm_step import Forward, OptimizerRecipe, average_gradients, compile_forward
+from phis_lab.engine.arm_step import (
+    SMALLEST_SCALE,
+    Forward,
+    OptimizerRecipe,
+    average_gradients,
+    compile_forward,
+    in_parts,
+    scaler_for,
+)
 from phis_lab.engine.views import Pair, View, common, joined, split_like
 from phis_lab.features import Features, Grid
 from phis_lab.guards import PartError, check_tensor, working
@@ -20,6 +28,7 @@ from phis_lab.processes import average
 from phis_lab.seeds import RandomStream
 from phis_lab.shapes import Float
 from phis_lab.students import Student
+from phis_lab.students.spectral import SpectralReparametrization
 
 
 class StepResult(NamedTuple):
@@ -51,6 +60,10 @@ class Arm(nn.Module):
         stream: random numbers of this arm alone.
         low_precision: dtype of the student's matrix products; None for float32.
         compiled: steps, not evaluations, run the student through torch.compile.
+        microbatch: images of a step whose activations are kept at a time, see `TrainerOptions`.
+
+    Raises:
+        ValueError: parts of a batch would not be computed as the whole.
     """
 
     def __init__(
@@ -63,12 +76,19 @@ class Arm(nn.Module):
         stream: RandomStream,
         low_precision: torch.dtype | None = None,
         compiled: bool = False,
+        microbatch: int | None = None,
     ) -> None:
         super().__init__()
+        if microbatch is not None and any(isinstance(part, SpectralReparametrization) for part in student.modules()):
+            raise ValueError(
+                f"trainer.microbatch={microbatch} computes parts of a batch twice, and with student.spectral=true "
+                "every computation moves the weights' spectral norms on; choose one of both"
+            )
         self.student = student
         self.spaces = nn.ModuleDict(spaces)
         self._trained = (nn.ModuleDict({"student": student, "spaces": self.spaces}),)  # no submodule
-        self.recipe, self.stream, self.low_precision = recipe, stream, low_precision
+        self.recipe, self.stream = recipe, stream
+        self.low_precision, self.microbatch = low_precision, microbatch
         self._fresh = (loss, balancer)
         self.enter("all", ["all"])
         self._forward: Forward = compile_forward(student) if compiled else student.__call__
@@ -90,6 +110,7 @@ class Arm(nn.Module):
             module.to(next(self.student.parameters()).device)
         self.student.backbone.requires_grad_(True)
         self.optimizer = self.recipe.build(self._trained[0])
+        self.scaler = scaler_for(self.low_precision)
 
     def space(self, teacher: str) -> TeacherSpace:
         """How a teacher is matched."""
@@ -177,13 +198,17 @@ class Arm(nn.Module):
         if not all(map(math.isfinite, (mean, *means.values()))):
             named = {name: round(value, 4) for name, value in means.items()}
             raise ArmFailedError(f"the loss is not finite after {step} of its steps: {named}")
-        loss.backward()
+        self.scaler.scale(loss).backward()
         average_gradients(self._trained[0].parameters())
+        self.scaler.unscale_(self.optimizer)
         for parameters in self._clipped():
             nn.utils.clip_grad_norm_(parameters, self.recipe.clip)  # type: ignore[arg-type]
         lr = self.recipe.set_rate(self.optimizer, step, max_steps)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)  # so that the gradients of one arm at a time take memory
+        self.scaler.update()
+        if self.scaler.is_enabled() and self.scaler.get_scale() < SMALLEST_SCALE:
+            raise ArmFailedError(f"gradients overflow in float16 at any scale of the loss, after {step} of its steps")
         return StepResult(mean, means, lr, pairs)
 
     def _clipped(self) -> list[list[nn.Parameter]]:
@@ -194,7 +219,10 @@ class Arm(nn.Module):
         return [parameters for parameters in kinds if parameters]
 
     def _pair(self, view: View) -> Pair:
-        return common(self._predict(self._forward, view.images, view.scale, tuple(view.features))[1], view)
+        def predict(images: Tensor) -> dict[str, Features]:
+            return self._predict(self._forward, images, view.scale, tuple(view.features))[1]
+
+        return common(in_parts(predict, view.images, self.microbatch), view)
 
     def _goals(self, pairs: Sequence[Pair], mapped: Targets) -> list[dict[str, Features]]:
         """Normalised targets of every partition.
@@ -319,12 +347,15 @@ class Arm(nn.Module):
         return {
             "modules": self.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
         }
 
     def load_training_state(self, state: Mapping[str, Any]) -> None:
         """Inverse of `training_state`."""
         self.load_state_dict(state["modules"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler.is_enabled() and state["scaler"]:  # in no other precision is there one
+            self.scaler.load_state_dict(state["scaler"])
 
 
 def _averaged(values: Mapping[str, Tensor], divided: bool) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """What a step of an arm is made of: the compiled forward pass, gradients of all processes, and the optimiser."""
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Annotated
 
 import torch
@@ -10,7 +10,9 @@ import torch._inductor.config
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
+from torch.amp import GradScaler
 from torch.optim import Optimizer
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from phis_lab.bounds import Above, AtLeastZero, NonNegative, Share, SmallShare, Supplied
 from phis_lab.features import Features
@@ -20,6 +22,8 @@ Forward = Callable[[Tensor, int, Collection[str] | None], tuple[Features, dict[s
 """(images, image size, teachers) -> tokens and predictions."""
 
 MOST_VARIANTS = 256
+SMALLEST_SCALE = 2.0**-10
+"""Of a float16 loss: no gradient that is worth a step overflows below."""
 
 
 def compile_forward(student: nn.Module) -> Forward:
@@ -33,6 +37,33 @@ def compile_forward(student: nn.Module) -> Forward:
     torch._inductor.config.fallback_random = True
     compiled: Forward = torch.compile(student.forward, dynamic=False)
     return compiled
+
+
+def in_parts(predict: Callable[[Tensor], dict[str, Features]], images: Tensor, most: int | None) -> dict[str, Features]:
+    """Predictions of a batch, of which the activations of so many images at a time are kept.
+
+    Each part is computed a second time when its gradient is wanted, with the same random numbers.
+
+    Args:
+        predict: images to predictions by teacher.
+        images: of the batch.
+        most: images of a part; None keeps all activations.
+    """
+    if most is None or len(images) <= most:
+        return predict(images)
+    with set_checkpoint_early_stop(False):  # torch leaves early by an exception, which would be taken for a part's
+        parts = [checkpoint(predict, part, use_reentrant=False) for part in images.split(most)]
+    return {name: _concatenated([part[name] for part in parts]) for name in parts[0]}
+
+
+def _concatenated(parts: Sequence[Features]) -> Features:
+    return Features(*(None if tensors[0] is None else torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+def scaler_for(low_precision: torch.dtype | None) -> GradScaler:
+    """Keeps gradients from vanishing in float16; in other precisions it does nothing."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return GradScaler(device, enabled=low_precision is torch.float16)
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

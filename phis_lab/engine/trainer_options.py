@@ -16,12 +16,16 @@ class TrainerOptions:
 
     Args:
         max_steps: optimisation steps of the whole run; there are no epochs.
-        precision: of the student's matrix products; `auto` is bfloat16 where the hardware has it.
+        precision: of the student's matrix products; `auto` is bfloat16 where the hardware has it. `float16` is for
+            GPUs without bfloat16 (V100, T4): the loss is scaled, by a factor of each arm's own that halves when
+            gradients overflow, and such a step leaves the student as it was.
         teacher_precision: the same for the teachers' forward passes.
         accelerator: `auto` takes a CUDA device where there is one.
         log_every: steps between logged values.
         step_timeout: seconds after which a step that has not ended is ended, with the arm, the teacher or the data in
             whose code it hangs; null waits for ever. Evaluations are not timed.
+        microbatch: images of a step whose activations a student keeps at a time; null keeps those of all. The batch,
+            its loss and its gradient stay those of the whole step, whatever loss and balancer, for a forward pass more.
         checkpoint_every: steps between checkpoints; Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP save one too.
         memory_gb: teacher features of fixed views stay in memory up to this size.
         compile: the student's forward and backward passes go through torch.compile: faster steps for minutes of
@@ -29,11 +33,12 @@ class TrainerOptions:
     """
 
     max_steps: Positive
-    precision: Precision = "auto"
+    precision: Precision | Literal["float16"] = "auto"
     teacher_precision: Precision = "auto"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     log_every: Positive = 25
     step_timeout: Seconds | None = None
+    microbatch: Positive | None = None
     checkpoint_every: Positive = 500
     memory_gb: Annotated[float, Field(ge=0, le=1e6)] = 4.0
     compile: bool = False
@@ -51,6 +56,8 @@ class TrainerOptions:
 
     @property
     def low_precision(self) -> torch.dtype | None:
-        """bfloat16 where it was asked for or where `auto` finds hardware for it; None for float32."""
+        """What was asked for, or bfloat16 where `auto` finds hardware for it; None for float32."""
+        if self.precision == "float16":
+            return torch.float16
         wanted = self.precision == "bfloat16" or (self.precision == "auto" and has_bfloat16(self.device))
         return torch.bfloat16 if wanted else None

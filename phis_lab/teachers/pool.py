@@ -1,5 +1,6 @@
 """All teachers of a run, as one function of the images."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 
@@ -13,6 +14,7 @@ from phis_lab.teachers.base import Teacher
 from phis_lab.teachers.pixels import check_images
 
 CPU_CHUNK = 16
+log = logging.getLogger(__name__)
 
 
 class TeacherPool(nn.Module):
@@ -32,10 +34,16 @@ class TeacherPool(nn.Module):
         precision: "auto" computes in bfloat16 where the hardware has it and the teacher keeps its features,
             in float32 otherwise. The features are float32 in every case, and float32 is never TF32.
         resize: how `on_grid` resamples spatial features.
+        microbatch: images that go through a teacher at a time, but on a CPU; None are all. A teacher that runs out of
+            memory takes half as many from then on; features may then differ in their last bits.
     """
 
     def __init__(
-        self, teachers: Mapping[str, Teacher], precision: Precision = "auto", resize: Resize = "antialias"
+        self,
+        teachers: Mapping[str, Teacher],
+        precision: Precision = "auto",
+        resize: Resize = "antialias",
+        microbatch: int | None = None,
     ) -> None:
         super().__init__()
         if not teachers:
@@ -46,6 +54,7 @@ class TeacherPool(nn.Module):
         }
         self.precision: Precision = precision
         self.resize: Resize = resize
+        self._most = dict.fromkeys(teachers, microbatch)
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> dict[str, Features]:
@@ -59,7 +68,7 @@ class TeacherPool(nn.Module):
         for names in self._by_resizing():
             resize = self.teachers[names[0]].pixels.resize
             parts = [resize(part) for part in whole_chunks(images)]
-            features |= {name: self._run(self.teachers[name], parts, len(images)) for name in names}
+            features |= {name: self._run(name, parts, len(images)) for name in names}
         return {name: features[name] for name in self.teachers}
 
     def on_grid(self, features: Features, grid: Grid) -> Features:
@@ -129,13 +138,25 @@ class TeacherPool(nn.Module):
             groups.setdefault((pixels.image_size, pixels.interpolation, pixels.padded_cell), []).append(name)
         return list(groups.values())
 
-    def _run(self, teacher: Teacher, parts: Sequence[Tensor], count: int) -> Features:
-        device = parts[0].device.type
+    def _run(self, name: str, parts: Sequence[Tensor], count: int) -> Features:
+        teacher, device = self.teachers[name], parts[0].device.type
         low = self._precision(teacher, device) == "bfloat16"
         exact = full_float32(convolutions=True) if device == "cuda" and not low else nullcontext()
         with exact, torch.autocast(device, torch.bfloat16, enabled=low):
-            features = [teacher.run(part) for part in parts]
+            features = [of_piece for part in parts for of_piece in self._in_pieces(name, teacher, part)]
         return Features(*(joined(tensors, count) for tensors in zip(*features, strict=True)))
+
+    def _in_pieces(self, name: str, teacher: Teacher, images: Tensor) -> list[Features]:
+        """A teacher's features of images, as many at a time as memory has room for."""
+        while True:
+            most = len(images) if in_chunks_of_the_cache(images) else self._most[name] or len(images)
+            try:
+                return [teacher.run(piece) for piece in images.split(max(1, most))]
+            except torch.OutOfMemoryError:
+                if most <= 1:
+                    raise
+                self._most[name] = most // 2
+                log.warning("Teacher %s ran out of memory with %d images at a time: %d now.", name, most, most // 2)
 
     def _precision(self, teacher: Teacher, device: str) -> str:
         if teacher.computes_in is not None:
@@ -149,6 +170,11 @@ class TeacherPool(nn.Module):
             teacher._apply(fn, recurse)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+def in_chunks_of_the_cache(images: Tensor) -> bool:
+    """Whether images come in chunks already, as they do on a CPU."""
+    return images.is_cpu
 
 
 def whole_chunks(images: Float[Tensor, "b 3 h w"]) -> Sequence[Float[Tensor, "n 3 h w"]]:

@@ -154,3 +154,55 @@ def test_a_student_that_is_finer_than_a_teacher_is_refused_unless_allowed(grid: 
     says = f"{grid[0]}x{grid[1]} tokens is finer than the 4x4 features of teacher 'toy' at 8 px"
     with pytest.raises(ValueError, match=says):
         pool.check_grids(8, [(1, 1), grid])
+
+
+class Narrow(Toy):
+    """Runs out of memory with more than four images at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+
+    def run(self, x: torch.Tensor) -> Features:
+        self.seen.append(len(x))
+        if len(x) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().run(x)
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No chunks of 16, and no exception for CPUs."""
+    monkeypatch.setattr(module, "whole_chunks", lambda images: [images])
+    monkeypatch.setattr(module, "in_chunks_of_the_cache", lambda images: False)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_a_teacher_that_runs_out_of_memory_takes_half_as_many_images_from_then_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    narrow, x = Narrow(), images(10)
+    pool = TeacherPool({"narrow": narrow}, precision="float32")
+    found = pool(x)["narrow"].spatial
+    assert narrow.seen == [10, 5, 2, 2, 2, 2, 2]
+    assert "Teacher narrow ran out of memory with 10 images at a time: 5 now." in caplog.text
+    assert torch.equal(pool(x)["narrow"].spatial, found)
+    assert narrow.seen[7:] == [2] * 5
+    assert_close(found, torch.cat([narrow(image).spatial for image in x.split(1)]))
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_a_microbatch_is_what_a_teacher_begins_with() -> None:
+    narrow = Narrow()
+    TeacherPool({"narrow": narrow}, precision="float32", microbatch=3)(images(10))
+    assert narrow.seen == [3, 3, 3, 1]
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_one_image_that_is_too_large_ends_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(self: Toy, x: torch.Tensor) -> Features:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Toy, "run", never)
+    with pytest.raises(torch.OutOfMemoryError):
+        TeacherPool({"toy": Toy()}, precision="float32")(images(3))
