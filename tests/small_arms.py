@@ -91,7 +91,8 @@ def make_arm(
             lambda in_dim, out_dim, *, widest: MLPHead(in_dim, out_dim, hidden=16, widest=widest),
             dims,
         )
-    recipe = OptimizerRecipe(torch.optim.AdamW, **{"lr": 1e-2, "weight_decay": 0.02} | changes.pop("recipe", {}))
+    usual = {"optimizer": torch.optim.AdamW, "lr": 1e-2, "weight_decay": 0.02}
+    recipe = OptimizerRecipe(**usual | changes.pop("recipe", {}))
     spaces = {name: TeacherSpace(name, normalizer(spatial)) for name, (_, spatial) in dims.items()}
     loss, balancer = changes.pop("loss", MSE()), changes.pop("balancer", Uniform())
     assert not changes

@@ -18,7 +18,7 @@ from phis_lab.losses import Balancer, Loss
 from phis_lab.runs.job import Job
 from phis_lab.runs.loggers import LoggerSet
 from phis_lab.seeds import RandomStream
-from phis_lab.strategies import DataParallel, Single, TeacherPartition
+from phis_lab.strategies import DataParallel, FullyShardedData, Single, TeacherPartition
 from phis_lab.strategies.launchers import refuse_other_processes
 from phis_lab.students import Backbone, HeadFactory, Student
 from phis_lab.teachers import check_available
@@ -81,6 +81,24 @@ def refuse_unstorable(options: TeacherOptions, augmentation: Augmentation) -> No
             "teachers.store keeps features of fixed views, and augmentation.views=null draws fresh ones in every "
             "epoch; set augmentation.views to a number, or augmentation=none, or leave teachers.store out"
         )
+
+
+def refuse_divided(options: TrainerOptions, strategy: Single | DataParallel, arms: Iterable[Arm]) -> None:
+    """Raise ValueError where students are divided among processes and something needs them whole in each step."""
+    if not isinstance(strategy, FullyShardedData):
+        return
+    if options.compile or options.microbatch is not None:
+        option = "compile=true" if options.compile else f"microbatch={options.microbatch}"
+        raise ValueError(
+            f"trainer.{option} calls a student beside the gathering of its parameters by strategy=fsdp2; choose "
+            "strategy=ddp, or leave it out"
+        )
+    for arm in arms:
+        if any(True for _ in arm.spaces.parameters()):
+            raise ValueError(
+                "strategy=fsdp2 divides students, and maps that train themselves (normalizer=teacher_in_the_middle) "
+                "are no part of one; choose strategy=ddp"
+            )
 
 
 def refuse_store_of_parts(options: TeacherOptions, strategy: Single | DataParallel) -> None:
@@ -148,6 +166,7 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource
         )
         for job, part in zip(jobs, parts, strict=True)
     ]
+    refuse_divided(options, strategy, [run.arm for run in runs])
     for stage in stages:
         estimation.check_files(
             stage.provenance, {place for part in backbones for place in places(stage, part.grid_at).items()}

@@ -3,12 +3,15 @@
 import copy
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from phis_lab import processes
+from phis_lab.engine import sharding
 from phis_lab.engine.arm_step import (
     SMALLEST_SCALE,
     Forward,
@@ -112,6 +115,15 @@ class Arm(nn.Module):
         self.optimizer = self.recipe.build(self._trained[0])
         self.scaler = scaler_for(self.low_precision)
 
+    def shard(self, mesh: DeviceMesh) -> None:
+        """Divide the student, and with it gradients and optimiser state, among the processes of a mesh."""
+        sharding.shard(self.student, mesh)
+        self.optimizer = self.recipe.build(self._trained[0])
+
+    def whole(self) -> AbstractContextManager[None]:
+        """While it lasts, every part of the student can be called by each process for itself."""
+        return sharding.whole(self.student)
+
     def space(self, teacher: str) -> TeacherSpace:
         """How a teacher is matched."""
         return cast(TeacherSpace, self.spaces[teacher])
@@ -175,7 +187,9 @@ class Arm(nn.Module):
             ArmFailedError: the loss is not finite; the student is left as it was.
             PartError: a part raised an error, or gave something of another kind or shape.
         """
-        self.student.backbone.requires_grad_(step >= self.recipe.frozen_body_steps or not self.student.has_heads)
+        frozen = step < self.recipe.frozen_body_steps and self.student.has_heads
+        is_sharded = sharding.is_sharded(self.student)
+        self.student.backbone.requires_grad_(is_sharded or not frozen)  # shares keep what they were divided with
         losses: list[Tensor] = []
         crew = next((view.crew for view in views.values()), None)  # of whom a process sees one partition alone
         rows: dict[str, Tensor] = {}
@@ -199,7 +213,10 @@ class Arm(nn.Module):
             named = {name: round(value, 4) for name, value in means.items()}
             raise ArmFailedError(f"the loss is not finite after {step} of its steps: {named}")
         self.scaler.scale(loss).backward()
-        average_gradients(self._trained[0].parameters())
+        if frozen:
+            self.student.backbone.zero_grad(set_to_none=True)
+        if not is_sharded:
+            average_gradients(self._trained[0].parameters())
         self.scaler.unscale_(self.optimizer)
         for parameters in self._clipped():
             nn.utils.clip_grad_norm_(parameters, self.recipe.clip)  # type: ignore[arg-type]
@@ -343,17 +360,18 @@ class Arm(nn.Module):
                 modules[name].load_state_dict(processes.said_by(rank, modules[name].state_dict()))
 
     def training_state(self) -> dict[str, Any]:
-        """All that a resumed arm needs to go on as if it had never stopped."""
-        return {
+        """All that a resumed arm needs to go on as if it had never stopped; all processes call this together."""
+        state = {
             "modules": self.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
+        return sharding.gathered(state) if sharding.is_sharded(self.student) else state
 
     def load_training_state(self, state: Mapping[str, Any]) -> None:
         """Inverse of `training_state`."""
-        self.load_state_dict(state["modules"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.load_state_dict(sharding.divided_modules(state["modules"], self))
+        self.optimizer.load_state_dict(sharding.divided_optimizer(state["optimizer"], self.optimizer))
         if self.scaler.is_enabled() and state["scaler"]:  # in no other precision is there one
             self.scaler.load_state_dict(state["scaler"])
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import lightning as L
 from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 
 from phis_lab import processes
@@ -78,6 +79,11 @@ class Distiller(L.LightningModule):
                 _enter_arm(run.arm, stage_at(self.stages, max(0, run.start.step - 1)))
                 run.take_up()
         self._enter(stage_at(self.stages, self.steps_done), self.steps_done)
+
+    def shard(self, mesh: DeviceMesh) -> None:
+        """Divide every arm's student among the processes of a mesh, before a checkpoint is loaded."""
+        for run in self.runs:
+            run.arm.shard(mesh)
 
     def _enter(self, stage: Stage, step: int) -> None:
         """Begin a stage, or go on with it at a later step of the run."""

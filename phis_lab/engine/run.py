@@ -186,11 +186,12 @@ class Run:
             except (ValueError, OSError) as error:  # a view never decides whether a run lives
                 log.warning("The pictures of %s are not shown: %s", self.folder, error)
 
-    def save(self, step: int, estimation: Mapping[str, Any]) -> None:
+    def save(self, step: int, arm: Mapping[str, Any], estimation: Mapping[str, Any]) -> None:
         """Write a checkpoint.
 
         Args:
             step: steps done.
+            arm: its training state.
             estimation: state of the statistics of its arm.
         """
         state = {
@@ -198,7 +199,7 @@ class Run:
             "seed": self.job.seed,
             "sources": {name: source.sha256 for name, source in self.sources.items()},
             "step": step,
-            "arm": self.arm.training_state(),
+            "arm": arm,
             "estimation": estimation,
             "run": self.state_dict(),
         }

@@ -134,6 +134,9 @@ class _Session:
                 return
             with warnings.catch_warnings(), timeout.watching():
                 warnings.filterwarnings("ignore", message=r"`isinstance\(treespec")  # Lightning against torch 2.13
+                warnings.filterwarnings(
+                    "ignore", message="FSDP2-wrapped module .* returned a view"
+                )  # nobody writes to it
                 trainer.fit(module, datamodule=self.group.data)
         except ArmFailedError as reason:
             log.error("Training ends: %s.", reason)

@@ -3,11 +3,11 @@
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 
 from phis_lab.data import Batch
 from phis_lab.data.workers import WorkerError
@@ -94,6 +94,12 @@ class Keeper(L.Callback):
 
     def evaluate(self, module: Distiller, final: bool) -> None:
         """Score the runs that took the last step, or at the end all."""
+        with ExitStack() as stack:
+            for run in module.live():
+                stack.enter_context(run.arm.whole())
+            self._evaluate(module, final)
+
+    def _evaluate(self, module: Distiller, final: bool) -> None:
         self._stop_broken_arms(module)
         runs = [run for run in module.live() if final or module.took_last_step(run)]
         assert module.stage is not None
@@ -161,13 +167,11 @@ class Keeper(L.Callback):
         module.take_over()
         for run in module.runs:
             run.corrupt_names = union(run.corrupt_names)
-        self._write(module)
-
-    @rank_zero_only
-    def _write(self, module: Distiller) -> None:
         for run in module.runs:
             if module.took_last_step(run):
-                run.save(module.steps_done, module.estimation_of(run).state_dict())
+                state = run.arm.training_state()
+                if rank() == 0:
+                    run.save(module.steps_done, state, module.estimation_of(run).state_dict())
 
 
 def _say_who(module: Distiller) -> None:
