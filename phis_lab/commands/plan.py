@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 from phis_lab.config.build import build
 from phis_lab.config.check import check
 from phis_lab.config.compose import composer
-from phis_lab.config.option_files import CONF
 from phis_lab.config.refused import refused_by_hydra
 from phis_lab.config.resolvers import to_plain
 from phis_lab.plan import (
@@ -83,7 +82,6 @@ class Plan:
         chosen: the layout that was asked for.
         layouts: all that are possible, the chosen one among them.
         breaks: where each breaks, by its name.
-        runnable: those that are a strategy of this version.
         partitions: how a layout with ranks for each partition would be balanced; empty where no stage has several.
         assumptions: on which the numbers rest.
     """
@@ -93,7 +91,6 @@ class Plan:
     chosen: Layout
     layouts: tuple[Layout, ...]
     breaks: dict[str, tuple[str, ...]]
-    runnable: tuple[str, ...]
     partitions: tuple[Balance, ...]
     assumptions: tuple[str, ...]
 
@@ -101,16 +98,14 @@ class Plan:
     def problems(self) -> list[str]:
         """What stands in the way of the chosen layout."""
         own = [f"strategy={self.chosen.name} {problem}" for problem in self.breaks[self.chosen.name]]
-        missing = f"strategy={self.chosen.name} is planned for, and this version cannot run it; it has "
-        absent = [] if self.chosen.name in self.runnable else [missing + ", ".join(self.runnable)]
-        return [*absent, *self.work.problems, *own]
+        return [*self.work.problems, *own]
 
 
 def plan(overrides: Sequence[str], wanted: Wanted | None = None, config_dir: Path | None = None) -> Plan:
     """Plans one run, or one group of arms.
 
     Args:
-        overrides: as for `run.py`; `strategy=` may also be a layout that this version cannot run.
+        overrides: as for `run.py`.
         wanted: what it is planned for.
         config_dir: of own configurations.
 
@@ -119,10 +114,8 @@ def plan(overrides: Sequence[str], wanted: Wanted | None = None, config_dir: Pat
     """
     wanted = wanted or Wanted()
     _refuse_own(overrides)
-    runnable = tuple(sorted(file.stem for file in (CONF / "strategy").glob("*.yaml")))
     named = next((match[1] for text in reversed(overrides) if (match := STRATEGY.fullmatch(text))), None)
-    foreign = named in LAYOUTS and named not in runnable
-    config = _composed([text for text in overrides if not (foreign and STRATEGY.fullmatch(text))], config_dir)
+    config = _composed(overrides, config_dir)
     check(config)
     strategy = build(config["strategy"], "strategy")
     name, ranks = _layout(named, strategy.processes, wanted.gpus)
@@ -150,7 +143,6 @@ def plan(overrides: Sequence[str], wanted: Wanted | None = None, config_dir: Pat
         layouts[name],
         tuple(layouts.values()),
         breaks,
-        runnable,
         tuple(partitions),
         tuple(_assumptions(work, machine, layouts[name])),
     )

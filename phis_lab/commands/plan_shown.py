@@ -88,7 +88,6 @@ def _stage_document(stage: StageWork) -> dict[str, Any]:
 def _layout_document(plan: Plan, layout: Layout) -> dict[str, Any]:
     price = plan.machine.price
     return {
-        "runs_here": layout.name in plan.runnable,
         "ranks": layout.ranks,
         "hours": layout.hours,
         "gpu_hours": layout.device_hours,
@@ -156,7 +155,7 @@ def _layouts(plan: Plan) -> Table:
     for layout in plan.layouts:
         cost = () if price is None else (_money(layout.device_hours * price),)
         numbers = f"{layout.hours:,.4g}", f"{layout.device_hours:,.4g}", *cost, f"{layout.images_per_second:,.4g}"
-        works = "no" if plan.breaks[layout.name] else "yes" if layout.name in plan.runnable else "not yet here"
+        works = "no" if plan.breaks[layout.name] else "yes"
         table.add_row(layout.name, f"{layout.ranks}", *numbers, works)
     return table
 
@@ -164,8 +163,7 @@ def _layouts(plan: Plan) -> Table:
 def _about(plan: Plan) -> Iterator[str]:
     """What each layout is, and where it breaks."""
     for layout in plan.layouts:
-        absent = "" if layout.name in plan.runnable else " This version cannot run it."
-        yield f"{layout.name}: {LAYOUTS[layout.name]}.{absent}"
+        yield f"{layout.name}: {LAYOUTS[layout.name]}."
         if layout is not plan.chosen:
             yield from (f"{layout.name} {problem}." for problem in plan.breaks[layout.name])
 
