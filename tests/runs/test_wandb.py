@@ -239,6 +239,17 @@ def test_files_that_cannot_be_kept_are_a_warning_and_given_ones_are_an_output_of
     assert "No space left on device" in warning
 
 
+def test_online_given_files_are_an_input_and_made_ones_an_output(tmp_path: Path) -> None:
+    logger = WandbLogger(str(tmp_path))
+    used, logged = [], []
+    logger._run = SimpleNamespace(offline=False, use_artifact=used.append, log_artifact=logged.append)
+    for kind, made_here in (("statistics", False), ("normalizers", True), ("normalizers", True)):
+        logger.keep(kind, {"sam_h.safetensors": lambda path: path.write_bytes(b"1")}, made_here)
+    assert [artifact.type for artifact in used] == ["statistics"]
+    assert [artifact.type for artifact in logged] == ["normalizers"] * 2
+    assert logged[0].name == logged[1].name  # the same content
+
+
 def test_no_files_are_kept_where_none_are_wanted(tmp_path: Path) -> None:
     logger = WandbLogger(str(tmp_path), files=False)
     logger.start(INFO)
