@@ -50,7 +50,7 @@ smoke: install  ## Real commands in seconds: a run, its resume, a sweep, a repor
 
 site: install  ## The documentation as pages in site/, without a network (under a minute)
 	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/mkdocs build --quiet
-	@echo "Open site/index.html, or serve it with its search: $(BIN)/python -m http.server --directory site"
+	@echo "Open site/index.html, or serve it with its search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
 
 bench: $(VENV)/.peers  ## Measure against peers, in turns (under 25 minutes on two cores)
 	$(BIN)/python -m benchmarks

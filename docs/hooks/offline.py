@@ -9,6 +9,7 @@ from mkdocs.exceptions import PluginError
 LOADED = re.compile(
     r"""<(?:script|img|iframe|source|video|audio|embed|object)\b[^>]*?\b(?:src|srcset|data)=["']?(?P<by_source>(?:https?:)?//[^"'\s>]+)
     |<link\b(?=[^>]*\brel=["']?(?:stylesheet|preconnect|preload|icon|shortcut|dns-prefetch|modulepreload))[^>]*?\bhref=["']?(?P<by_link>(?:https?:)?//[^"'\s>]+)
+    |<\w+\b[^>]*?\bclass=["']?(?P<by_theme>mermaid)\b  # a diagram, for which Material loads its drawing program
     |(?:@import\s+(?:url\()?|url\()\s*["']?(?P<by_style>(?:https?:)?//[^"')\s]+)""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -28,5 +29,5 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 
 def loaded_from_elsewhere(text: str) -> list[str]:
-    """Addresses of other hosts that a page or a style loads; links that a reader may follow are none."""
+    """What a page or a style loads from other hosts; links that a reader may follow are none."""
     return [next(filter(None, match.groups())) for match in LOADED.finditer(text)]

@@ -13,7 +13,8 @@ study = pd.read_csv("experiments/phis/report.csv")
 study[["method", "metric", "mean", "std", "seeds", "unit"]].head()
 
 # %%
-fidelity = study[study.metric.str.endswith("spatial/fidelity")].assign(teacher=lambda t: t.metric.str.split("/").str[0])
+fidelity = study[study.metric.str.endswith("spatial/fidelity")]
+fidelity = fidelity.assign(teacher=fidelity.metric.str.split("/").str[0])
 table = fidelity.pivot(index="method", columns="teacher", values="mean")
 table.sort_values("ppocr", ascending=False).round(3)
 
@@ -27,9 +28,10 @@ table.sort_values("ppocr", ascending=False).round(3)
 explained = (1 - 1 / table).clip(lower=0).mean(axis=1)
 knn = study[study.metric == "knn/accuracy"].set_index("method")
 figure, ax = plt.subplots(figsize=(7, 3.6))
-ax.errorbar(explained, knn["mean"].reindex(explained.index), knn["std"].reindex(explained.index), fmt="o", capsize=2)
-for method, x in explained.items():
-    ax.annotate(method, (x, knn["mean"][method]), (5, -9), textcoords="offset points", fontsize=7)
+for number, method in enumerate(explained.sort_values(ascending=False).index):
+    mean, std = knn.loc[method, ["mean", "std"]]
+    ax.errorbar(explained[method], mean, std, fmt="os^D"[number % 4], capsize=2, color=f"C{number % 10}", label=method)
+ax.legend(fontsize=7, frameon=False, bbox_to_anchor=(1, 1))
 ax.set(xlabel="variance explained, mean over teachers", ylabel="kNN accuracy (%)")
 figure.tight_layout()
 

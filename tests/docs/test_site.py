@@ -168,6 +168,7 @@ def test_what_a_page_would_load_from_elsewhere_is_found() -> None:
         '<link href="//fonts.example/css" rel="stylesheet">',
         "<link rel=preconnect href=https://fonts.example>",
         '<img alt="x" src="http://example/a.png">',
+        '<pre class="mermaid"><code>graph LR</code></pre>',
         "@import url('https://example/a.css');",
         "src: url(//example/font.woff2)",
     ):
