@@ -10,6 +10,7 @@ import yaml
 from phis_lab.refusals import one_line
 from phis_lab.reports.panels import Panel, PanelSection, sections_of, told_below
 from phis_lab.runs.loggers.keys import has_wandb_key
+from phis_lab.runs.loggers.numbers import NAME_LENGTH, shortened
 from phis_lab.whole_files import read_text
 
 PROJECT = "phis-lab"
@@ -34,12 +35,13 @@ class Dashboard(NamedTuple):
     @property
     def title(self) -> str:
         """Of the workspace and of the report."""
-        return f"Methods of {', '.join(self.studies)}"[:128]
+        return shortened(f"Methods of {', '.join(self.studies)}", NAME_LENGTH)
 
     @property
     def runs(self) -> str:
         """The filter of the runs that are shown."""
-        return f"Metric('Group') in {self.studies!r} and Metric('JobType') == 'train'"
+        groups = [shortened(study, NAME_LENGTH) for study in self.studies]
+        return f"Metric('Group') in {groups!r} and Metric('JobType') == 'train'"
 
 
 def dashboard_of(folder: Path, project: str | None = None, entity: str | None = None) -> Dashboard:

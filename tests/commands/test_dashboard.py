@@ -109,6 +109,17 @@ def test_with_a_key_both_are_saved_and_a_refusal_is_a_sentence(tmp_path: Path, m
     assert "W&B did not take the dashboard of team/mine: RuntimeError: permission denied" in said
 
 
+@pytest.mark.parametrize("name", ['it\'s "mine"', "größe, [2]", "x" * 200, "a/b.c"])
+def test_studies_of_any_name_are_the_groups_that_were_logged(tmp_path: Path, name: str) -> None:
+    from phis_lab.runs.loggers.numbers import NAME_LENGTH, shortened
+
+    write_study(tmp_path, [record("phis", name=name)])
+    made = dashboard.specification(dashboard.dashboard_of(tmp_path))
+    (runs,) = made["workspace"]["spec"]["section"]["runSets"]
+    assert runs["filters"]["filters"][0]["value"] == [shortened(name, NAME_LENGTH)]
+    assert len(made["report"]["displayName"]) <= NAME_LENGTH
+
+
 def test_runs_of_several_projects_want_a_choice(tmp_path: Path) -> None:
     study(tmp_path / "a")
     study(tmp_path / "b", project="other")

@@ -1,4 +1,4 @@
-"""What views make of names, records and pictures: which way is better, final numbers, a row of methods, strips."""
+"""What views make of names, records and pictures: which way is better, final numbers, rows of methods, strips."""
 
 import numpy as np
 
@@ -6,6 +6,8 @@ from phis_lab.runs.record import LOWER_IS_BETTER, RunRecord
 
 METHODS_TABLE = "result/methods"
 PICTURES = "result/pictures"
+NAME_LENGTH = 128
+"""Characters that W&B takes in the names of runs and groups."""
 _SIDE = 96
 _UPWARDS = {"accuracy", "fidelity", "fidelity_global", "cosine", "cka", "cka_unbiased", "miou", "auroc", "aupr", "map"}
 _DESCRIBING = {"lr"}
@@ -69,3 +71,9 @@ def strip(pixels: np.ndarray) -> np.ndarray:
     """A column of images [n, h, w, 3] side by side as one image, none of them smaller than 96 pixels."""
     larger = max(1, _SIDE // max(pixels.shape[1:3]))
     return np.concatenate(list(pixels.repeat(larger, axis=1).repeat(larger, axis=2)), axis=1)
+
+
+def shortened(text: str, length: int) -> str:
+    """Both ends of a text that is too long."""
+    half = (length - 3) // 2
+    return text if len(text) <= length else f"{text[:half]}...{text[-half:]}"

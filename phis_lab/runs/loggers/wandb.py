@@ -13,7 +13,16 @@ from typing import Any, ClassVar, Literal
 
 from phis_lab.refusals import one_line
 from phis_lab.runs.loggers.base import Pictures, RunInfo, Savers
-from phis_lab.runs.loggers.numbers import METHODS_TABLE, PICTURES, best_of, final_numbers, method_row, strip
+from phis_lab.runs.loggers.numbers import (
+    METHODS_TABLE,
+    NAME_LENGTH,
+    PICTURES,
+    best_of,
+    final_numbers,
+    method_row,
+    shortened,
+    strip,
+)
 from phis_lab.runs.record import RunRecord
 from phis_lab.whole_files import write_text
 
@@ -22,8 +31,8 @@ log = logging.getLogger(__name__)
 DATA_DIR = "WANDB_DATA_DIR"
 ARTIFACTS = Path("wandb") / "artifacts"
 """Where the files of artifacts lie in a run's folder, until and after they are sent."""
-TAG_LENGTH, NAME_LENGTH = 64, 128
-"""Characters that W&B takes in a tag, and in the names of runs and groups."""
+TAG_LENGTH = 64
+"""Characters that W&B takes in a tag."""
 
 
 class WandbLogger:
@@ -215,8 +224,8 @@ class WandbLogger:
             entity=self.entity,
             mode=mode,
             tags=_fitting([*run.tags, *self.tags], TAG_LENGTH),
-            group=_short(run.group, NAME_LENGTH),
-            name=_short(run.name, NAME_LENGTH),
+            group=shortened(run.group, NAME_LENGTH),
+            name=shortened(run.name, NAME_LENGTH),
             job_type=job,
             config=run.config | about,
             id=self._run_id() if job == "train" else None,
@@ -311,13 +320,7 @@ def default_entity() -> str:
 
 def _fitting(texts: Iterable[str], length: int) -> list[str]:
     """Each text once, none empty or longer than W&B takes."""
-    return list(dict.fromkeys(_short(text, length) for text in texts if text))
-
-
-def _short(text: str, length: int) -> str:
-    """Both ends of a text that is too long."""
-    half = (length - 3) // 2
-    return text if len(text) <= length else f"{text[:half]}...{text[-half:]}"
+    return list(dict.fromkeys(shortened(text, length) for text in texts if text))
 
 
 def _forget_service() -> None:
