@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 import yaml
 
+import phis_lab
 from phis_lab.config.described import Part
 from phis_lab.config.signatures import Argument
 
@@ -190,3 +191,27 @@ def test_a_notebook_is_shown_with_what_it_prints_and_draws() -> None:
     assert "<table>" in text
     assert "hidden" not in text
     assert figures == {"name-0.png": b"hello"}
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_option_that_a_page_names_is_there(path: Path) -> None:
+    groups = {folder.name for folder in (ROOT / "conf").iterdir() if folder.is_dir()}
+    there = {group: {file.stem for file in (ROOT / "conf" / group).rglob("*.yaml")} for group in groups}
+    for file in (ROOT / "examples").rglob("*.yaml"):
+        there[file.parent.name].add(file.stem)
+    code = re.findall(r"^```bash.*?^```|`[^`\n]+`", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    named = re.findall(rf"(?<![\w.@/-])({'|'.join(groups)})=\[?([a-z0-9_/,]+)", " ".join(code))
+    unknown = [
+        f"{group}={option}"
+        for group, options in named
+        for option in options.strip(",").split(",")
+        if option.rpartition("/")[2] not in {*there[group], "glob", "null", ""}
+    ]
+
+    assert not unknown
+
+
+def test_every_room_with_public_names_has_a_page() -> None:
+    pages = {line for path in (DOCS / "reference").glob("*.md") for line in path.read_text().splitlines()}
+
+    assert {f"::: phis_lab.{room}" for room in phis_lab._ROOMS} <= pages
