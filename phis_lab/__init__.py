@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from phis_lab.config.exported import load_exported as load_student
+    from phis_lab.config.pretrained import PretrainedStudent
     from phis_lab.evals import knn_predict, nearest_neighbours, teacher_matching
     from phis_lab.evals.probes.linear import linear_probe
     from phis_lab.features import Features
@@ -17,15 +18,18 @@ if TYPE_CHECKING:
     from phis_lab.normalizers import Normalizer, PhiS
     from phis_lab.reports import report
     from phis_lab.runs import RunRecord, read_record, read_records
+    from phis_lab.students.image_encoder import ImageEncoder
     from phis_lab.teachers import Teacher, TeacherPool
 
     __version__: str
 
 __all__ = [
     "Features",
+    "ImageEncoder",
     "Moments",
     "Normalizer",
     "PhiS",
+    "PretrainedStudent",
     "RunRecord",
     "Teacher",
     "TeacherPool",
@@ -55,6 +59,8 @@ _ROOMS = {
 }
 _PLACES = {name: (room, name) for room, names in _ROOMS.items() for name in names}
 _PLACES["load_student"] = "config.exported", "load_exported"
+_PLACES["PretrainedStudent"] = "config.pretrained", "PretrainedStudent"
+_PLACES["ImageEncoder"] = "students.image_encoder", "ImageEncoder"
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,9 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -72,6 +74,25 @@ def test_the_own_loop_matches_its_teacher_and_needs_nothing_of_the_bench() -> No
     )
     assert done.returncode == 0, done.stderr
     assert "fidelity in the teacher's own space" in done.stdout
+
+
+def example(name: str) -> ModuleType:
+    spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_saved_normaliser_is_enough_for_a_loop_of_torch_alone() -> None:
+    assert example("normaliser_alone").main() < 0.5
+
+
+def test_timms_feature_distillation_matches_normalised_features() -> None:
+    first, last = example("timm_distillation").main()
+    assert 1 < first < 4  # the teacher's features have variance 1
+    assert last < first / 5
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.rglob("*.py")), ids=lambda file: file.stem)

@@ -164,32 +164,6 @@ def figures(
     print_lines(drawn.files)
 
 
-@app.command()
-def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder to write, new or empty.", show_default=False)],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the student that is in it.")] = False,
-    trust: Trusted = None,
-    as_json: AsJson = False,
-) -> None:
-    """The trained student of a run alone, predicting each teacher in the teacher's own space.
-
-    Its normalisers are folded into its heads. `phis_lab.config.exported.load_exported(FOLDER)` is the module again.
-    """
-    with at_work(as_json, logged=False):
-        from phis_lab.commands.export import export_run  # noqa: PLC0415  torch, which --help can do without
-
-        written = export_run(run, out, overwrite, trust or ())
-    with at_work(as_json):
-        from phis_lab.commands.export_logged import log_export  # noqa: PLC0415
-
-        log_export(run, written)
-    if as_json:
-        print_json({"run": run, "files": written})
-        return
-    print_lines(written)
-
-
 @app.command(no_args_is_help=True)
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.", metavar="RUN", show_default=False)],

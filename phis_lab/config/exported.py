@@ -12,7 +12,8 @@ from phis_lab.config.build import Dims, build
 from phis_lab.config.trust import refuse_untrusted
 from phis_lab.refusals import one_line
 from phis_lab.students import Student
-from phis_lab.students.export_folder import DESCRIPTION, Description, read_student
+from phis_lab.students.export.standardize import TokenStandardizer, class_tokens_of
+from phis_lab.students.export_folder import Description, files_of, outlined_student, read_student
 from phis_lab.students.fold import as_folded
 from phis_lab.teachers.pixels import check_images
 
@@ -21,14 +22,14 @@ UNTRAINED = {"pretrained": False, "weights": None}
 
 
 def load_exported(folder: str | Path, trusted: Sequence[str] = ()) -> Student:
-    """The student that `phis-lab export` wrote, in evaluation mode.
+    """The student that `phis-lab export` wrote, by itself or for the hub, in evaluation mode.
 
     It answers images in [0, 1] with its tokens and, per teacher, features in the teacher's own space. Other images are
     refused with a ValueError, as teachers refuse them.
 
     Args:
-        folder: with `student.json` and `student.safetensors`.
-        trusted: modules whose classes `student.json` may name beside those of the shipped configuration; name your own
+        folder: with `student.json` and `student.safetensors`, or `config.json` and `model.safetensors`.
+        trusted: modules whose classes the description may name beside those of the shipped configuration; name your own
             if you export students of yours. What others wrote could run anything.
 
     Raises:
@@ -36,6 +37,16 @@ def load_exported(folder: str | Path, trusted: Sequence[str] = ()) -> Student:
         ValueError: the student cannot be built, or is not the one that was written.
     """
     return checked(read_student(Path(folder), lambda description: _build(description, folder, trusted)))
+
+
+def outline_exported(folder: str | Path, trusted: Sequence[str] = ()) -> Student:
+    """The same student without values, at once and in no memory: what it is, and whether its files fit each other.
+
+    Raises:
+        FileNotFoundError: the folder holds no exported student.
+        ValueError: the student cannot be built.
+    """
+    return outlined_student(Path(folder), lambda description: _build(description, folder, trusted))
 
 
 def checked(student: Student) -> Student:
@@ -54,7 +65,7 @@ def _check_images(student: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
 def _build(description: Description, folder: str | Path, trusted: Sequence[str]) -> Student:
     untrained = {name: value for name, value in UNTRAINED.items() if name in description.backbone}
     nodes = {"student": description.backbone | untrained, "head": description.head}
-    where = Path(folder) / DESCRIPTION
+    where = Path(folder) / files_of(Path(folder)).description
     refuse_untrusted(nodes, str(where), trusted)
     for name, node in nodes.items():
         if "_target_" not in node:
@@ -68,6 +79,8 @@ def _build(description: Description, folder: str | Path, trusted: Sequence[str])
     if size % patch:
         raise ValueError(f"{where}: image_size must be a multiple of the student's patch of {patch}, got {size}")
     student.backbone.image_size = size
+    if description.standardize is not None:
+        student.standardizer = TokenStandardizer(student.backbone.width, class_tokens_of(student.backbone))
     return student
 
 

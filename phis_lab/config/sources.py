@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TRAINING, TEST = "the training images", "the test images"
 EVALUATION_TRAINING, EVALUATION_TEST = "evaluation.data.train", "evaluation.data.test"
-_FOLDERS_OF_FILES = {"weights", "moments"}
+_FOLDERS_OF_FILES = {"weights", "moments", "path"}
 _SUFFIXES = {".safetensors", ".pth", ".pt", ".bin", ".onnx"}
 _COUNTED_FILES = 10_000
 

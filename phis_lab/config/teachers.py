@@ -1,5 +1,6 @@
 """The `teachers` node: a set of teachers by name, options that concern all of them, and the pools they make."""
 
+import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -63,7 +64,16 @@ def split(node: Mapping[str, Any]) -> tuple[dict[str, Any], TeacherOptions]:
 
 
 def _named(key: str, option: Any) -> Any:
-    return option | {"name": key} if isinstance(option, dict) and "name" in option else option
+    """With the name that it has in the set, and the image size that its files tell where none is said."""
+    if not isinstance(option, dict):
+        return option
+    named = option | {"name": key} if "name" in option else option
+    if "image_size" in named and named["image_size"] is None and "_target_" in named:
+        try:
+            named = named | {"image_size": pkgutil.resolve_name(str(named["_target_"])).usual_size(named)}
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"teachers.{key}: {error}") from error
+    return named
 
 
 def nodes_for(

@@ -9,6 +9,8 @@ from phis_lab.normalizers.feature_map import FeatureMap, NotFittedError
 from phis_lab.normalizers.global_standardize import GlobalStandardize
 from phis_lab.normalizers.hadamard_whiten import HadamardWhiten
 from phis_lab.normalizers.identity import Identity
+from phis_lab.normalizers.imported import affine_from_buffers as affine_from_buffers
+from phis_lab.normalizers.imported import affine_from_state_dict as affine_from_state_dict
 from phis_lab.normalizers.matrix import MatrixNormalizer
 from phis_lab.normalizers.normalizer import Normalizer
 from phis_lab.normalizers.partial_whiten import PartialWhiten

@@ -37,6 +37,7 @@ class Backbone(nn.Module):
         width: channels of the tokens.
         patch_size: side of a patch in pixels.
         image_size: side of the images in pixels unless `forward` is told another one.
+        resizes: False takes images as they come, of whole patches and of any aspect ratio.
 
     Raises:
         ValueError: the image cannot be cut into patches.
@@ -62,6 +63,7 @@ class Backbone(nn.Module):
         self.image_size: int = vit.patch_embed.img_size[0]
         self.class_tokens: ClassTokens = class_tokens
         self.cpe_max_size, self.shared_heads = cpe_max_size, shared_heads
+        self.resizes = True
         for option, size in (("image_size", self.image_size), ("cpe_max_size", cpe_max_size)):
             if size is not None and size % self.patch_size:
                 raise ValueError(
@@ -142,12 +144,12 @@ class Backbone(nn.Module):
     def _embed(self, images: Tensor, image_size: int | None) -> tuple[Tensor, tuple[int, int]]:
         """Prefix and patch tokens as the first block sees them, and the grid of the latter."""
         side = image_size or self.image_size
-        if images.shape[-2:] != (side, side):
+        if self.resizes and images.shape[-2:] != (side, side):
             images = interpolate(images, (side, side), mode="bilinear", antialias=True)
         patches = self.vit.patch_embed((images - self.mean) / self.std)
         rows, columns = patches.shape[1:3]
         patches = (patches + self.positions((rows, columns), len(patches))).flatten(1, 2)
-        prefix = [token.expand(len(patches), -1, -1) for token in self._prefix()]
+        prefix = [token.expand(patches.shape[0], -1, -1) for token in self._prefix()]
         tokens = self.vit.norm_pre(self.vit.pos_drop(torch.cat([*prefix, patches], dim=1)))
         return tokens, (rows, columns)
 

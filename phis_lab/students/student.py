@@ -32,9 +32,14 @@ class Student(nn.Module):
         head: makes each head.
         teachers: per teacher its channels (summary, spatial); None for a kind that it lacks.
 
+    Attributes:
+        standardizer: a last map of the tokens that are returned, which no head sees; only an export can have one.
+
     Raises:
         ValueError: there is no teacher, a name cannot be that of a submodule, or heads cannot be shared.
     """
+
+    standardizer: nn.Module | None
 
     def __init__(
         self, backbone: Backbone, head: HeadFactory, teachers: Mapping[str, tuple[int | None, int | None]]
@@ -43,6 +48,7 @@ class Student(nn.Module):
         _check_names(teachers)
         self.teachers, self.dims = tuple(teachers), dict(teachers)
         self.backbone = backbone
+        self.standardizer = None
         self.needs_blocks: bool = getattr(getattr(head, "func", head), "needs_blocks", False)
         self.summary_heads = nn.ModuleDict()
         self.spatial_heads = nn.ModuleDict()
@@ -95,7 +101,8 @@ class Student(nn.Module):
         else:
             tokens = self.backbone(images, image_size)
             blocks = [tokens]
-        return tokens, {name: self._predict(name, blocks) for name in wanted}
+        predictions = {name: self._predict(name, blocks) for name in wanted}
+        return tokens if self.standardizer is None else self.standardizer(tokens), predictions
 
     def _predict(self, name: str, blocks: Sequence[Features]) -> Features:
         place = self._class_token.get(name, 0)

@@ -84,6 +84,20 @@ class Teacher(nn.Module, ABC):
         """Image sizes are multiples of this many pixels, and at least it; None if unknown."""
         return cls.stride(option)
 
+    @classmethod
+    def licence(cls, option: Mapping[str, Any]) -> str | None:
+        """The licence of the weights that the arguments in `option` ask for; None if it is not known here."""
+        return None
+
+    @classmethod
+    def usual_size(cls, option: Mapping[str, Any]) -> int:
+        """The `image_size` of a teacher whose option says null, from what its file tells.
+
+        Raises:
+            ValueError: this kind has none.
+        """
+        raise ValueError(f"image_size is needed: {cls.__name__} has none of its own")
+
     @property
     def image_size(self) -> int:
         """Side in pixels of the square that the network sees."""

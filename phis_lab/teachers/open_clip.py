@@ -24,7 +24,16 @@ from phis_lab.teachers.image_sizes import check_image_size, nearest_working
 from phis_lab.teachers.outline import WITHOUT_VALUES, Outline, outline
 from phis_lab.teachers.pixels import Pixels
 from phis_lab.teachers.timm import size_option, timm_features, timm_stride
-from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, reachable
+from phis_lab.teachers.weights import (
+    HUB,
+    RANDOM,
+    HubFile,
+    Weights,
+    check_weights,
+    find_weights,
+    named_repository,
+    reachable,
+)
 
 HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 POSITIONS = ("positional_embedding", "pos_embed")
@@ -111,6 +120,11 @@ class OpenClipTeacher(Teacher):
             with fixed_seed(), WITHOUT_VALUES:
                 visual = build_visual(model, pretrained, option["image_size"], architecture or {})
             fit(file, VISION, visual, needs, resample_positions, option.get("weights_key"))
+
+    @classmethod
+    def licence(cls, option: Mapping[str, Any]) -> str | None:
+        """Only random weights have none that matters; open_clip tells no licences."""
+        return RANDOM if option.get("weights", HUB) is None else None
 
     @classmethod
     def stride(cls, option: Mapping[str, Any]) -> int:

@@ -19,7 +19,16 @@ from phis_lab.teachers.image_sizes import check_image_size, nearest_working, wor
 from phis_lab.teachers.layouts import named_as_in_timm
 from phis_lab.teachers.outline import WITHOUT_VALUES, NoSuchFeaturesError, Outline, outline
 from phis_lab.teachers.pixels import Interpolation, Pixels
-from phis_lab.teachers.weights import HUB, HubFile, Weights, check_weights, find_weights, named_repository, reachable
+from phis_lab.teachers.weights import (
+    HUB,
+    RANDOM,
+    HubFile,
+    Weights,
+    check_weights,
+    find_weights,
+    named_repository,
+    reachable,
+)
 
 HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
 
@@ -121,6 +130,14 @@ class TimmTeacher(Teacher):
             with fixed_seed(), WITHOUT_VALUES:
                 network, convert = create_timm(model, option["image_size"], architecture or {}, pretrained=True)
             fit_timm(file, model, network, needs, convert, option.get("weights_key"))
+
+    @classmethod
+    def licence(cls, option: Mapping[str, Any]) -> str | None:
+        """What timm says of the weights that it publishes."""
+        if option.get("weights", HUB) is None:
+            return RANDOM
+        config = timm.get_pretrained_cfg(option["model"])
+        return None if config is None or option.get("weights", HUB) != HUB else config.license
 
     @classmethod
     def stride(cls, option: Mapping[str, Any]) -> int:

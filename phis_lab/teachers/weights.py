@@ -14,6 +14,8 @@ from phis_lab.teachers.image_sizes import check_image_size
 from phis_lab.whole_files import sha256_of
 
 HUB = "hub"
+RANDOM = "none, random weights"
+"""In the place of a licence."""
 HUB_TIMEOUT = 5.0
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx")
 

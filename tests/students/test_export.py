@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 import yaml
+from exported_runs import CONFIG, TEACHERS, fitted, images, make_run, of_teacher, student
 from safetensors.torch import load_file, save_file
 from synthetic_records import record
 from torch import nn
@@ -17,21 +18,12 @@ from phis_lab import normalizers as methods
 from phis_lab.cli import app
 from phis_lab.commands.export import export_run
 from phis_lab.config.exported import checked, load_exported
-from phis_lab.engine.arm_checkpoint import save_checkpoint
-from phis_lab.linalg import Moments
 from phis_lab.normalizers import NotFittedError, PhiS, Standardize, TeacherSpace
 from phis_lab.runs import write_record
 from phis_lab.students import IdentityHead, MLPHead, Student, TimmViT, ViT
 from phis_lab.students.fold import fold
 from phis_lab.students.spectral import reparametrize
 
-TEACHERS = {"clip": (10, 12), "sam": (None, 20), "embedder": (7, None)}
-SIZES = {"image_size": 16, "patch_size": 8, "width": 24, "depth": 1, "heads": 2}
-CONFIG = {
-    "student": {"_target_": "phis_lab.students.ViT", **SIZES},
-    "head": {"_target_": "phis_lab.students.MLPHead", "_partial_": True, "hidden": None},
-    "normalizer": {"_target_": "phis_lab.normalizers.PhiS", "_partial_": True},
-}
 METHODS = [
     name
     for name in methods.__all__
@@ -57,32 +49,6 @@ class UnnamedHead(nn.Sequential):
         super().__init__(nn.Linear(in_dim, out_dim))
 
 
-def images():
-    return torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-
-
-def of_teacher(dim):
-    """Features of a decaying spectrum, 100 times as wide as a student's, around means as large."""
-    generator = torch.Generator().manual_seed(dim)
-    rows, mixing, means = (
-        torch.randn(*size, generator=generator).double() for size in ((400, dim), (dim, dim), (dim,))
-    )
-    return 100 * (rows * torch.linspace(0, -3, dim).exp() @ torch.linalg.qr(mixing)[0] + means)
-
-
-def fitted(method, teachers=TEACHERS):
-    return {
-        name: TeacherSpace(name, method(spatial).fit(Moments(spatial).update(of_teacher(spatial))))
-        for name, (_, spatial) in teachers.items()
-        if spatial is not None
-    }
-
-
-def student(head=MLPHead, **options):
-    torch.manual_seed(0)
-    return Student(ViT(**SIZES | options), head, TEACHERS).eval()
-
-
 @torch.no_grad()
 def assert_is_undone(plain, trained, spaces):
     """`plain` says in each teacher's space what `trained` says in the normalised one."""
@@ -101,22 +67,6 @@ def assert_is_undone(plain, trained, spaces):
             summary is None,
             spatial is None,
         )
-
-
-def make_run(folder, trained=None, config=CONFIG, **changes):
-    """A finished run's folder, whose student is not trained."""
-    trained, spaces = trained or student(), fitted(PhiS)
-    facts = {
-        name: {"source": "x", "sha256": "y"}
-        | {kind: dim for kind, dim in zip(("summary_dim", "spatial_dim"), dims, strict=True) if dim is not None}
-        for name, dims in TEACHERS.items()
-    }
-    parts = {"student": trained, "spaces": nn.ModuleDict(spaces), "balancer": nn.Linear(1, 1)}
-    modules = nn.ModuleDict(parts).state_dict()
-    save_checkpoint(folder, {"config_sha256": "0" * 64, "arm": {"modules": modules}})
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    write_record(folder, record(**{"seed": 3, "teachers": facts} | changes))
-    return trained, spaces
 
 
 @pytest.fixture

@@ -107,8 +107,10 @@ class WandbLogger:
                 self._run.use_artifact(f"{name}:latest")
             about = self._about | {"made_from": made_from}
             artifact = _import_wandb().Artifact(f"student-{self._run_id()}", "model", metadata=about)
-            for path in files:
-                artifact.add_file(str(path.absolute()), policy="immutable")
+            written = [path.absolute() for path in files]
+            above = Path(os.path.commonpath([path.parent for path in written]))
+            for path in written:  # those of several formats have equal names in folders of their own
+                artifact.add_file(str(path), name=path.relative_to(above).as_posix(), policy="immutable")
             self._run.log_artifact(artifact)
         finally:
             self._run.finish()

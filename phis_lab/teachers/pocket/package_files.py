@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,16 @@ class PocketTeacher(Teacher):
             cls.file.locate()
         except MissingWeightsError as error:
             raise MissingWeightsError(f"teachers.{name}: {error}") from error
+
+    @classmethod
+    def licence(cls, option: Mapping[str, Any]) -> str | None:
+        """What the package says of itself."""
+        try:
+            facts = metadata(cls.file.requirement.partition("==")[0])
+        except PackageNotFoundError:
+            return None
+        said = (facts[field].strip() for field in ("License-Expression", "License") if field in facts)
+        return next((text.splitlines()[0] for text in said if text), None)
 
     @classmethod
     def stride(cls, option: Mapping[str, Any]) -> int:
