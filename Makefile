@@ -59,6 +59,10 @@ $(VENV)/.peers: $(STAMP)
 	@echo "Installing the peers of the benchmarks ..." && $(BIN)/pip install -qq --no-warn-conflicts -e '.[bench]'
 	@touch $@
 
+gpu: install  ## On one card: the tests that need one, then benchmarks/gpu.json (elsewhere a rehearsal with tiny sizes)
+	$(BIN)/pytest -q -n 0 -m gpu
+	$(BIN)/python -m benchmarks.gpu
+
 clean:  ## Remove caches and outputs; keeps .venv
 	rm -rf outputs site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
