@@ -19,7 +19,7 @@ from statistics import median
 
 import torch
 from hydra import compose, initialize_config_dir
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.harness import table_line
 from benchmarks.parts import PatchTeacher, arm_of
@@ -82,10 +82,10 @@ class Row:
     limit: str
 
 
-def seconds(action: Callable[[], object], repeats: int = REPEATS) -> float:
+def seconds(action: Callable[[], object], repeats: int | None = None) -> float:
     """Median seconds of a call, the first not counted, with what the card still has to do."""
     taken = []
-    for turn in range(repeats + 1):
+    for turn in range((repeats or REPEATS) + 1):
         _wait()
         started = time.perf_counter()
         action()
@@ -115,7 +115,7 @@ class Card:
         """What the card does at best."""
         for dtype in (torch.float32, *(() if LOW is None else (LOW,))):
             a = torch.randn(SIZES.product, SIZES.product, device=DEVICE, dtype=dtype)
-            self.rate = 2 * SIZES.product**3 / seconds(lambda a=a: a @ a) / 1e12
+            self.rate = 2 * SIZES.product**3 / seconds(partial(torch.matmul, a, a)) / 1e12
             yield Row(
                 f"products of {SIZES.product}, {dtype}", self.rate, "TFLOP/s", "the rate that others are read against"
             )
@@ -180,7 +180,7 @@ class Card:
         total = 0.0
         for name, make in architectures().items():
             pool = TeacherPool({name: make()}).to(DEVICE)
-            taken = seconds(lambda pool=pool: pool(images), repeats=3)
+            taken = seconds(partial(pool, images), repeats=3)
             total += taken / len(images)
             yield Row(
                 f"teacher {name}", len(images) / taken, "images/s", "true size, random weights, bf16 where faithful"
@@ -226,13 +226,17 @@ class Card:
         """How fast features come to the device, from pageable and from pinned memory."""
         kept = torch.empty(self.spatial.shape)
         for name, source in (("pageable", kept), *((("pinned", kept.pin_memory()),) if IS_GPU else ())):
-            taken = seconds(lambda source=source: source.to(DEVICE, non_blocking=True, copy=True))
+            taken = seconds(partial(_copied, source))
             yield Row(
                 f"features from {name} memory",
                 source.nbytes / taken / 1e9,
                 "GB/s",
                 f"device copies {self.bandwidth:,.0f}",
             )
+
+
+def _copied(source: Tensor) -> Tensor:
+    return source.to(DEVICE, non_blocking=True, copy=True)
 
 
 def architectures() -> Mapping[str, Callable[[], Teacher]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import runner
+from benchmarks import gpu, runner
 from benchmarks.__main__ import NAMES
 from benchmarks.harness import Comparison, Measurement, MissingPeerError, Seconds, in_turns, measured, peer_module
 from benchmarks.machine import Rates
@@ -121,3 +121,30 @@ def test_the_distiller_and_the_calls_that_it_is_measured_against_lose_the_same(m
     bare()
     assert ours.losses["arm"] == bare.losses
     assert len(bare.losses) == 6
+
+
+@pytest.mark.skipif(gpu.IS_GPU, reason="the rehearsal is for machines without a GPU")
+def test_what_a_card_is_measured_with_runs_without_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "RESULTS", tmp_path / "gpu.json")
+    monkeypatch.setattr(gpu, "TABLE", tmp_path / "GPU.md")
+    monkeypatch.setattr(gpu, "REPEATS", 1)
+    with pytest.raises(SystemExit) as end:
+        gpu.main()
+    assert end.value.code == 0, capsys.readouterr()
+    rows = {row["name"]: row for row in json.loads((tmp_path / "gpu.json").read_text())["rows"]}
+    assert {"PHI-S over identity", "teacher sam_h", "twelve arms over twelve solo runs, from these"} <= set(rows)
+    assert all(row["value"] > 0 for row in rows.values())
+    assert "a rehearsal with tiny sizes" in (tmp_path / "GPU.md").read_text()
+
+
+def test_a_part_that_breaks_on_a_card_is_told_and_the_others_go_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "RESULTS", tmp_path / "gpu.json")
+    monkeypatch.setattr(gpu, "TABLE", tmp_path / "GPU.md")
+
+    def broken():
+        yield gpu.Row("first", 1.0, "s", "")
+        raise RuntimeError("out of memory")
+
+    rows = gpu.measure([broken, lambda: iter([gpu.Row("second", 2.0, "s", "")])])
+    assert [row.name for row in rows] == ["first", "broken (broke)", "second"]
+    assert "out of memory" in rows[1].limit
