@@ -157,6 +157,20 @@ def test_a_changed_file_of_the_hub_is_refused(tmp_path):
         load_student(folder)
 
 
+def test_a_repository_is_fetched_and_read_as_a_folder(tmp_path, monkeypatch):
+    folder, own = exported(tmp_path, Format.HUB)
+    asked = []
+
+    def snapshot(repository, **options):
+        asked.append((repository, options["revision"], sorted(options["allow_patterns"])))
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.hub_mixin.hf_hub_download", lambda **_: str(folder / "config.json"))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    assert_hub_equals(PretrainedStudent.from_pretrained("me/eyes", revision="v1"), own)
+    assert asked == [("me/eyes", "v1", ["README.md", "config.json", "model.safetensors"])]
+
+
 class Hub:
     """The hub's client at its boundary."""
 
