@@ -1,5 +1,6 @@
 """The site: its pages are there, links lead somewhere, and what is generated holds all that there is."""
 
+import doctest
 import re
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -215,3 +216,17 @@ def test_every_room_with_public_names_has_a_page() -> None:
     pages = {line for path in (DOCS / "reference").glob("*.md") for line in path.read_text().splitlines()}
 
     assert {f"::: phis_lab.{room}" for room in phis_lab._ROOMS} <= pages
+
+
+def test_what_a_page_says_that_python_answers_is_true() -> None:
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
+    blocks = [
+        block
+        for path in DOCS.rglob("*.md")
+        for block in re.findall(r"```python\n(>>> .*?)```", path.read_text(), re.DOTALL)
+    ]
+    for number, block in enumerate(blocks):
+        runner.run(parser.get_doctest(block, {}, f"block {number}", None, 0))
+
+    assert runner.summarize(verbose=False).attempted > 0
+    assert runner.failures == 0
