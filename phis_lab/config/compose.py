@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import ceil, isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.core.singleton import Singleton
 from hydra.types import RunMode
 from hydra.version import setbase
@@ -20,11 +22,14 @@ from omegaconf import DictConfig
 
 from phis_lab.config.loader import Loader
 from phis_lab.config.option_files import CONF, expand_nested_globs, folder_of, is_choice, placed
+from phis_lab.config.readable import refuse_unreadable_overrides
 from phis_lab.config.refused import refused_by_hydra
 from phis_lab.config.resolvers import register_resolvers, to_plain
 from phis_lab.config.sound import refuse_unsound
 
 NAME = "config"
+MOST_JOBS = 100_000
+"""Of a sweep that names its jobs, which are all listed before the first begins."""
 SEARCHPATH = re.compile(r"\+*hydra\.searchpath=")
 
 
@@ -92,6 +97,7 @@ class Composer:
         hidden = [str(override) for override in shared.hydra.overrides.hydra]
         with refused_by_hydra(typed, self.folders, self._chosen):
             parsed = OverridesParser.create(config_loader=self.hydra.config_loader).parse_overrides(typed)
+            _refuse_too_many(parsed)
             (jobs,) = BasicSweeper.split_arguments(parsed, None)
         return [[*hidden, *job] for job in jobs]
 
@@ -111,6 +117,7 @@ def composer(
     Raises:
         ValueError: an override cannot be read, or a folder is not there.
     """
+    refuse_unreadable_overrides(overrides)
     register_resolvers()
     setbase("1.3")
     given = [override for override in overrides if not SEARCHPATH.match(override)]
@@ -145,6 +152,21 @@ def composed(
     """
     with composer(overrides, None if config_dir is None else str(config_dir), keep_usual=keep_usual) as of_command:
         return to_plain(of_command.sound())
+
+
+def _refuse_too_many(overrides: Sequence[Override]) -> None:
+    """Raise ValueError if a sweep has more jobs than can be listed; none is listed to find out."""
+    swept = {str(override.input_line): _choices(override.value()) for override in overrides}
+    if prod(swept.values()) > MOST_JOBS:
+        widest = " ".join(text for text, count in swept.items() if count > 1)
+        raise ValueError(f"{widest}: the sweep has more than {MOST_JOBS:,} jobs; name fewer")
+
+
+def _choices(value: Any) -> int:
+    if isinstance(value, RangeSweep) and value.start is not None and value.stop is not None and value.step:
+        steps = (value.stop - value.start) / value.step
+        return ceil(steps) if isfinite(steps) and steps > 1 else 1 if isfinite(steps) else MOST_JOBS + 1
+    return max(1, len(value.list)) if isinstance(value, ChoiceSweep) else 1
 
 
 def _folders(override: str) -> list[Path]:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig
 
 from phis_lab.config.loader import options_at
 from phis_lab.config.option_files import CONF, groups, options
+from phis_lab.config.readable import text_of
 
 _OF_TASK = ("has no such task", "task", "task=NAME or task=[NAME,...]", "/task")
 OF_EVALUATION = {
@@ -150,7 +151,7 @@ def _of_others(group: str, word: str, folders: Sequence[Path]) -> str:
         return f" Did you mean {group}={word}?"
     key = re.compile(rf"^{re.escape(word)}:", re.MULTILINE)
     texts = {name: (folder / group / f"{name}.yaml") for folder in (CONF, *folders) for name in there}
-    having = [name for name, file in texts.items() if file.exists() and key.search(file.read_text(errors="replace"))]
+    having = [name for name, file in texts.items() if file.exists() and key.search(text_of(file))]
     return f" It is an option of {' and of '.join(f'{group}={name}' for name in having)}." if having else ""
 
 

@@ -4,7 +4,9 @@ Import-light: a class is imported only to ask whether it has an option that no f
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy, deepcopy
+from pathlib import Path
 from typing import Any
 
 from hydra._internal import defaults_list as composing
@@ -19,7 +21,10 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from phis_lab.config.option_files import CONF
+from phis_lab.config.readable import refuse_unreadable
 from phis_lab.groups import PLACES
 
 _choices = composing._create_interpolation_map
@@ -60,8 +65,28 @@ class RememberingRepository(ConfigRepository):
         """Returns the file as it was read the first time, for the caller to change."""
         files = self.read.setdefault(tuple((source.provider, source.path) for source in self.sources), {})
         if config_path not in files:
-            files[config_path] = super().load_config(config_path)
+            source = self._find_object_source(config_path, ObjectType.CONFIG)
+            own = source is not None and source.scheme() == "file" and Path(source.path) != CONF
+            place = Path(source.path) / source._normalize_file_name(config_path) if source is not None and own else None
+            with _about(place):
+                files[config_path] = super().load_config(config_path)
         return deepcopy(files[config_path])
+
+
+@contextmanager
+def _about(file: Path | None) -> Iterator[None]:
+    """Name the own option file that is read, where what is wrong with it is told without."""
+    if file is None:
+        yield
+        return
+    refuse_unreadable(file)
+    try:
+        yield
+    except (YAMLError, UnicodeDecodeError, RecursionError):  # told with the place in the file
+        raise
+    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+        text = str(error).strip().partition("\n")[0]
+        raise ValueError(text if str(file) in text else f"{file}: {text}") from error
 
 
 class Loader(ConfigLoaderImpl):

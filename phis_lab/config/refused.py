@@ -14,7 +14,9 @@ from yaml import MarkedYAMLError, YAMLError
 
 from phis_lab.config.hints import about_key, about_lack, about_option
 from phis_lab.config.option_files import CONF, is_choice, options
+from phis_lab.config.readable import text_of
 from phis_lab.groups import NEEDED
+from phis_lab.refusals import LONGEST_CAUSE
 
 Compose = Callable[[Sequence[str]], DictConfig]
 
@@ -56,7 +58,19 @@ def _sentence(error: Exception, overrides: Sequence[str], folders: Sequence[Path
         told = "\n".join(_about_nulls(overrides, folders))
     else:
         told = _about_composition(error, text, overrides, folders, chosen)
-    return told or _first_line(str(error) or str(error.__cause__))
+    return told or _bare(error, overrides, folders)
+
+
+def _bare(error: Exception, overrides: Sequence[str], folders: Sequence[Path]) -> str:
+    """What an error says itself, after what it is about where it does not say that."""
+    text = _first_line(str(error) or str(error.__cause__))
+    if isinstance(error, RecursionError):
+        text = "an option nests too deeply, or the defaults of a file lead back to that file"
+    names = [re.split("[=@]", override.lstrip("+~"))[0] for override in overrides]
+    if not overrides or any(name and name in text for name in [*names, *map(str, folders)]):
+        return text
+    about = " ".join(overrides)
+    return f"{about if len(about) <= LONGEST_CAUSE else about[:LONGEST_CAUSE] + '...'}: {text}"
 
 
 def _about_composition(
@@ -129,7 +143,7 @@ def _asking(group: str, option: str, folders: Sequence[Path]) -> str:
     """The own file whose defaults choose an option."""
     line = re.compile(rf"/?{group}(@[^\s:]+)?: *{re.escape(option)}(?![\w/])")
     files = (file for folder in folders for file in sorted(folder.rglob("*.yaml")))
-    return next((str(file) for file in files if line.search(file.read_text(encoding="utf-8", errors="replace"))), "")
+    return next((str(file) for file in files if line.search(text_of(file))), "")
 
 
 def _about_nulls(overrides: Sequence[str], folders: Sequence[Path]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from omegaconf.errors import InterpolationKeyError, InterpolationToMissingValueE
 
 from phis_lab.config.hints import about_lack, is_inner, nearest, paths
 from phis_lab.config.option_files import CONF, teachers_own
+from phis_lab.config.readable import too_deep
 from phis_lab.groups import GROUPS, NEEDED, facts
 
 UNREAD = {"evaluation.data.seed": "evaluations see the images in their own order"}
@@ -33,6 +34,7 @@ def refuse_unsound(config: DictConfig, folders: Sequence[Path] = ()) -> None:
         ValueError: with every problem of the first kind that there is.
     """
     for problems in (
+        too_deep(config),
         _passed_over(config, folders),
         _lacking(config, folders),
         _unresolved(config),

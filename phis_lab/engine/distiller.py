@@ -182,7 +182,8 @@ class Distiller(L.LightningModule):
             if run.start.step == self.steps_done and run.start.estimation:
                 if run.start.step > stage.first:
                     where = places(stage, run.arm.grid_at)
-                    self.estimation_of(run).load_state_dict(run.start.estimation, where.items())
+                    with run.of_this_version():
+                        self.estimation_of(run).load_state_dict(run.start.estimation, where.items())
                 run.start = run.start._replace(estimation={})
 
     def _step_arms(self, live: Sequence[Run], stage: Stage, batch: Mapping[str, Batch]) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import yaml
+from pydantic import BaseModel, Field, TypeAdapter
 
 from phis_lab.engine.arm import Arm
 from phis_lab.engine.arm_checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint, save_checkpoint
@@ -37,6 +38,23 @@ class Start(NamedTuple):
     step: int = 0
     arm: Mapping[str, Any] | None = None
     estimation: Mapping[str, Any] = {}
+
+
+class _Counted(BaseModel, strict=True):
+    """What a resumed run goes on counting from; see the attributes of `Run`."""
+
+    history: list[dict[str, Any]]
+    units: dict[str, str]
+    logged: list[tuple[int, dict[str, float]]]
+    seconds: float
+    train_seconds: float
+    images_seen: int
+    corrupt_names: list[str]
+    trained_on: dict[str, int]
+
+
+_STEP = TypeAdapter(Annotated[int, Field(strict=True, ge=0)])
+_STATE = TypeAdapter(Annotated[dict[str, Any], Field(strict=True)])
 
 
 @dataclass
@@ -110,9 +128,10 @@ class Run:
         made_of = {name: source.sha256 for name, source in self.sources.items()}
         state = load_checkpoint(self.folder, self.job.sha256, self.job.seed, made_of)
         if state is not None:
-            with self._of_this_version():
+            with self.of_this_version():
                 self.load_state_dict(state["run"])
-                self.start = Start(state["step"], state["arm"], state["estimation"])
+                step, arm = _STEP.validate_python(state["step"]), _STATE.validate_python(state["arm"])
+                self.start = Start(step, arm, _STATE.validate_python(state["estimation"]))
 
     def take_up(self) -> None:
         """Give the arm, once it is on its device, the state in which its checkpoint left it.
@@ -121,15 +140,20 @@ class Run:
             ValueError: another version of this package wrote it.
         """
         if self.start.arm is not None:
-            with self._of_this_version():
+            with self.of_this_version():
                 self.arm.load_training_state(self.start.arm)
             self.start = self.start._replace(arm=None)
 
     @contextmanager
-    def _of_this_version(self) -> Iterator[None]:
+    def of_this_version(self) -> Iterator[None]:
+        """Refuse a checkpoint in a sentence where its content is not what this version writes.
+
+        Raises:
+            ValueError: naming the file.
+        """
         try:
             yield
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{self.folder / CHECKPOINT} was written by another version of phis_lab, whose state this one does not "
                 f"read; go on with that version, or delete it to train this run anew"
@@ -229,9 +253,13 @@ class Run:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Inverse of `state_dict`."""
-        self.history, self.logged = list(state["history"]), list(state["logged"])
-        self.units = dict(state["units"])
-        self.corrupt_names = set(state["corrupt_names"])
-        self.seconds, self.train_seconds = state["seconds"], state["train_seconds"]
-        self.images_seen, self.trained_on = state["images_seen"], dict(state["trained_on"])
+        """Inverse of `state_dict`.
+
+        Raises:
+            ValueError: something is lacking, or of another kind.
+        """
+        counted = _Counted.model_validate(dict(state))
+        self.history, self.logged, self.units = counted.history, counted.logged, counted.units
+        self.corrupt_names = set(counted.corrupt_names)
+        self.seconds, self.train_seconds = counted.seconds, counted.train_seconds
+        self.images_seen, self.trained_on = counted.images_seen, counted.trained_on

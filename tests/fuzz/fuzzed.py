@@ -35,8 +35,10 @@ def changed(draw: st.DrawFn, content: dict[str, Any], values: st.SearchStrategy[
             node = node[parent]
         change = draw(st.sampled_from(["replaced", "taken", "renamed"]))
         value = node.pop(key)
-        if change == "replaced":
-            node[key] = draw(values) if isinstance(node, dict) else value
+        if change == "replaced" and isinstance(node, list):
+            node.insert(key, draw(values))
+        elif change == "replaced":
+            node[key] = draw(values)
         elif change == "renamed" and isinstance(node, dict):
             node[draw(st.text(max_size=8))] = value
     return other

@@ -12,15 +12,16 @@ import torch
 import yaml
 from drawn_images import DrawnImages
 from fuzzed import ANYTHING, changed, damaged, read_or_named
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import save
 from shapes_of_users import unchecked
-from small_arms import patch_pool
+from small_arms import make_arm, make_group, patch_pool
 from synthetic_records import record
 
 from phis_lab.data.tar_index import index_shard
-from phis_lab.engine import load_checkpoint, save_checkpoint
+from phis_lab.engine import Run, load_checkpoint, save_checkpoint
+from phis_lab.engine.run import Start
 from phis_lab.linalg import Moments
 from phis_lab.normalizers import FeatureMap, PhiS
 from phis_lab.runs import RunRecord, read_progress, read_record, write_record
@@ -125,6 +126,42 @@ def test_checkpoints_of_another_structure_with_a_digest_of_it(folder: Path, stat
     save_checkpoint(folder, state)
     (folder / "checkpoint.previous.pt").unlink(missing_ok=True)
     read_or_named(lambda: load_checkpoint(folder, "x", 0, {"a": "b"}), "checkpoint.pt")
+
+
+COUNTED = {
+    "history": [{"step": 8, "metrics": {"knn/accuracy": 0.5}, "teacher_metrics": {}}],
+    "units": {"knn/accuracy": "fraction"},
+    "logged": [(4, {"train/loss": 1.0})],
+    "seconds": 2.0,
+    "train_seconds": 1,
+    "images_seen": 80,
+    "corrupt_names": ["a.png"],
+    "trained_on": {"1 cpu": 5},
+}
+GOES_ON = {"step": 5, "arm": {"modules": {}, "optimizer": {}}, "estimation": {"grids": {}}, "run": COUNTED}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    (run,) = make_group(tmp_path_factory.mktemp("resumed"), {"phis": make_arm}).runs
+    run.folder.mkdir(parents=True)
+    return run
+
+
+@given(changed(GOES_ON))
+@example(GOES_ON)
+@example({**GOES_ON, "step": -1})
+@example({**GOES_ON, "step": True})
+@example({**GOES_ON, "run": {**COUNTED, "seconds": "2"}})
+def test_runs_that_go_on_from_another_structure(run: Run, state: dict[str, Any]) -> None:
+    state = {"config_sha256": run.job.sha256, "seed": run.job.seed, "sources": {}, **state}
+    save_checkpoint(run.folder, state)
+    (run.folder / "checkpoint.previous.pt").unlink(missing_ok=True)
+    run.start = Start()
+    read_or_named(run.resume, "checkpoint.pt")
+    assert run.start.step == state.get("step") or run.start == Start()
+    assert isinstance(run.seconds, float)
+    assert all(isinstance(step, int) and isinstance(values, dict) for step, values in run.logged)
 
 
 @given(TENSORS, st.dictionaries(st.sampled_from(["key", "view", "first", "rows", "x"]), ANYTHING, max_size=4))
