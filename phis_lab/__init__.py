@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from phis_lab.normalizers import Normalizer, PhiS
     from phis_lab.reports import report
     from phis_lab.runs import RunRecord, read_record, read_records
-    from phis_lab.students.image_encoder import ImageEncoder
+    from phis_lab.students import ImageEncoder
     from phis_lab.teachers import Teacher, TeacherPool
 
     __version__: str
@@ -52,6 +52,7 @@ _ROOMS = {
     "normalizers": ("Normalizer", "PhiS"),
     "metrics": ("effective_rank", "linear_cka"),
     "features": ("Features",),
+    "students": ("ImageEncoder",),
     "teachers": ("Teacher", "TeacherPool"),
     "evals": ("knn_predict", "linear_probe", "nearest_neighbours", "teacher_matching"),
     "runs": ("RunRecord", "read_record", "read_records"),
@@ -60,7 +61,6 @@ _ROOMS = {
 _PLACES = {name: (room, name) for room, names in _ROOMS.items() for name in names}
 _PLACES["load_student"] = "config.exported", "load_exported"
 _PLACES["PretrainedStudent"] = "config.pretrained", "PretrainedStudent"
-_PLACES["ImageEncoder"] = "students.image_encoder", "ImageEncoder"
 
 
 def __getattr__(name: str) -> Any:
