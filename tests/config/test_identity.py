@@ -22,10 +22,12 @@ OF_SPEED = {
     "data.timeout_s=30",
     "data.workers=3",
     "estimation.save=there",
+    "teachers.microbatch=7",
     "trainer.accelerator=cpu",
     "trainer.checkpoint_every=7",
     "trainer.log_every=7",
     "trainer.memory_gb=1.5",
+    "trainer.microbatch=7",
     "trainer.step_timeout=30",
 }
 OF_CONTENT = {

@@ -5,6 +5,7 @@ import struct
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image, ImageCms
@@ -153,7 +154,19 @@ def test_a_damaged_orientation_does_not_make_an_image_corrupt():
 
 
 @pytest.mark.parametrize(
-    ("mode", "kind"), [("CMYK", "JPEG"), ("CMYK", "TIFF"), ("YCbCr", "TIFF"), ("LAB", "TIFF"), ("1", "TIFF")]
+    ("mode", "kind"),
+    [
+        ("CMYK", "JPEG"),
+        ("CMYK", "TIFF"),
+        pytest.param(
+            *("YCbCr", "TIFF"),
+            marks=pytest.mark.skipif(
+                int(PIL.__version__.split(".")[0]) < 13, reason="Pillow before 13 cannot read its own"
+            ),
+        ),
+        ("LAB", "TIFF"),
+        ("1", "TIFF"),
+    ],
 )
 def test_other_colour_spaces_become_rgb(mode, kind):
     colour = Image.new("RGB", (16, 16), (200, 30, 40) if mode != "1" else (255, 255, 255))
