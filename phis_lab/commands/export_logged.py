@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from phis_lab.refusals import one_line
-from phis_lab.runs import RunRecord, read_record
+from phis_lab.runs import read_record
 from phis_lab.runs.loggers import RunInfo, WandbLogger
 from phis_lab.runs.record import FILE_NAME
 from phis_lab.whole_files import read_text
@@ -27,7 +27,10 @@ def log_export(run: Path, files: Sequence[Path]) -> None:
     try:
         node = _options_of(run)
         if node is not None:
-            WandbLogger(str(run), **node).export(_info(read_record(run / FILE_NAME)), files)
+            record = read_record(run / FILE_NAME)
+            about = record.method, record.seed, record.name, record.choices
+            info = RunInfo.of_arm(*about, {"seed": record.seed}, record.config_sha256)
+            WandbLogger(str(run), **node).export(info, files)
             log.info("The exported student is an artifact of W&B too.")
     except Exception as error:  # of any kind: it is a view
         log.warning("W&B does not take the exported student of %s: %s", run, one_line(error))
@@ -42,15 +45,3 @@ def _options_of(run: Path) -> dict[str, Any] | None:
         if node.get("_target_") == _TARGET:
             return {name: value for name, value in node.items() if not name.startswith("_")}
     return None
-
-
-def _info(record: RunRecord) -> RunInfo:
-    return RunInfo(
-        name=f"{record.method}/seed{record.seed}",
-        group=record.name,
-        config={"seed": record.seed},
-        tags=tuple(f"{key}:{option}" for key, option in record.choices.items()),
-        method=record.method,
-        choices=record.choices,
-        config_sha256=record.config_sha256,
-    )

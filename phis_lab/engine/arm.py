@@ -213,10 +213,10 @@ class Arm(nn.Module):
             named = {name: round(value, 4) for name, value in means.items()}
             raise ArmFailedError(f"the loss is not finite after {step} of its steps: {named}")
         self.scaler.scale(loss).backward()
-        if frozen:
-            self.student.backbone.zero_grad(set_to_none=True)
         if not is_sharded:
             average_gradients(self._trained[0].parameters())
+        elif frozen:
+            self.student.backbone.zero_grad(set_to_none=True)
         self.scaler.unscale_(self.optimizer)
         for parameters in self._clipped():
             nn.utils.clip_grad_norm_(parameters, self.recipe.clip)  # type: ignore[arg-type]

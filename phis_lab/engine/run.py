@@ -166,17 +166,8 @@ class Run:
         remove_parts(self.folder)
         self.is_new = not any(path.name != LOCK_FILE for path in self.folder.iterdir())
         write_text(self.folder / "config.yaml", yaml.safe_dump(job.config, sort_keys=False))
-        info = RunInfo(
-            name=f"{self.label}/seed{job.seed}",
-            group=job.study,
-            config=job.config,
-            tags=tuple(f"{key}:{option}" for key, option in job.choices.items()),
-            method=self.label,
-            choices=job.choices,
-            config_sha256=job.sha256,
-        )
         self.pictures_shown = stamp_of_pictures(self.folder)
-        self.loggers.start(info)
+        self.loggers.start(RunInfo.of_arm(self.label, job.seed, job.study, job.choices, job.config, job.sha256))
         for step, values in self.logged:
             self.loggers.log(values, step)
 

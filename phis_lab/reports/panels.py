@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from phis_lab.runs import RunRecord, find_records
 from phis_lab.runs.loggers.numbers import METHODS_TABLE, PICTURES
+from phis_lab.runs.record import ARROWS
 
 PanelKind = Literal["lines", "bars", "table", "images"]
 SYSTEM = {
@@ -123,9 +124,10 @@ def _probes(told: Told) -> Iterator[Panel]:
     probes = {name: metric for record in told.records.values() for name, metric in record.metrics.items()}
     for name, metric in probes.items():
         if not metric.detail:
-            arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
             unit = f" ({metric.unit})" if metric.unit else ""
-            yield Panel("bars", f"{name.replace('/', ' ').replace('_', ' ')}{unit}{arrow}", (name,))
+            yield Panel(
+                "bars", f"{name.replace('/', ' ').replace('_', ' ')}{unit}{ARROWS[metric.higher_is_better]}", (name,)
+            )
             yield from _lines(told, [f"test/{name}"])
 
 

@@ -9,12 +9,12 @@ import pandas as pd
 
 from phis_lab.reports.intervals import BOOTSTRAP_SEEDS
 from phis_lab.reports.tables import Column, Rows, by_method, leading, summary
+from phis_lab.runs.record import ARROWS
 from phis_lab.spoken import decimals, interval, with_spread
 
 MISSING = "–"
 FLOOR = "(floor)"
 MOST_NAMES = 6
-_ARROWS = {True: " ↑", False: " ↓", None: ""}
 
 
 class Cell(NamedTuple):
@@ -69,7 +69,7 @@ def heading(column: Column, prefix: str = "") -> str:
     """`knn accuracy (%) ↑`, `xfeat fidelity ↑`: the arrow points to the better; spatial and `prefix` are unsaid."""
     name = column.metric.removeprefix(prefix).replace("/spatial/", "/").replace("/", " ").replace("_", " ")
     unit = f" ({column.unit})" if column.unit else ""
-    return f"{name}{unit}{_ARROWS[column.higher_is_better]}"
+    return f"{name}{unit}{ARROWS[column.higher_is_better]}"
 
 
 def value_sheet(

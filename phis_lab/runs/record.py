@@ -27,6 +27,10 @@ LOWER_IS_BETTER = frozenset(
 """Of the teacher-matching metrics; the others (fidelity, cosine, CKA) grow with the match."""
 
 
+ARROWS = {True: " ↑", False: " ↓", None: ""}
+"""Behind the name of a metric: which way is better; by `higher_is_better`."""
+
+
 class TornRecordError(ValueError):
     """A file that ends too early, as a crash or a full disk leaves it: there is no result in it."""
 

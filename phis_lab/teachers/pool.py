@@ -173,13 +173,13 @@ class TeacherPool(nn.Module):
 
 
 def in_chunks_of_the_cache(images: Tensor) -> bool:
-    """Whether images come in chunks already, as they do on a CPU."""
+    """Whether images go through teachers in chunks of 16: on a CPU."""
     return images.is_cpu
 
 
 def whole_chunks(images: Float[Tensor, "b 3 h w"]) -> Sequence[Float[Tensor, "n 3 h w"]]:
     """Splits a batch on the CPU into chunks of 16 images, the last one filled with its last image; elsewhere one."""
-    if images.device.type != "cpu" or len(images) == 0:
+    if not in_chunks_of_the_cache(images) or len(images) == 0:
         return [images]
     missing = -len(images) % CPU_CHUNK
     filled = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images

@@ -14,7 +14,6 @@ import yaml
 from fuzzed import ANYTHING
 from hypothesis import example, given
 from hypothesis import strategies as st
-from shapes_of_users import unchecked
 
 from phis_lab.config.check import check
 from phis_lab.config.compose import composer
@@ -24,17 +23,6 @@ from phis_lab.refusals import REFUSALS, sentence
 
 LONGEST_S = 120
 """A composition takes a second; one that takes so long hangs, however busy the machine is."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def as_users_have_it() -> Iterator[None]:
-    with unchecked():
-        yield
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("own")
 
 
 @contextmanager

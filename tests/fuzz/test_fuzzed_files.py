@@ -3,7 +3,6 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from fuzzed import ANYTHING, changed, damaged, read_or_named
 from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import save
-from shapes_of_users import unchecked
 from small_arms import make_arm, make_group, patch_pool
 from synthetic_records import record
 
@@ -41,18 +39,6 @@ TENSORS = st.dictionaries(
     ),
     max_size=4,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def as_users_have_it() -> Iterator[None]:
-    """Shapes are not checked, so that a reader's own refusal is seen."""
-    with unchecked():
-        yield
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("fuzzed")
 
 
 @given(st.data())

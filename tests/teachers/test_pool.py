@@ -172,8 +172,7 @@ class Narrow(Toy):
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No chunks of 16, and no exception for CPUs."""
-    monkeypatch.setattr(module, "whole_chunks", lambda images: [images])
+    """No chunks of 16."""
     monkeypatch.setattr(module, "in_chunks_of_the_cache", lambda images: False)
 
 

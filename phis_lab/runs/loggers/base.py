@@ -38,6 +38,28 @@ class RunInfo:
     choices: Mapping[str, str] = field(default_factory=dict)
     config_sha256: str = ""
 
+    @classmethod
+    def of_arm(
+        cls,
+        method: str,
+        seed: int,
+        study: str,
+        choices: Mapping[str, str],
+        config: dict[str, Any],
+        config_sha256: str,
+    ) -> "RunInfo":
+        """What views are told of an arm, while it trains and of what is made of it afterwards."""
+        tags = tuple(f"{key}:{option}" for key, option in choices.items())
+        return cls(
+            f"{method}/seed{seed}",
+            study,
+            config,
+            tags=tags,
+            method=method,
+            choices=choices,
+            config_sha256=config_sha256,
+        )
+
 
 @runtime_checkable
 class Logger(Protocol):

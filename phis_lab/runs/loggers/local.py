@@ -4,9 +4,10 @@ import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phis_lab.runs.loggers.base import RunInfo
+from phis_lab.runs.loggers.extras import of_extra
 from phis_lab.runs.record import RunRecord
 from phis_lab.whole_files import write_text
 
@@ -67,7 +68,7 @@ class TensorBoardLogger:
     """
 
     def __init__(self, folder: str) -> None:
-        _summary_writer()  # refuse a missing extra before anything is loaded
+        _import_tensorboard()  # refuse a missing extra before anything is loaded
         self.folder = Path(folder) / "tensorboard"
         self._writer: SummaryWriter | None = None
 
@@ -75,7 +76,7 @@ class TensorBoardLogger:
         """Opens the event file; the configuration stands under TEXT."""
         for path in self.folder.glob("events.out.tfevents.*") if run.step == 0 else ():
             path.unlink()
-        self._writer = _summary_writer()(str(self.folder), purge_step=run.step or None)
+        self._writer = _import_tensorboard().SummaryWriter(str(self.folder), purge_step=run.step or None)
         self._writer.add_text("config", f"```\n{run.config}\n```", run.step)
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
@@ -94,11 +95,5 @@ class TensorBoardLogger:
         self._writer = None
 
 
-def _summary_writer() -> "type[SummaryWriter]":
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  an extra
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            f"logger=tensorboard needs tensorboard ({error}): pip install 'phis-lab[tensorboard]', or use logger=csv"
-        ) from error
-    return SummaryWriter
+def _import_tensorboard() -> Any:
+    return of_extra("tensorboard", "SummaryWriter", "torch.utils.tensorboard")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from phis_lab.runs.record import LOWER_IS_BETTER, RunRecord
+from phis_lab.runs.record import ARROWS, LOWER_IS_BETTER, RunRecord
 
 METHODS_TABLE = "result/methods"
 PICTURES = "result/pictures"
@@ -64,7 +64,7 @@ def _arrow(name: str, record: RunRecord) -> str:
         upwards = record.metrics[name].higher_is_better
     else:
         upwards = {"max": True, "min": False}.get(best_of(f"test/{name}") or "")
-    return "" if upwards is None else " ↑" if upwards else " ↓"
+    return ARROWS[upwards]
 
 
 def strip(pixels: np.ndarray) -> np.ndarray:

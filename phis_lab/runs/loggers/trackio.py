@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from phis_lab.runs.loggers.base import RunInfo
+from phis_lab.runs.loggers.extras import of_extra
 from phis_lab.runs.loggers.numbers import final_numbers
 from phis_lab.runs.record import RunRecord
 from phis_lab.whole_files import write_text
@@ -87,15 +88,4 @@ class TrackioLogger:
 
 
 def _import_trackio() -> Any:
-    try:
-        import trackio  # noqa: PLC0415  an extra, and slow to import
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            f"logger=trackio needs trackio ({error}): pip install 'phis-lab[trackio]', or use logger=csv"
-        ) from error
-    if not hasattr(trackio, "init"):  # a folder of runs that is named trackio, beside the script
-        raise ModuleNotFoundError(
-            f"logger=trackio needs trackio, and found the folder {next(iter(trackio.__path__))}: "
-            "pip install 'phis-lab[trackio]', or use logger=csv"
-        )
-    return trackio
+    return of_extra("trackio", "init")

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from phis_lab.refusals import one_line
 from phis_lab.runs.loggers.base import Pictures, RunInfo, Savers
+from phis_lab.runs.loggers.extras import of_extra
 from phis_lab.runs.loggers.numbers import (
     METHODS_TABLE,
     NAME_LENGTH,
@@ -334,15 +335,4 @@ def _forget_service() -> None:
 
 
 def _import_wandb() -> Any:
-    try:
-        import wandb  # noqa: PLC0415  an extra, and slow to import
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            f"logger=wandb needs wandb ({error}): pip install 'phis-lab[wandb]', or use logger=csv"
-        ) from error
-    if not hasattr(wandb, "init"):  # a folder of runs that is named wandb, beside the script
-        raise ModuleNotFoundError(
-            f"logger=wandb needs wandb, and found the folder {next(iter(wandb.__path__))}: "
-            "pip install 'phis-lab[wandb]', or use logger=csv"
-        )
-    return wandb
+    return of_extra("wandb", "init")

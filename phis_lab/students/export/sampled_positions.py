@@ -1,5 +1,6 @@
 """Position embeddings on any grid by products with matrices, which a graph can hold where it cannot resample."""
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -26,36 +27,42 @@ def sampled(positions: nn.Module) -> nn.Module:
     return kind(positions.embedding)
 
 
-class _Resampled(nn.Module):
+class _Sampled(nn.Module):
+    """An embedding between two matrices, one for the rows of a grid and one for its columns."""
+
+    def __init__(self, embedding: Tensor) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.cells = tuple(map(int, embedding.shape[:2]))
+
+    def forward(self, grid: tuple[Side, Side], batch: Side) -> Float[Tensor, "1 h w width"]:
+        """The embedding on a grid."""
+        del batch
+        rows, columns = self.weights(grid)
+        wide = torch.einsum("hi,ijc->hjc", rows, self.embedding.float())
+        return torch.einsum("wj,hjc->hwc", columns, wide)[None].to(self.embedding.dtype)
+
+    @abstractmethod
+    def weights(self, grid: tuple[Side, Side]) -> tuple[Tensor, Tensor]:
+        """What makes the grid's rows of the embedding's, and its columns likewise."""
+
+
+class _Resampled(_Sampled):
     """What `LearnedPositions` gives: bicubic, antialiased, and the embedding itself on its own grid."""
 
-    def __init__(self, embedding: Tensor) -> None:
-        super().__init__()
-        self.embedding = embedding
-        self.cells = tuple(map(int, embedding.shape[:2]))
-
-    def forward(self, grid: tuple[Side, Side], batch: Side) -> Float[Tensor, "1 h w width"]:
-        """The embedding on a grid."""
-        del batch
+    def weights(self, grid: tuple[Side, Side]) -> tuple[Tensor, Tensor]:
         rows, columns = (bicubic(cells, size) for cells, size in zip(self.cells, grid, strict=True))
-        return _product(rows, self.embedding, columns)
+        return rows, columns
 
 
-class _Window(nn.Module):
+class _Window(_Sampled):
     """What `CroppedPositions` gives in evaluation: the top left window of the square, resized corner on corner."""
 
-    def __init__(self, embedding: Tensor) -> None:
-        super().__init__()
-        self.embedding = embedding
-        self.cells = tuple(map(int, embedding.shape[:2]))
-
-    def forward(self, grid: tuple[Side, Side], batch: Side) -> Float[Tensor, "1 h w width"]:
-        """The embedding on a grid."""
-        del batch
+    def weights(self, grid: tuple[Side, Side]) -> tuple[Tensor, Tensor]:
         sides = [torch.as_tensor(size) for size in grid]
         longer = torch.maximum(*sides)
         rows, columns = (_corner_on_corner(self.cells[0], longer)[:size] for size in sides)
-        return _product(rows, self.embedding, columns)
+        return rows, columns
 
 
 def bicubic(cells: int, size: Side) -> Float[Tensor, "size cells"]:
@@ -84,8 +91,3 @@ def _corner_on_corner(cells: int, size: Any) -> Float[Tensor, "size cells"]:
     distance = (torch.arange(cells, dtype=torch.float32) - place[:, None]).abs()
     weights: Tensor = (1 - distance).clamp(min=0)
     return weights
-
-
-def _product(rows: Tensor, embedding: Tensor, columns: Tensor) -> Tensor:
-    wide = torch.einsum("hi,ijc->hjc", rows, embedding.float())
-    return torch.einsum("wj,hjc->hwc", columns, wide)[None].to(embedding.dtype)
