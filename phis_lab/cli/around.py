@@ -161,6 +161,8 @@ def plan(
 ) -> None:
     """What a run will need before anybody pays for it: operations, memory, time, cost, and where it breaks.
 
+    Ends with code 1 where a run would not start as it is planned, or would run out of memory.
+
     `phis-lab plan experiment=phis/phis scale=paper strategy=ddp --gpus 32 --gpu a100`
     """
     with at_work(as_json, logged=False):
@@ -170,3 +172,5 @@ def plan(
         wanted = of_plan.Wanted(gpus, gpu, rate_tflops, memory_gb, link, mfu, price, arms)
         made = of_plan.plan(overrides or [], wanted, config_dir)
     print_json(document(made)) if as_json else show(made)
+    with at_work(as_json, logged=False):
+        made.refuse_what_does_not_start()

@@ -20,8 +20,10 @@ from phis_lab.plan import (
     Balance,
     Layout,
     Machine,
+    Problem,
     Workload,
     balance,
+    costs_of,
     device,
     given,
     planned,
@@ -29,7 +31,7 @@ from phis_lab.plan import (
     workload,
 )
 from phis_lab.plan.hardware import STUDENT, TEACHERS
-from phis_lab.plan.layouts import Crews
+from phis_lab.plan.memory import Crews
 from phis_lab.strategies import TeacherPartition
 
 OWN = ("gpus", "gpu", "link", "price", "mfu", "arms", "rate_tflops", "memory_gb")
@@ -90,15 +92,23 @@ class Plan:
     machine: Machine
     chosen: Layout
     layouts: tuple[Layout, ...]
-    breaks: dict[str, tuple[str, ...]]
+    breaks: dict[str, tuple[Problem, ...]]
     partitions: tuple[Balance, ...]
     assumptions: tuple[str, ...]
 
     @property
     def problems(self) -> list[str]:
         """What stands in the way of the chosen layout."""
-        own = [f"strategy={self.chosen.name} {problem}" for problem in self.breaks[self.chosen.name]]
-        return [*self.work.problems, *own]
+        return [*self.work.problems, *self._own()]
+
+    def refuse_what_does_not_start(self) -> None:
+        """Raise ValueError where a run of the chosen layout would not start, or would run out of memory."""
+        if reasons := [*self.work.problems, *self._own(slow=False)]:
+            raise ValueError("this run would not start as it is planned: " + "; ".join(reasons))
+
+    def _own(self, slow: bool = True) -> list[str]:
+        breaks = (problem for problem in self.breaks[self.chosen.name] if slow or problem.stops)
+        return [f"strategy={self.chosen.name} {problem.says}" for problem in breaks]
 
 
 def plan(overrides: Sequence[str], wanted: Wanted | None = None, config_dir: Path | None = None) -> Plan:
@@ -131,11 +141,11 @@ def plan(overrides: Sequence[str], wanted: Wanted | None = None, config_dir: Pat
     work = workload(config, wanted.arms)
     several = any(len(stage.partitions) > 1 for stage in work.stages)
     names = [each for each in LAYOUTS if each == name or (ranks > 1 and (several or each != "teacher_partition"))]
-    crews, refusal = _crews(work, ranks, strategy)
+    crews, refusal = _crews(work, machine, strategy)
     layouts = {each: planned(work, machine, each, crews) for each in names}
     breaks = {each: tuple(problems_of(work, machine, layout, crews)) for each, layout in layouts.items()}
     if refusal is not None and "teacher_partition" in breaks:
-        breaks["teacher_partition"] = (f"does not start: {refusal}", *breaks["teacher_partition"])
+        breaks["teacher_partition"] = (Problem(f"does not start: {refusal}"), *breaks["teacher_partition"])
     partitions = balance(work, machine, layouts["teacher_partition"]) if "teacher_partition" in layouts else []
     return Plan(
         work,
@@ -148,12 +158,15 @@ def plan(overrides: Sequence[str], wanted: Wanted | None = None, config_dir: Pat
     )
 
 
-def _crews(work: Workload, ranks: int, strategy: object) -> tuple[Crews | None, str | None]:
-    """Ranks for each partition, as the strategy divides them, or why it does not."""
-    chosen = strategy.ranks if isinstance(strategy, TeacherPartition) else None
-    stages = {stage.name: [part.name for part in stage.partitions] for stage in work.stages}
+def _crews(work: Workload, machine: Machine, strategy: object) -> tuple[Crews | None, str | None]:
+    """Ranks for each partition, as the strategy divides them by what is counted here, or why it does not."""
+    chosen: Any = None
+    if isinstance(strategy, TeacherPartition):
+        chosen = "measured" if strategy.measures else strategy.ranks
+    images = {stage.name: {part.name: part.images for part in stage.partitions} for stage in work.stages}
+    costs = {stage.name: costs_of(work, stage, machine) for stage in work.stages}
     try:
-        return TeacherPartition(devices=ranks, ranks=chosen).divide(stages), None
+        return TeacherPartition(devices=machine.ranks, ranks=chosen).divide(images, costs), None
     except ValueError as error:
         return None, str(error)
 

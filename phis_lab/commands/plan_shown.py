@@ -96,7 +96,7 @@ def _layout_document(plan: Plan, layout: Layout) -> dict[str, Any]:
         "bytes_per_rank": layout.bytes_per_rank,
         "memory": layout.memory,
         "stages": layout.stages,
-        "problems": plan.breaks[layout.name],
+        "problems": [problem.says for problem in plan.breaks[layout.name]],
     }
 
 
@@ -155,7 +155,8 @@ def _layouts(plan: Plan) -> Table:
     for layout in plan.layouts:
         cost = () if price is None else (_money(layout.device_hours * price),)
         numbers = f"{layout.hours:,.4g}", f"{layout.device_hours:,.4g}", *cost, f"{layout.images_per_second:,.4g}"
-        works = "no" if plan.breaks[layout.name] else "yes"
+        stops = {problem.stops for problem in plan.breaks[layout.name]}
+        works = "no" if True in stops else "slowly" if stops else "yes"
         table.add_row(layout.name, f"{layout.ranks}", *numbers, works)
     return table
 
@@ -165,7 +166,7 @@ def _about(plan: Plan) -> Iterator[str]:
     for layout in plan.layouts:
         yield f"{layout.name}: {LAYOUTS[layout.name]}."
         if layout is not plan.chosen:
-            yield from (f"{layout.name} {problem}." for problem in plan.breaks[layout.name])
+            yield from (f"{layout.name} {problem.says}." for problem in plan.breaks[layout.name])
 
 
 def _balance(plan: Plan) -> Table:

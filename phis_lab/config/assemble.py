@@ -12,7 +12,7 @@ from phis_lab.config.teachers import Catalogue, TeacherOptions, split
 from phis_lab.data import Augmentation, DataModule, DataSource, StagePlan
 from phis_lab.data.stage_plans import boundaries, check_batches
 from phis_lab.engine import Arm, Group, OptimizerRecipe, Run, TrainerOptions
-from phis_lab.engine.division import divide, refuse_shared_statistics
+from phis_lab.engine.division import refuse_shared_statistics
 from phis_lab.engine.stages import places
 from phis_lab.losses import Balancer, Loss
 from phis_lab.runs.job import Job
@@ -110,6 +110,15 @@ def refuse_store_of_parts(options: TeacherOptions, strategy: Single | DataParall
         )
 
 
+def refuse_undivided(plans: Mapping[str, StagePlan], source: DataSource, strategy: Single | DataParallel) -> None:
+    """Raise ValueError where processes do not divide among partitions, or images of a step among processes."""
+    ranks = None
+    if isinstance(strategy, TeacherPartition):
+        check_batches(plans, source.batch_size, len(source.train))
+        ranks = strategy.divide({name: plan.batch_sizes(source.batch_size) for name, plan in plans.items()})
+    check_batches(plans, source.batch_size, len(source.train), strategy.processes, ranks)
+
+
 def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource | None = None) -> Group:
     """Build what a group needs.
 
@@ -137,10 +146,7 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource
     source = build(shared["data"], "data") if source is None else source
     plans = read_stages(shared.get("stages"), members)
     data = DataModule(source, augmentation, options.max_steps, plans, evaluation.data)
-    ranks = None
-    if isinstance(strategy, TeacherPartition):
-        ranks = strategy.divide({name: plan.partitions for name, plan in plans.items()})
-    check_batches(plans, source.batch_size, len(source.train), strategy.processes, ranks)
+    refuse_undivided(plans, source, strategy)
     for first, end in boundaries(plans, options.max_steps):
         estimation.check(end - first)
         for part in parts:
@@ -171,9 +177,8 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource
         estimation.check_files(
             stage.provenance, {place for part in backbones for place in places(stage, part.grid_at).items()}
         )
-    if ranks is not None:
+    if isinstance(strategy, TeacherPartition):
         refuse_shared_statistics(stages, runs)
-        divide(stages, data, ranks, strategy.own_rank)
     return Group(runs, options, strategy, data, stages, estimation, evaluation)
 
 

@@ -62,7 +62,7 @@ class DataModule(LightningDataModule):
     def _loaders(self, stage: str) -> dict[str, BatchLoader]:
         """One loader per partition; the partitions of a step are different images."""
         partitions = self.stages[stage].partitions
-        sizes = {name: partition.batch_size(self.source.batch_size) for name, partition in partitions.items()}
+        sizes = self.stages[stage].batch_sizes(self.source.batch_size)
         ends = dict(zip(sizes, accumulate(sizes.values()), strict=True))
         first, end = self._spans[stage]
         number = list(self.stages).index(stage)

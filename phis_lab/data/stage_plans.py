@@ -56,6 +56,10 @@ class StagePlan:
         default_factory=lambda: {"all": PartitionPlan()}
     )
 
+    def batch_sizes(self, base: int) -> dict[str, int]:
+        """Images per step of each partition over all processes, of a `data.batch_size` of `base`."""
+        return {name: partition.batch_size(base) for name, partition in self.partitions.items()}
+
 
 WHOLE = PartitionPlan()
 """Every image for every teacher, at the sizes that they have without stages."""
@@ -103,7 +107,7 @@ def check_batches(
         ValueError: naming the option.
     """
     for name, stage in stages.items():
-        sizes = {key: partition.batch_size(batch_size) for key, partition in stage.partitions.items()}
+        sizes = stage.batch_sizes(batch_size)
         for key, size in sizes.items():
             option = f"stages.{name}.partitions.{key}.batch" if stages is not ONE_STAGE else "data.batch_size"
             if size < 1:

@@ -143,7 +143,11 @@ class Arm(nn.Module):
         return self.student.backbone.grid_at(scale)
 
     def predict(
-        self, images: Float[Tensor, "b 3 h w"], scale: float = 1.0, teachers: Collection[str] | None = None
+        self,
+        images: Float[Tensor, "b 3 h w"],
+        scale: float = 1.0,
+        teachers: Collection[str] | None = None,
+        student: Student | None = None,
     ) -> tuple[Features, dict[str, Features]]:
         """Student tokens, and per teacher what the heads say in the normalised space, in float32.
 
@@ -151,8 +155,9 @@ class Arm(nn.Module):
             images: in [0, 1].
             scale: size at which the student sees them, over its own image size.
             teachers: of whom predictions are wanted; None for all.
+            student: a copy of the arm's, to be asked in its place.
         """
-        return self._predict(self.student, images, scale, teachers)
+        return self._predict(student or self.student, images, scale, teachers)
 
     def _predict(
         self, forward: Forward, images: Tensor, scale: float, teachers: Collection[str] | None

@@ -55,7 +55,7 @@ class Distiller(L.LightningModule):
         self.automatic_optimization = False
         self.runs, self.stages = list(runs), list(stages)
         self.arms = nn.ModuleDict({run.key: run.arm for run in runs})
-        self.pools = nn.ModuleList([part.train.pool for stage in stages for part in stage.own().values()])
+        self.take_pools()
         self.estimation, self._of_variances = estimation, estimation.of_variances()
         self.max_steps, self.steps_done = stages[-1].end, min(run.start.step for run in runs)
         self.stage: Stage | None = None
@@ -66,6 +66,10 @@ class Distiller(L.LightningModule):
     def configure_optimizers(self) -> list[Optimizer]:
         """None for Lightning to drive: each arm steps its own."""
         return []
+
+    def take_pools(self) -> None:
+        """Take the teachers of this process's partitions along from device to device."""
+        self.pools = nn.ModuleList([part.train.pool for stage in self.stages for part in stage.own().values()])
 
     def on_fit_start(self) -> None:
         """Fill the feature stores, and put the arms where their checkpoints stopped."""

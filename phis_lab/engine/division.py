@@ -1,14 +1,53 @@
 """Which processes work on which partition of a stage, and what each of them does without."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import lightning as L
 import torch
 
+from phis_lab import processes
 from phis_lab.data import DataModule
+from phis_lab.engine.costs import measured_costs
+from phis_lab.engine.distiller import Distiller
 from phis_lab.engine.run import Run
 from phis_lab.engine.stages import Stage
 from phis_lab.normalizers.running_standardize import RunningStandardize
+from phis_lab.strategies import TeacherPartition
+from phis_lab.strategies.balance import Costs
+
+log = logging.getLogger(__name__)
+
+
+class Division(L.Callback):
+    """Divides the processes among the partitions once they have met, before anything is moved to a device.
+
+    Args:
+        strategy: says how.
+        data: of the run.
+    """
+
+    def __init__(self, strategy: TeacherPartition, data: DataModule) -> None:
+        self.strategy, self.data = strategy, data
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Divide them alike in all processes; where it is measured, time what the stages that remain will compute."""
+        assert isinstance(pl_module, Distiller)
+        stages, costs = pl_module.stages, dict[str, Costs]()
+        if self.strategy.measures:
+            remain = [each for each in stages if len(each.partitions) > 1 and pl_module.steps_done < each.end]
+            costs = measured_costs(remain, [run.arm for run in pl_module.runs], trainer.strategy.root_device)
+        ranks = self.strategy.divide({each.name: each.batch_sizes for each in stages}, costs)
+        for name, of_stage in costs.items():
+            _say_ranks(name, ranks[name], of_stage)
+        divide(stages, self.data, ranks, processes.rank())
+        pl_module.take_pools()
+
+
+def _say_ranks(stage: str, ranks: Mapping[str, range], costs: Costs) -> None:
+    parts = [f"{len(of)} for {name} ({1e3 * costs[name][len(of)]:.3g} ms)" for name, of in ranks.items()]
+    log.info("Stage %s, processes by what a step of each partition takes: %s.", stage, ", ".join(parts))
 
 
 def refuse_shared_statistics(stages: Sequence[Stage], runs: Sequence[Run]) -> None:

@@ -19,6 +19,7 @@ from phis_lab.engine.callbacks.keeper import Keeper
 from phis_lab.engine.callbacks.status import ProgressLine, StatusFiles
 from phis_lab.engine.callbacks.step_timeout import StepTimeout
 from phis_lab.engine.distiller import Distiller
+from phis_lab.engine.division import Division
 from phis_lab.engine.estimation.base import Estimation
 from phis_lab.engine.evaluation import Evaluation
 from phis_lab.engine.run import Run
@@ -28,7 +29,7 @@ from phis_lab.engine.trainer_options import TrainerOptions
 from phis_lab.runs import RunRecord
 from phis_lab.runs.lock import is_first_process
 from phis_lab.runs.loggers import LoggerSet
-from phis_lab.strategies import DataParallel, Single
+from phis_lab.strategies import DataParallel, Single, TeacherPartition
 from phis_lab.terminal import Terminal
 
 log = logging.getLogger(__name__)
@@ -111,10 +112,12 @@ class _Session:
             logging.getLogger(package).setLevel(logging.WARNING)  # not what it found, nor its tips
         options, module = self.group.options, self.module
         timeout = StepTimeout(options.step_timeout)
+        strategy = self.group.strategy
         keeper = Keeper(self.group.evaluation, self.stop, timeout, options.checkpoint_every)
+        division = [Division(strategy, self.group.data)] if isinstance(strategy, TeacherPartition) else []
         trainer = L.Trainer(
             accelerator=options.device,
-            **self.group.strategy.trainer_arguments(),
+            **strategy.trainer_arguments(),
             max_epochs=1,
             min_epochs=0,
             logger=False,
@@ -123,7 +126,7 @@ class _Session:
             enable_model_summary=False,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
-            callbacks=[keeper, ProgressLine(Terminal()), StatusFiles()],
+            callbacks=[*division, keeper, ProgressLine(Terminal()), StatusFiles()],
             default_root_dir=self.group.runs[0].folder,
             plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
         )  # Lightning's own checkpoints for Slurm would go on from another run's weights at step 0

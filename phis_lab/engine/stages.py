@@ -108,8 +108,6 @@ class Stage:
     def meet(self) -> None:
         """Make the groups of processes that work on a partition together; all processes call this at the same time."""
         world = sum(map(len, self.ranks.values()))
-        if self.ranks and self._rank != dist.get_rank():
-            raise RuntimeError(f"this process took itself for number {self._rank}, and it is {dist.get_rank()}")
         for name, ranks in self.ranks.items():
             weight = world / (len(self.ranks) * len(ranks))
             self.crews[name] = Crew(ranks[0], dist.new_group(list(ranks)), weight)
@@ -140,9 +138,14 @@ class Stage:
         return next((crew.group for name, crew in self.crews.items() if self._rank in self.ranks[name]), None)
 
     @property
+    def batch_sizes(self) -> dict[str, int]:
+        """Images of a step over all processes, by partition."""
+        return {name: partition.batch_size for name, partition in self.partitions.items()}
+
+    @property
     def batch_size(self) -> int:
         """Images of a step over all partitions and processes."""
-        return sum(partition.batch_size for partition in self.partitions.values())
+        return sum(self.batch_sizes.values())
 
     @property
     def main(self) -> Partition:

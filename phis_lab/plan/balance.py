@@ -1,11 +1,11 @@
 """Which ranks of a partitioned stage wait for which, and how many each partition wants."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from phis_lab.plan.hardware import Machine
 from phis_lab.plan.layouts import Layout, student_seconds, teacher_seconds
-from phis_lab.plan.workload import Workload
+from phis_lab.plan.workload import StageWork, Workload
+from phis_lab.strategies.balance import Costs, best_ranks, divisors
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,12 @@ class Balance:
     Args:
         stage: its name.
         partition: its name.
-        ranks: that it has where all have the same.
+        ranks: that it has in the layout.
         seconds: of teachers and students in one step with those.
         idle: share of the step in which they wait for others.
         fair_ranks: of the same number in all, in proportion to the work; a fraction.
-        best_ranks: whole numbers that divide its images and make the step shortest; None where there are too few ranks.
+        best_ranks: whole numbers that divide its images, come to the same number in all and make the step shortest;
+            None where none do.
         best_seconds: with those.
     """
 
@@ -45,13 +46,11 @@ def balance(work: Workload, machine: Machine, layout: Layout) -> list[Balance]:
     for stage, planned in zip(work.stages, layout.stages, strict=True):
         if len(stage.partitions) < 2:
             continue
-        loads = {
-            part.name: teacher_seconds(work, part, machine) + student_seconds(work, part, machine)
-            for part in stage.partitions
-        }
-        best = best_ranks(loads, {part.name: part.images for part in stage.partitions}, layout.ranks)
+        costs = costs_of(work, stage, machine)
+        best = best_ranks(costs, layout.ranks)
+        whole = sum(of_partition[1] for of_partition in costs.values())
         for share in planned.shares:
-            load = loads[share.partition]
+            of_partition = costs[share.partition]
             mine = None if best is None else best[share.partition]
             found.append(
                 Balance(
@@ -60,30 +59,26 @@ def balance(work: Workload, machine: Machine, layout: Layout) -> list[Balance]:
                     ranks=share.ranks,
                     seconds=share.step.busy,
                     idle=share.step.waiting / share.step.total,
-                    fair_ranks=layout.ranks * load / sum(loads.values()),
+                    fair_ranks=layout.ranks * of_partition[1] / whole,
                     best_ranks=mine,
-                    best_seconds=None if mine is None else load / mine,
+                    best_seconds=None if mine is None else of_partition[mine],
                 )
             )
     return found
 
 
-def best_ranks(loads: Mapping[str, float], images: Mapping[str, int], ranks: int) -> dict[str, int] | None:
-    """Ranks of each partition that make the slowest one fastest, and divide its images; None where there are too few.
+def costs_of(work: Workload, stage: StageWork, machine: Machine) -> Costs:
+    """Seconds of teachers and students in a step, by partition and by the number of ranks that share its images.
 
     Args:
-        loads: seconds of one rank that works alone, by partition.
-        images: of a step, by partition.
-        ranks: in all, of which some may be left over.
+        work: what a run computes.
+        stage: of it.
+        machine: what computes it.
     """
-    divisors = {
-        name: [number for number in range(1, count + 1) if count % number == 0] for name, count in images.items()
-    }
-    for limit in sorted({loads[name] / number for name in loads for number in divisors[name]}):
-        chosen = {
-            name: next((number for number in divisors[name] if loads[name] / number <= limit), None) for name in loads
+    return {
+        part.name: {
+            number: (teacher_seconds(work, part, machine) + student_seconds(work, part, machine)) / number
+            for number in divisors(part.images)
         }
-        whole = {name: number for name, number in chosen.items() if number is not None}
-        if len(whole) == len(loads) and sum(whole.values()) <= ranks:
-            return whole
-    return None
+        for part in stage.partitions
+    }

@@ -4,11 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from phis_lab.plan.hardware import Machine, Utilisation
-from phis_lab.plan.memory import at_once, memory_of
+from phis_lab.plan.memory import Crews, at_once, memory_of
 from phis_lab.plan.workload import PartitionWork, StageWork, Workload
-
-Crews = Mapping[str, Mapping[str, range]]
-"""Ranks that work on each partition, by stage and partition."""
 
 LAYOUTS = {
     "single": "one rank does everything",
@@ -130,7 +127,7 @@ def planned(work: Workload, machine: Machine, name: str, crews: Crews | None = N
     stages = tuple(
         _stage(work, stage, machine, name, ranks, (crews or {}).get(stage.name, {})) for stage in work.stages
     )
-    return Layout(name, ranks, stages, memory_of(work, machine, name, ranks))
+    return Layout(name, ranks, stages, memory_of(work, machine, name, ranks, crews))
 
 
 def _stage(

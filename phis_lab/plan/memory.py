@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from phis_lab.plan.hardware import Machine
-from phis_lab.plan.workload import PartitionWork, Workload
+from phis_lab.plan.workload import PartitionWork, StageWork, Workload
+
+Crews = Mapping[str, Mapping[str, range]]
+"""Ranks that work on each partition, by stage and partition."""
 
 CHUNK_ON_CPU = 16
 WIDTH = {"bfloat16": 0.5, "float32": 1.0}
@@ -23,7 +26,7 @@ def at_once(memory: Mapping[str, float]) -> float:
     return fixed + max(teachers, sum(student))
 
 
-def memory_of(work: Workload, machine: Machine, name: str, ranks: int) -> dict[str, float]:
+def memory_of(work: Workload, machine: Machine, name: str, ranks: int, crews: Crews | None = None) -> dict[str, float]:
     """Bytes of the fullest rank, by part.
 
     Args:
@@ -31,6 +34,7 @@ def memory_of(work: Workload, machine: Machine, name: str, ranks: int) -> dict[s
         machine: what computes it.
         name: of the layout.
         ranks: that it uses.
+        crews: those that work on each partition, where these are divided; None divides them evenly.
     """
     student, arms = work.student, work.arms
     divided = ranks if name == "fsdp2" else 1
@@ -38,7 +42,9 @@ def memory_of(work: Workload, machine: Machine, name: str, ranks: int) -> dict[s
     flat = 2 if name in ("ddp", "teacher_partition") and ranks > 1 else 1
     gathered = 2 * student.bytes / student.depth if name == "fsdp2" else 0.0
     groups = [
-        [part] if name == "teacher_partition" else list(stage.partitions)
+        [(part, _share(stage, part, ranks, crews))]
+        if name == "teacher_partition"
+        else [(each, each.images / ranks) for each in stage.partitions]
         for stage in work.stages
         for part in stage.partitions
     ]
@@ -46,48 +52,42 @@ def memory_of(work: Workload, machine: Machine, name: str, ranks: int) -> dict[s
         "student": arms * student.bytes / divided + gathered,
         "optimiser state": float(arms * student.state_bytes / divided),
         "normalisers": float(arms * student.space_bytes),
-        "teachers": float(_teachers_held(work, name)),
-        "teachers' activations": max(_teacher_activations(work, group, machine, name, ranks) for group in groups),
+        "teachers": float(_teachers_held(work, name, crews)),
+        "teachers' activations": max(_teacher_activations(work, group, machine) for group in groups),
         "gradients": flat * student.trained_bytes / divided,
         "bfloat16 copies": student.bytes / 2 if number == "bfloat16" else 0.0,
         "student's activations": max(
-            sum(
-                WIDTH[number] * part.student.saved_bytes * _images(part, len(group), name, ranks, work)
-                for part in group
-            )
-            for group in groups
+            sum(WIDTH[number] * part.student.saved_bytes * images for part, images in group) for group in groups
         ),
     }
 
 
-def _teachers_held(work: Workload, name: str) -> int:
+def _share(stage: StageWork, part: PartitionWork, ranks: int, crews: Crews | None) -> float:
+    """Images of a partition of its own in one step of one rank."""
+    even = max(1.0, ranks / len(stage.partitions))
+    return part.images / (even if crews is None else len(crews[stage.name][part.name]))
+
+
+def _teachers_held(work: Workload, name: str, crews: Crews | None) -> int:
     """Of all stages, whose teachers are there from the start; several image sizes of one share their weights."""
-    held: dict[str, dict[str, int]] = {}
+    first = {ranks.start for of_stage in (crews or {}).values() for ranks in of_stage.values()}
+    held: dict[str | int, dict[str, int]] = {}
     for stage in work.stages:
         for part in stage.partitions:
-            of_rank = held.setdefault(part.name if name == "teacher_partition" else "all", {})
-            for teacher in part.teachers:
-                of_rank[teacher.name] = max(teacher.bytes, of_rank.get(teacher.name, 0))
+            alike: list[str | int] = [part.name if name == "teacher_partition" else "all"]
+            if name == "teacher_partition" and crews is not None:
+                alike = [rank for rank in first if rank in crews[stage.name][part.name]]
+            for of_rank in (held.setdefault(key, {}) for key in alike):
+                for teacher in part.teachers:
+                    of_rank[teacher.name] = max(teacher.bytes, of_rank.get(teacher.name, 0))
     return max(sum(sizes.values()) for sizes in held.values())
 
 
-def _teacher_activations(
-    work: Workload, parts: Sequence[PartitionWork], machine: Machine, name: str, ranks: int
-) -> float:
+def _teacher_activations(work: Workload, parts: Sequence[tuple[PartitionWork, float]], machine: Machine) -> float:
     sizes = [0.0]
-    for part in parts:
-        images = _images(part, len(parts), name, ranks, work)
-        if machine.device.name == "cpu":
-            images = min(images, CHUNK_ON_CPU)
+    for part, images in parts:
+        at_a_time = min(images, CHUNK_ON_CPU) if machine.device.name == "cpu" else images
         for teacher in part.teachers:
             number = machine.device.number("float32" if teacher.number == "float32" else work.teacher_precision)
-            sizes.append(images * WIDTH[number] * teacher.forward.peak_bytes)
+            sizes.append(at_a_time * WIDTH[number] * teacher.forward.peak_bytes)
     return max(sizes)
-
-
-def _images(part: PartitionWork, together: int, name: str, ranks: int, work: Workload) -> float:
-    """Of a partition in one step of one rank."""
-    if name != "teacher_partition":
-        return part.images / ranks
-    groups = next(len(stage.partitions) for stage in work.stages if part in stage.partitions)
-    return part.images / max(1.0, ranks / groups)

@@ -16,19 +16,17 @@ class Launched(NamedTuple):
     per_machine: int
     option: str
     """With which it is told how many there are on a machine."""
-    rank: str
-    """The environment's variable that tells a process its number."""
 
 
 def launched() -> Launched | None:
     """What a launcher has started; None where this process starts the others itself."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         count, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-        return Launched("torchrun", count, here, "--nproc-per-node", "RANK")
+        return Launched("torchrun", count, here, "--nproc-per-node")
     if SLURMEnvironment.detect():
         count = int(os.environ["SLURM_NTASKS"])
         machines = int(os.environ.get("SLURM_NNODES", "1"))
-        return Launched("Slurm", count, count // machines, "--ntasks-per-node", "SLURM_PROCID")
+        return Launched("Slurm", count, count // machines, "--ntasks-per-node")
     return None
 
 

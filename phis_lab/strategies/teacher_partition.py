@@ -1,13 +1,12 @@
 """Processes divided among the partitions of the stages: each holds the teachers of its own alone."""
 
-import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Literal
 
 from phis_lab.bounds import Positive, Processes
+from phis_lab.strategies.balance import Costs, best_ranks, divisors, nearest_numbers
 from phis_lab.strategies.data_parallel import DataParallel
-from phis_lab.strategies.launchers import launched
 
 
 class TeacherPartition(DataParallel):
@@ -20,7 +19,9 @@ class TeacherPartition(DataParallel):
         devices: processes per machine.
         nodes: machines.
         ranks: how many processes work on each partition, by stage and partition. None, or a stage that is left out,
-            divides them evenly; the first partitions get one more where that leaves some over.
+            divides them evenly; the first partitions get one more where that leaves some over. `measured` times
+            teachers and students at the start of the run, and takes the numbers with which the slowest partition is
+            fastest, of those that divide the images of the partitions.
         backend: of the process group; None is nccl on GPUs and gloo on CPUs.
         timeout_s: seconds after which a silent process counts as lost.
 
@@ -32,22 +33,27 @@ class TeacherPartition(DataParallel):
         self,
         devices: Processes,
         nodes: Processes = 1,
-        ranks: Mapping[str, Mapping[str, Processes]] | None = None,
+        ranks: Mapping[str, Mapping[str, Processes]] | Literal["measured"] | None = None,
         backend: Literal["nccl", "gloo"] | None = None,
         timeout_s: Positive = 1800,
     ) -> None:
         super().__init__(devices, nodes, backend, timeout_s)
-        self.ranks = dict(ranks or {})
+        self.measures = ranks == "measured"
+        self.ranks = {} if ranks is None or isinstance(ranks, str) else dict(ranks)
 
-    def divide(self, stages: Mapping[str, Collection[str]]) -> dict[str, dict[str, range]]:
+    def divide(
+        self, stages: Mapping[str, Mapping[str, int]], seconds: Mapping[str, Costs] | None = None
+    ) -> dict[str, dict[str, range]]:
         """The ranks that work on each partition, by stage and partition; of a stage of one partition all.
 
         Args:
-            stages: names of their partitions by their names.
+            stages: images of a step, by stage and partition.
+            seconds: what was measured, by stage. Where all partitions of a stage are taken for equally costly, because
+                it is left out, there are such ranks if there are any.
 
         Raises:
             ValueError: no stage has several partitions, there are too few processes, or `ranks` names others than the
-                stages have or comes to another number of processes.
+                stages have, comes to another number of processes or has no choice that divides the images.
         """
         if foreign := [name for name in self.ranks if name not in stages]:
             raise ValueError(f"strategy.ranks.{foreign[0]}: no stage has this name; there are {', '.join(stages)}")
@@ -56,32 +62,48 @@ class TeacherPartition(DataParallel):
                 "strategy=teacher_partition divides the processes among the partitions of a stage, and no stage has "
                 "several; choose stages=one_teacher_per_image or stages=phis, or strategy=ddp"
             )
-        return {name: self._divide(name, list(partitions)) for name, partitions in stages.items()}
+        divided = {}
+        for name, images in stages.items():
+            sizes = self._sizes(name, images, (seconds or {}).get(name))
+            ends = list(accumulate(sizes.values()))
+            divided[name] = {
+                partition: range(end - size, end) for (partition, size), end in zip(sizes.items(), ends, strict=True)
+            }
+        return divided
 
-    def _divide(self, stage: str, partitions: list[str]) -> dict[str, range]:
-        chosen, count = self.ranks.get(stage), len(partitions)
-        where = f"strategy.ranks.{stage}"
-        if chosen is None:
-            if self.processes < count:
-                raise ValueError(
-                    f"stage '{stage}' has {count} partitions, one for each process at least, and strategy.devices and "
-                    f"strategy.nodes come to {self.processes}; raise them, or choose strategy=ddp"
-                )
-            share, over = divmod(self.processes, count)
-            sizes = [share + (number < over) for number in range(count)]
-        else:
-            if set(chosen) != set(partitions):
-                raise ValueError(f"{where} must give each partition its processes: {', '.join(partitions)}")
-            sizes = [chosen[name] for name in partitions]
-            if sum(sizes) != self.processes:
-                raise ValueError(f"{where} comes to {sum(sizes)} processes, and there are {self.processes}")
-        ends = list(accumulate(sizes))
-        return {name: range(end - size, end) for name, end, size in zip(partitions, ends, sizes, strict=True)}
+    def _sizes(self, stage: str, images: Mapping[str, int], seconds: Costs | None) -> dict[str, int]:
+        """How many processes work on each partition of a stage."""
+        if stage in self.ranks:
+            return self._chosen(stage, images)
+        if len(images) == 1:
+            return dict.fromkeys(images, self.processes)
+        if self.processes < len(images):
+            raise ValueError(
+                f"stage '{stage}' has {len(images)} partitions, one for each process at least, and strategy.devices "
+                f"and strategy.nodes come to {self.processes}; raise them, or choose strategy=ddp"
+            )
+        if self.measures:
+            return self._balanced(stage, images, seconds)
+        share, over = divmod(self.processes, len(images))
+        return {name: share + (number < over) for number, name in enumerate(images)}
 
-    @property
-    def own_rank(self) -> int:
-        """Number of this process, before the processes have met: as their launcher tells it, or else the first."""
-        found = launched()
-        if found is not None:
-            return int(os.environ[found.rank])
-        return int(os.environ.get("NODE_RANK", "0")) * self.devices + int(os.environ.get("LOCAL_RANK", "0"))
+    def _chosen(self, stage: str, images: Mapping[str, int]) -> dict[str, int]:
+        where, chosen = f"strategy.ranks.{stage}", self.ranks[stage]
+        if set(chosen) != set(images):
+            raise ValueError(f"{where} must give each partition its processes: {', '.join(images)}")
+        if sum(chosen.values()) != self.processes:
+            raise ValueError(f"{where} comes to {sum(chosen.values())} processes, and there are {self.processes}")
+        return {name: chosen[name] for name in images}
+
+    def _balanced(self, stage: str, images: Mapping[str, int], seconds: Costs | None) -> dict[str, int]:
+        alike = {name: {number: 1 / number for number in divisors(count)} for name, count in images.items()}
+        found = best_ranks(seconds or alike, self.processes)
+        if found is None:
+            shown = ", ".join(f"{count} of {name}" for name, count in images.items())
+            near = " or ".join(map(str, nearest_numbers(images, self.processes)))
+            raise ValueError(
+                f"strategy.ranks=measured: however {self.processes} processes are divided among the partitions of "
+                f"stage '{stage}', some cannot share the images of a step evenly ({shown}); take {near} processes, or "
+                "another data.batch_size"
+            )
+        return found

@@ -59,6 +59,42 @@ def test_what_the_strategy_would_refuse_is_no_plan_without_a_word(overrides, gpu
     assert any("does not start" in problem and says in problem for problem in made.problems), made.problems
 
 
+PARTITIONED = ["debug=smoke", "strategy=teacher_partition", "stages=one_teacher_per_image", "data.batch_size=64"]
+
+
+def test_measured_ranks_are_planned_with_those_that_would_balance():
+    made = plan([*PARTITIONED, "strategy.ranks=measured"], Wanted(gpus=22))
+    shares = {share.partition: share.ranks for share in made.chosen.stages[0].shares}
+    assert shares == {row.partition: row.best_ranks for row in made.partitions}
+    assert sum(shares.values()) == 22
+    assert shares["sam_h"] == max(shares.values())
+    made.refuse_what_does_not_start()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--gpus", "8", "--gpu", "a100", "--memory-gb", "0.001"], "does not fit: a rank needs about"),
+        (["--gpus", "9"], "16 images a step (all/dfn_clip) do not divide among 3 ranks"),
+        (["--gpus", "63", "strategy.ranks=measured"], "some cannot share the images of a step evenly (16 of dfn_clip"),
+        (["--gpus", "3", "strategy.ranks=measured"], "has 4 partitions, one for each process at least"),
+    ],
+)
+def test_a_run_that_would_not_start_ends_the_plan_with_a_code_after_its_tables(arguments, says):
+    shown, refused, code = run(*PARTITIONED, *arguments)
+    assert code == 1
+    assert "Ways of spreading it" in shown
+    assert "this run would not start as it is planned: strategy=teacher_partition" in refused
+    assert says in " ".join(refused.split())
+
+
+def test_a_run_that_only_takes_longer_than_it_might_is_planned_well():
+    shown, refused, code = run("debug=smoke", "strategy=ddp", "--gpus", "2", "--link", "0.000001", "--json")
+    answer = json.loads(shown)
+    assert (code, refused) == (0, "")
+    assert "is bound by the link" in " ".join(answer["problems"])
+
+
 def test_data_and_weights_need_not_be_there():
     shown, refused, code = run("debug=smoke", "data=image_folder", "teachers=tintem_set", "--gpu", "cpu", "--json")
     assert code == 0, refused

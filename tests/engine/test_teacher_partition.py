@@ -62,19 +62,21 @@ def staged(folder: Path, stages: Mapping[str, StagePlan] = STAGES, **options: ob
     return make_group(folder, arms, stages=stages, **{"max_steps": 24} | options)
 
 
-def names(stages: Mapping[str, StagePlan]) -> dict[str, list[str]]:
-    return {name: list(plan.partitions) for name, plan in stages.items()}
+def images(stages: Mapping[str, StagePlan]) -> dict[str, dict[str, int]]:
+    return {name: plan.batch_sizes(16) for name, plan in stages.items()}
 
 
-def divided(rank: int, world: int, port: int, group: Group, stages: Mapping[str, StagePlan]) -> Group:
+def divided(rank: int, world: int, port: int, group: Group, ranks: object = None) -> Group:
     joined(rank, world, port)
-    group.strategy = TeacherPartition(devices=world, backend="gloo", timeout_s=120)
-    divide(group.stages, group.data, group.strategy.divide(names(stages)), group.strategy.own_rank)
+    group.strategy = TeacherPartition(devices=world, ranks=ranks, backend="gloo", timeout_s=120)
     return group
 
 
-def train_as(rank: int, world: int, port: int, folder: Path, stages: Mapping[str, StagePlan]) -> None:
-    group = divided(rank, world, port, staged(folder, stages), stages)
+def train_as(
+    rank: int, world: int, port: int, folder: Path, stages: Mapping[str, StagePlan], ranks: object = None
+) -> None:
+    group = divided(rank, world, port, staged(folder, stages), ranks)
+    train_group(group)
     held = {
         name: {parameter.device.type for parameter in teacher.parameters()} or {"cpu"}
         for stage in group.stages
@@ -82,7 +84,6 @@ def train_as(rank: int, world: int, port: int, folder: Path, stages: Mapping[str
         for name, teacher in partition.train.pool.teachers.items()
     }
     assert all(devices == {"cpu"} for devices in held.values())
-    train_group(group)
 
 
 def assert_equal(one: Path, several: Path) -> None:
@@ -125,7 +126,7 @@ def test_running_statistics_are_those_of_the_partition_and_come_into_the_checkpo
 
 
 def train_until_it_breaks_as(rank: int, world: int, port: int, folder: Path) -> None:
-    group = divided(rank, world, port, staged(folder, checkpoint_every=5), STAGES)
+    group = divided(rank, world, port, staged(folder, checkpoint_every=5))
     with pytest.MonkeyPatch.context() as patch:
         fail_at_call(patch, 15)
         with pytest.raises(OSError, match="power"):
@@ -145,7 +146,7 @@ def test_one_process_goes_on_from_what_divided_ones_have_kept(tmp_path: Path) ->
 def test_a_process_holds_the_teachers_of_its_partition_alone(tmp_path: Path) -> None:
     group = staged(tmp_path, APART)
     strategy = TeacherPartition(devices=2)
-    divide(group.stages, group.data, strategy.divide(names(APART)), strategy.own_rank)
+    divide(group.stages, group.data, strategy.divide(images(APART)), own=0)
     own, other = (part.train.pool.teachers for part in group.stages[0].partitions.values())
     assert {p.device.type for t in own.values() for p in t.parameters()} == {"cpu"}
     assert {p.device.type for t in other.values() for p in t.parameters()} == {"meta"}
@@ -167,37 +168,16 @@ def test_a_division_that_cannot_be_is_refused(
     options: dict[str, object], stages: Mapping[str, StagePlan], says: str
 ) -> None:
     with pytest.raises(ValueError, match=says):
-        TeacherPartition(**options).divide(names(stages))
+        TeacherPartition(**options).divide(images(stages))
 
 
 def test_processes_are_divided_as_chosen_or_evenly() -> None:
-    chosen = TeacherPartition(devices=4, nodes=2, ranks={"third": {"both": 7, "large": 1}}).divide(names(STAGES))
+    chosen = TeacherPartition(devices=4, nodes=2, ranks={"third": {"both": 7, "large": 1}}).divide(images(STAGES))
     assert chosen == {
         "first": {"all": range(8)},
         "second": {"own": range(4), "other": range(4, 8)},
         "third": {"both": range(7), "large": range(7, 8)},
     }
-
-
-@pytest.mark.parametrize(
-    ("environment", "rank"),
-    [
-        ({}, 0),
-        ({"LOCAL_RANK": "3"}, 3),
-        ({"LOCAL_RANK": "1", "NODE_RANK": "2"}, 9),
-        ({"TORCHELASTIC_RUN_ID": "none", "RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}, 5),
-        ({"SLURM_NTASKS": "8", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "6", "LOCAL_RANK": "0"}, 6),
-        ({"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "bash", "SLURM_PROCID": "0", "LOCAL_RANK": "2"}, 2),
-    ],
-)
-def test_a_process_knows_its_number_before_they_meet(
-    environment: Mapping[str, str], rank: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert TeacherPartition(devices=4, nodes=4).own_rank == rank
 
 
 def test_running_statistics_of_a_teacher_that_several_partitions_show_are_refused(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from phis_lab.config.build import build
 from phis_lab.config.compose import composed
 from phis_lab.engine import OptimizerRecipe
 from phis_lab.plan import LAYOUTS, Machine, balance, device, planned, problems_of, workload
-from phis_lab.plan.balance import best_ranks
 from phis_lab.plan.workload import share_of_reads, state_bytes
 
 A100 = device("a100")
@@ -79,19 +78,27 @@ def test_partitions_wait_for_the_slowest_and_whole_ranks_balance_them(work):
     assert all(row.idle > 0 for name, row in rows.items() if name != "sam_h")
     assert sum(row.fair_ranks for row in rows.values()) == pytest.approx(16)
     chosen = {name: row.best_ranks for name, row in rows.items()}
-    assert sum(chosen.values()) <= 16
+    assert sum(chosen.values()) == 16
     assert all(16 % ranks == 0 for ranks in chosen.values())
     assert max(row.best_seconds for row in rows.values()) < rows["sam_h"].seconds
 
 
-def test_whole_ranks_divide_images_or_there_are_too_few():
-    assert best_ranks({"a": 6.0, "b": 2.0}, {"a": 12, "b": 8}, 4) == {"a": 3, "b": 1}
-    assert best_ranks({"a": 1.0, "b": 1.0}, {"a": 12, "b": 8}, 1) is None
+def test_a_rank_of_few_that_share_a_partition_has_more_of_its_images_in_memory(work):
+    def memory(*ranks):
+        ends = [range(sum(ranks[:place]), sum(ranks[: place + 1])) for place in range(4)]
+        crews = {"all": dict(zip(("dfn_clip", "siglip", "dinov2_g", "sam_h"), ends, strict=True))}
+        return planned(work, Machine(A100, sum(ranks)), "teacher_partition", crews).memory
+
+    even, uneven, part = memory(4, 4, 4, 4), memory(8, 4, 2, 2), "student's activations"
+    assert even == planned(work, Machine(A100, 16), "teacher_partition").memory
+    assert uneven[part] == pytest.approx(2 * even[part], rel=0.2)
+    assert uneven["teachers"] == even["teachers"]
 
 
 def test_what_breaks_is_told_with_what_to_do(work):
     def problems(name, machine):
-        return " ".join(problems_of(work, machine, planned(work, machine, name)))
+        found = problems_of(work, machine, planned(work, machine, name))
+        return " ".join(problem.says for problem in found)
 
     assert problems("ddp", Machine(A100, 4)) == ""
     small = Machine(device("a100", memory_gb=0.001), 4)
@@ -104,7 +111,7 @@ def test_what_breaks_is_told_with_what_to_do(work):
     crews = {"all": dict(zip(("dfn_clip", "siglip", "dinov2_g", "sam_h"), map(range, (1, 2, 3, 4)), strict=True))}
     layout = planned(work, Machine(A100, 10), "teacher_partition", crews)
     assert [share.ranks for share in layout.stages[0].shares] == [1, 2, 3, 4]
-    assert next(problems_of(work, Machine(A100, 10), layout, crews)) == (
+    assert next(problems_of(work, Machine(A100, 10), layout, crews)).says == (
         "does not start: 16 images a step (all/dinov2_g) do not divide among 3 ranks; take 2 or 4 of them, or another "
         "data.batch_size"
     )
