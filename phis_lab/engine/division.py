@@ -46,8 +46,11 @@ class Division(L.Callback):
 
 
 def _say_ranks(stage: str, ranks: Mapping[str, range], costs: Costs) -> None:
-    parts = [f"{len(of)} for {name} ({1e3 * costs[name][len(of)]:.3g} ms)" for name, of in ranks.items()]
-    log.info("Stage %s, processes by what a step of each partition takes: %s.", stage, ", ".join(parts))
+    shares = ", ".join(
+        f"{len(of)} for {name} ({costs[name][len(of)]:.3g} s, one alone {costs[name][1]:.3g} s)"
+        for name, of in ranks.items()
+    )
+    log.info("Stage %s, processes by the measured seconds of a step: %s.", stage, shares)
 
 
 def refuse_shared_statistics(stages: Sequence[Stage], runs: Sequence[Run]) -> None:

@@ -1,5 +1,7 @@
 """Processes that each work on one partition compute what one process computes that works on all of them."""
 
+import itertools
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -9,11 +11,13 @@ import torch
 from processes import free_port, run_ranks
 from small_arms import compared, make_arm, make_group
 from test_ddp import joined
-from test_shared_arms import fail_at_call, weights
+from test_shared_arms import assert_same_run, fail_at_call, weights
 
 from phis_lab.data import PartitionPlan, StagePlan
 from phis_lab.engine import Arm, Group, OptimizerRecipe, train_group
+from phis_lab.engine.costs import PASSES
 from phis_lab.engine.division import divide, refuse_shared_statistics
+from phis_lab.features import Features
 from phis_lab.losses import UNIC, AdaLoss, Uniform
 from phis_lab.normalizers import EMAStandardize, PCAWhiten, PhiS, TeacherSpace
 from phis_lab.runs import read_record
@@ -139,6 +143,60 @@ def test_one_process_goes_on_from_what_divided_ones_have_kept(tmp_path: Path) ->
     run_ranks(train_until_it_breaks_as, 2, free_port(), tmp_path / "several", world=2)
     assert torch.load(tmp_path / "several" / "phis" / "checkpoint.pt", weights_only=True)["step"] == 10
     train_group(staged(tmp_path / "several"))
+    for key in ARMS:
+        assert_equal(tmp_path / "one" / key, tmp_path / "several" / key)
+
+
+UNEVEN = {name: STAGES[name] for name in ("first", "second")}
+CHOSEN = {"second": {"own": 1, "other": 2}}
+
+
+def slow_while_measured(group: Group) -> Group:
+    """Makes the teacher of one partition slow, as often as it is measured."""
+    teacher = group.stages[1].partitions["other"].train.pool.teachers["loud"]
+    features, calls = teacher.features, itertools.count()
+
+    def delayed(x: torch.Tensor) -> Features:
+        if next(calls) < 1 + PASSES:
+            time.sleep(0.2)
+        return features(x)
+
+    teacher.features = delayed
+    return group
+
+
+def train_unevenly_as(rank: int, world: int, port: int, folder: Path, ranks: object) -> None:
+    group = slow_while_measured(divided(rank, world, port, staged(folder, UNEVEN, max_steps=16), ranks))
+    train_group(group)
+    assert {name: len(of) for name, of in group.data.ranks["second"].items()} == CHOSEN["second"]
+    assert group.data.ranks["first"] == {"all": range(3)}
+
+
+@pytest.mark.ddp
+def test_the_slow_partition_is_measured_and_gets_two_of_three_processes(tmp_path: Path) -> None:
+    train_group(staged(tmp_path / "one", UNEVEN, max_steps=16))
+    for name, ranks in {"chosen": CHOSEN, "measured": "measured"}.items():
+        run_ranks(train_unevenly_as, 3, free_port(), tmp_path / name, ranks, world=3)
+    for key in ARMS:
+        assert_equal(tmp_path / "one" / key, tmp_path / "chosen" / key)
+        assert_same_run(tmp_path / "chosen" / key, tmp_path / "measured" / key)
+
+
+def break_unevenly_as(rank: int, world: int, port: int, folder: Path, ranks: object) -> None:
+    group = divided(rank, world, port, staged(folder, UNEVEN, max_steps=16, checkpoint_every=5), ranks)
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at_call(patch, 14)
+        with pytest.raises(OSError, match="power"):
+            train_group(group)
+    assert group.data.ranks["second"]["own"] == range(2)
+
+
+@pytest.mark.ddp
+def test_a_run_goes_on_where_other_ranks_are_measured(tmp_path: Path) -> None:
+    train_group(staged(tmp_path / "one", UNEVEN, max_steps=16))
+    run_ranks(break_unevenly_as, 3, free_port(), tmp_path / "several", {"second": {"own": 2, "other": 1}}, world=3)
+    assert torch.load(tmp_path / "several" / "phis" / "checkpoint.pt", weights_only=True)["step"] == 10
+    run_ranks(train_unevenly_as, 3, free_port(), tmp_path / "several", "measured", world=3)
     for key in ARMS:
         assert_equal(tmp_path / "one" / key, tmp_path / "several" / key)
 
