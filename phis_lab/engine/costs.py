@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from phis_lab import processes
 from phis_lab.engine.arm import Arm
+from phis_lab.engine.arm_step import in_parts
 from phis_lab.engine.stages import Partition, Stage
+from phis_lab.features import Features
 from phis_lab.seeds import RandomStream
 from phis_lab.strategies.balance import Costs, divisors
 from phis_lab.teachers import TeacherPool
@@ -113,6 +116,8 @@ def student_seconds(
 ) -> float:
     """Seconds of a forward and a backward pass of a copy of an arm's student, with random numbers of its own.
 
+    Images that do not fit into memory are halved in number, and their seconds doubled: a run may give a process fewer.
+
     Args:
         arm: whose student is timed.
         shape: of the images.
@@ -123,14 +128,23 @@ def student_seconds(
     student = copy.deepcopy(arm.student).to(device)
     images = torch.full(tuple(shape), 0.5, device=device)
 
+    def predict(part: Tensor) -> dict[str, Features]:
+        return arm.predict(part, scale, teachers, student)[1]
+
     def both() -> None:
-        _, predictions = arm.predict(images, scale, teachers, student)
+        predictions = in_parts(predict, images, arm.microbatch)
         said = [tensor for features in predictions.values() for tensor in features.kinds().values()]
         torch.stack([tensor.square().mean() for tensor in said]).sum().backward()
         student.zero_grad(set_to_none=True)
 
     with RandomStream(0).active():
-        return _least_seconds(both, device)
+        while True:
+            try:
+                return _least_seconds(both, device) * shape[0] / len(images)
+            except torch.OutOfMemoryError:
+                if len(images) == 1:
+                    raise
+            images = images[: len(images) // 2]
 
 
 def _least_seconds(run: Callable[[], object], device: torch.device) -> float:

@@ -10,7 +10,7 @@ from small_arms import make_arm, make_group
 
 from phis_lab.data import PartitionPlan, StagePlan
 from phis_lab.engine import Group
-from phis_lab.engine.costs import PASSES, measured_costs
+from phis_lab.engine.costs import PASSES, measured_costs, student_seconds
 
 CPU = torch.device("cpu")
 STAGES = {
@@ -76,6 +76,25 @@ def test_what_is_alike_is_measured_once_and_a_slow_teacher_counts_by_chunks_of_i
     assert costs["first"]["other"][1] > 0.04
     assert costs["first"]["other"][2] > 0.02
     assert costs["first"]["own"] == costs["second"]["again"]
+
+
+def test_images_that_do_not_fit_into_memory_are_fewer(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    arm, seen = group.runs[0].arm, []
+    predict = arm.predict
+
+    def narrow(images: torch.Tensor, *rest: object) -> object:
+        seen.append(len(images))
+        if len(images) > 9:
+            raise torch.OutOfMemoryError
+        return predict(images, *rest)
+
+    monkeypatch.setattr(arm, "predict", narrow)
+    assert student_seconds(arm, (32, 3, 16, 16), 1.0, ("quiet",), CPU) > 0
+    assert seen == [32, 16, *[8] * (1 + PASSES)]
+    monkeypatch.setattr(arm, "microbatch", 3)
+    seen.clear()
+    student_seconds(arm, (8, 3, 16, 16), 1.0, ("quiet",), CPU)
+    assert set(seen) == {3, 2}
 
 
 def test_what_is_measured_stays_as_it_was(group: Group) -> None:
