@@ -201,6 +201,18 @@ def test_a_run_goes_on_where_other_ranks_are_measured(tmp_path: Path) -> None:
         assert_equal(tmp_path / "one" / key, tmp_path / "several" / key)
 
 
+@pytest.mark.parametrize("ranks", [None, "measured"])
+def test_a_run_that_lacks_its_record_alone_is_finished_by_one_process(tmp_path: Path, ranks: object) -> None:
+    train_group(staged(tmp_path, APART))
+    record = tmp_path / "running" / "result.json"
+    before = read_record(record)
+    record.unlink()
+    group = staged(tmp_path, APART)
+    group.strategy = TeacherPartition(devices=2, ranks=ranks, backend="gloo")
+    train_group(group)
+    assert read_record(record).teacher_metrics == before.teacher_metrics
+
+
 def test_a_process_holds_the_teachers_of_its_partition_alone(tmp_path: Path) -> None:
     group = staged(tmp_path, APART)
     strategy = TeacherPartition(devices=2)
