@@ -161,5 +161,5 @@ def _next(made: Iterator[Any], late: threading.Event) -> Any:
 
 def _leave_signals_to_the_run(worker: int) -> None:
     """Ignore what a terminal or a scheduler sends to all processes, for the run stops after its step."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

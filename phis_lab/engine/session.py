@@ -3,12 +3,12 @@
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import lightning as L
 import torch.distributed as dist
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from phis_lab.data import DataModule
@@ -30,6 +30,7 @@ from phis_lab.runs import RunRecord
 from phis_lab.runs.lock import is_first_process
 from phis_lab.runs.loggers import LoggerSet
 from phis_lab.strategies import DataParallel, Single, TeacherPartition
+from phis_lab.strategies.launchers import environment
 from phis_lab.terminal import Terminal
 
 log = logging.getLogger(__name__)
@@ -110,13 +111,18 @@ class _Session:
     def _fit(self) -> None:
         for package in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(package).setLevel(logging.WARNING)  # not what it found, nor its tips
-        options, module = self.group.options, self.module
+        options = self.group.options
         timeout = StepTimeout(options.step_timeout)
-        strategy = self.group.strategy
         keeper = Keeper(self.group.evaluation, self.stop, timeout, options.checkpoint_every)
+        with _known_warnings_ignored():
+            self._run_trainer(timeout, keeper)
+
+    def _run_trainer(self, timeout: StepTimeout, keeper: Keeper) -> None:
+        module, cluster = self.module, environment()
+        strategy = self.group.strategy
         division = [Division(strategy, self.group.data)] if isinstance(strategy, TeacherPartition) else []
         trainer = L.Trainer(
-            accelerator=options.device,
+            accelerator=self.group.options.device,
             **strategy.trainer_arguments(),
             max_epochs=1,
             min_epochs=0,
@@ -128,18 +134,14 @@ class _Session:
             num_sanity_val_steps=0,
             callbacks=[*division, keeper, ProgressLine(Terminal()), StatusFiles()],
             default_root_dir=self.group.runs[0].folder,
-            plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
-        )  # Lightning's own checkpoints for Slurm would go on from another run's weights at step 0
+            plugins=None if cluster is None else [cluster],
+        )
         try:
             if module.steps_done == module.max_steps:
                 module.to(trainer.strategy.root_device).on_fit_start()
                 keeper.finish(module)
                 return
-            with warnings.catch_warnings(), timeout.watching():
-                warnings.filterwarnings("ignore", message=r"`isinstance\(treespec")  # Lightning against torch 2.13
-                warnings.filterwarnings(
-                    "ignore", message="FSDP2-wrapped module .* returned a view"
-                )  # nobody writes to it
+            with timeout.watching():
                 trainer.fit(module, datamodule=self.group.data)
         except ArmFailedError as reason:
             log.error("Training ends: %s.", reason)
@@ -159,6 +161,15 @@ class _Session:
         record = compose_record(run, self.module, self.group.data, self.group.options.device)
         run.write(record)
         return record
+
+
+@contextmanager
+def _known_warnings_ignored() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec")  # Lightning against torch 2.13
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")  # nobody writes to it
+        warnings.filterwarnings("ignore", message="The `srun` command is available")  # one process needs none
+        yield
 
 
 def _leave(code: int) -> None:

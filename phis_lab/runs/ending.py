@@ -9,6 +9,7 @@ from pathlib import Path
 
 from phis_lab.runs.job import Job
 from phis_lab.runs.record import FILE_NAME, RunRecord, read_record
+from phis_lab.slurm import hand_over
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def ending(jobs: Sequence[Job]) -> Iterator[None]:
         if isinstance(end.code, int) and end.code > SIGNALLED:
             place = folder_of(jobs)
             log.warning("How far it is: phis-lab runs %s. To go on: %s", _typed(place), jobs[0].command)
+            hand_over(end.code - SIGNALLED)
         raise
     except Exception:
         if _records(jobs):

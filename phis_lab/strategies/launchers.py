@@ -3,8 +3,10 @@
 import os
 from typing import NamedTuple
 
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
+from phis_lab.slurm import Step, this_step
 from phis_lab.strategies.data_parallel import DataParallel, Single
 
 
@@ -23,11 +25,74 @@ def launched() -> Launched | None:
     if "TORCHELASTIC_RUN_ID" in os.environ:
         count, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
         return Launched("torchrun", count, here, "--nproc-per-node")
-    if SLURMEnvironment.detect():
-        count = int(os.environ["SLURM_NTASKS"])
-        machines = int(os.environ.get("SLURM_NNODES", "1"))
-        return Launched("Slurm", count, count // machines, "--ntasks-per-node")
+    step = this_step()
+    if step is not None:
+        return Launched("Slurm", step.tasks, max(step.tasks // step.machines, 1), "--ntasks-per-node")
     return None
+
+
+class SlurmStep(ClusterEnvironment):
+    """The tasks of a Slurm step as Lightning has to know them.
+
+    Lightning's own environment goes by the job's variables: it takes a script that forgot `srun` for one of several
+    tasks, which waits for the others, and the tasks of `srun` in an interactive allocation for none.
+
+    Args:
+        step: that this process is a task of.
+    """
+
+    creates_processes_externally = True
+
+    def __init__(self, step: Step) -> None:
+        super().__init__()
+        self.step = step
+
+    @property
+    def main_address(self) -> str:
+        """The first machine, unless the user named another."""
+        return os.environ.setdefault("MASTER_ADDR", self.step.first_machine)
+
+    @property
+    def main_port(self) -> int:
+        """The step's own, unless the user named another."""
+        return int(os.environ.setdefault("MASTER_PORT", str(self.step.port)))
+
+    @staticmethod
+    def detect() -> bool:
+        """Whether this process is a task of a step."""
+        return this_step() is not None
+
+    def world_size(self) -> int:
+        """Number of tasks."""
+        return self.step.tasks
+
+    def set_world_size(self, size: int) -> None:
+        """Nothing; it is Slurm's to say."""
+
+    def global_rank(self) -> int:
+        """Number of this task."""
+        return self.step.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        """Nothing; it is Slurm's to say."""
+
+    def local_rank(self) -> int:
+        """Number of this task on its machine."""
+        return self.step.rank_on_machine
+
+    def node_rank(self) -> int:
+        """Number of this task's machine."""
+        return self.step.machine
+
+
+def environment() -> ClusterEnvironment | None:
+    """What tells Lightning of the other processes; None where it finds out by itself."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return None
+    step = this_step()
+    if step is not None:
+        return SlurmStep(step)
+    return LightningEnvironment() if "SLURM_NTASKS" in os.environ else None
 
 
 def refuse_other_processes(strategy: Single | DataParallel) -> None:
@@ -38,12 +103,26 @@ def refuse_other_processes(strategy: Single | DataParallel) -> None:
     """
     found = launched()
     devices, nodes = (strategy.devices, strategy.nodes) if isinstance(strategy, DataParallel) else (1, 1)
-    if found is None or (found.per_machine, found.processes) == (devices, devices * nodes):
+    if found is None:
+        _refuse_unlaunched(nodes)
+        return
+    if (found.per_machine, found.processes) == (devices, devices * nodes):
         return
     machines = found.processes // found.per_machine
-    wanted = f"strategy.devices={found.per_machine}" + (f" strategy.nodes={machines}" if machines > 1 else "")
+    wanted = f"strategy=ddp strategy.devices={found.per_machine}" if found.processes > 1 else "strategy=single"
+    wanted += f" strategy.nodes={machines}" if machines > 1 else ""
     chosen = f"strategy.devices={devices} strategy.nodes={nodes}" if isinstance(strategy, DataParallel) else "it is one"
+    started = f"{found.processes} process{'es' if found.processes > 1 else ''}"
     raise ValueError(
-        f"{found.by} started {found.processes} processes, {found.per_machine} on each machine, and by the strategy "
-        f"({chosen}) there are {devices * nodes}; choose strategy=ddp {wanted}, or start others with {found.option}"
+        f"{found.by} started {started}, {found.per_machine} on each machine, and by the strategy "
+        f"({chosen}) there are {devices * nodes}; choose {wanted}, or start others with {found.option}={devices}"
     )
+
+
+def _refuse_unlaunched(nodes: int) -> None:
+    """Refuse several machines of which nobody started the others; the rendezvous would be waited for in vain."""
+    if nodes > 1 and not {"MASTER_ADDR", "NODE_RANK"} <= set(os.environ):
+        raise ValueError(
+            f"strategy.nodes={nodes}, and nothing has started the processes of the other machines; start the command "
+            "with srun or torchrun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each machine"
+        )

@@ -298,7 +298,7 @@ def test_workers_leave_signals_to_the_run(monkeypatch):
     made = iter(BatchLoader(frozen(lambda: time.sleep(0.1)), [[(at, 0)] for at in range(20)], 1, 60))
     next(made)
     (child,) = multiprocessing.active_children()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         os.kill(child.pid, number)
     assert len(list(made)) == 19
     del made

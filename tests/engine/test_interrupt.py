@@ -18,7 +18,7 @@ from phis_lab.engine.callbacks import interrupt
 from phis_lab.engine.callbacks.interrupt import SIGNALS
 from phis_lab.engine.callbacks.keeper import Keeper
 
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 138, signal.SIGHUP: 129}
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 138, signal.SIGUSR2: 140, signal.SIGHUP: 129}
 
 
 @pytest.fixture(autouse=True)

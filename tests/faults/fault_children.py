@@ -104,7 +104,7 @@ def _watch(processes: list[Any], victim: Any, pipe: Connection, fault: Fault | N
 
 
 def _child(rank: int, command: Command, folder: Path, fault: Fault | None, pipe: Connection, port: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     logging.disable()
     seen = Changes(folder, fault)

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 from phis_lab.processes import largest
+from phis_lab.slurm import this_step
 
 log = logging.getLogger(__name__)
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
-"""Ctrl-C, `kill` and a scheduler's pre-emption, its warning before the time limit, and a terminal that went away."""
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP") if hasattr(signal, name)
+)
+"""Ctrl-C, `kill` and a scheduler's pre-emption, its warnings before the time limit, a terminal that went away."""
 
 
 class StopRequest:
@@ -65,10 +68,17 @@ class StopRequest:
                     signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Note the first signal; the second that this process gets ends it at once, without a checkpoint."""
+        """Note the first signal; the second that this process gets ends it at once, without a checkpoint.
+
+        The tasks of a Slurm step hear several, of Slurm and of `srun`, and are ended by Slurm where they stay too long.
+        """
+        ends_by_itself = this_step() is None
+        if self._heard and not ends_by_itself:
+            return
         if self._heard:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._heard = True
         self.signal = number
-        log.warning("Stopping after this step (%s); the same again stops at once.", signal.Signals(number).name)
+        again = "; the same again stops at once" if ends_by_itself else ""
+        log.warning("Stopping after this step (%s)%s.", signal.Signals(number).name, again)
