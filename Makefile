@@ -8,7 +8,7 @@ FAULTS ?= 12
 FAULTS_SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all faults fuzz check smoke site bench clean
+.PHONY: help install demo test test-all faults fuzz check smoke slurm site bench clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,7 +31,7 @@ test: install  ## Run the tests (about a quarter of an hour on two slow cores)
 	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: install  ## Run the slow tests too
-	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not network and not gpu'
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not network and not gpu and not slurm'
 
 faults: install  ## Kills, full disks and damaged files by the hundred: FAULTS times the few of `make test`
 	FAULTS=$(FAULTS) FAULTS_SEED=$(FAULTS_SEED) $(BIN)/pytest -q tests/faults
@@ -47,6 +47,9 @@ check: install  ## Lint, types and import directions
 
 smoke: install  ## Real commands in seconds: a run, its resume, a sweep, a report
 	PYTHON=$(BIN)/python PHIS_LAB=$(BIN)/phis-lab bash .ci/smoke
+
+slurm: install  ## Runs on a Slurm cluster of this machine, if slurmctld, slurmd, slurm-client and munge are installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs -n 0 -m slurm tests/slurm
 
 site: install  ## The documentation as pages in site/, without a network (under a minute)
 	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/mkdocs build --quiet

@@ -26,7 +26,7 @@ class TrainerOptions:
             whose code it hangs; null waits for ever. Evaluations are not timed.
         microbatch: images of a step whose activations a student keeps at a time; null keeps those of all. The batch,
             its loss and its gradient stay those of the whole step, whatever loss and balancer, for a forward pass more.
-        checkpoint_every: steps between checkpoints; Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP save one too.
+        checkpoint_every: steps between checkpoints; Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2 and SIGHUP save one too.
         memory_gb: teacher features of fixed views stay in memory up to this size.
         compile: the student's forward and backward passes go through torch.compile: faster steps for minutes of
             compilation, other rounding. Evaluations do not.

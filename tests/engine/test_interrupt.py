@@ -150,6 +150,15 @@ def test_a_signal_that_comes_while_processes_agree_stops_all_of_them_after_the_n
     assert torch.load(tmp_path / "phis" / "checkpoint.pt", weights_only=True)["step"] == 5
 
 
+def test_a_task_of_slurm_is_not_ended_by_what_slurm_and_srun_both_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"NTASKS": "2", "JOB_ID": "1", "STEP_ID": "0", "STEP_NUM_TASKS": "2"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with StopRequest().listening() as request:
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+    assert request.signal == signal.SIGUSR1
+
+
 def test_a_signal_of_its_own_after_another_processs_is_not_the_second() -> None:
     with StopRequest().listening() as request, pytest.MonkeyPatch.context() as patch:
         patch.setattr(interrupt, "largest", lambda number: signal.SIGTERM)

@@ -1,9 +1,10 @@
 """A launcher that started another number of processes than the strategy has is refused in a sentence."""
 
 import pytest
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
-from phis_lab.strategies import DataParallel, Single
-from phis_lab.strategies.launchers import refuse_other_processes
+from phis_lab.strategies import DataParallel, Single, launchers
+from phis_lab.strategies.launchers import SlurmStep, refuse_other_processes
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}
 SLURM = {"SLURM_NTASKS": "8", "SLURM_JOB_NAME": "train", "SLURM_NNODES": "2"}
@@ -11,7 +12,7 @@ SLURM = {"SLURM_NTASKS": "8", "SLURM_JOB_NAME": "train", "SLURM_NNODES": "2"}
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    for name in (*TORCHRUN, *SLURM):
+    for name in (*TORCHRUN, *SLURM, "SLURM_JOB_ID", "SLURM_STEP_ID", "MASTER_ADDR", "NODE_RANK"):
         monkeypatch.delenv(name, raising=False)
     for name, value in request.param.items():
         monkeypatch.setenv(name, value)
@@ -27,7 +28,7 @@ def test_one_process_is_nobody_elses_business(environment: None) -> None:
     refuse_other_processes(Single())
 
 
-@pytest.mark.parametrize("environment", [{}], indirect=True)
+@pytest.mark.parametrize("environment", [{}, SLURM | {"SLURM_JOB_ID": "7"}], indirect=True, ids=["alone", "script"])
 def test_a_process_may_start_the_others_itself(environment: None) -> None:
     refuse_other_processes(DataParallel(devices=4))
 
@@ -54,3 +55,35 @@ def test_another_number_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=says.format(chosen, count)):
         refuse_other_processes(strategy)
+
+
+@pytest.mark.parametrize("environment", [SLURM | {"SLURM_NTASKS": "1", "SLURM_NNODES": "1"}], indirect=True)
+def test_one_task_of_a_strategy_of_two_is_told_both_ways_out(environment: None) -> None:
+    with pytest.raises(ValueError, match=r"1 process, .* choose strategy=single, or .* --ntasks-per-node=2$"):
+        refuse_other_processes(DataParallel(devices=2))
+
+
+@pytest.mark.parametrize("environment", [{}, SLURM | {"SLURM_JOB_ID": "7"}], indirect=True, ids=["alone", "script"])
+def test_other_machines_that_nobody_started_are_not_waited_for(
+    environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match=r"strategy\.nodes=2, and nothing has started .* srun or torchrun"):
+        refuse_other_processes(DataParallel(devices=4, nodes=2))
+    monkeypatch.setenv("MASTER_ADDR", "first")
+    monkeypatch.setenv("NODE_RANK", "1")
+    refuse_other_processes(DataParallel(devices=4, nodes=2))
+
+
+@pytest.mark.parametrize(
+    ("environment", "kind"),
+    [
+        ({}, type(None)),
+        (TORCHRUN | SLURM | {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}, type(None)),
+        (SLURM | {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}, SlurmStep),
+        (SLURM | {"SLURM_JOB_ID": "7"}, LightningEnvironment),
+    ],
+    indirect=["environment"],
+    ids=["alone", "torchrun-in-slurm", "task", "script"],
+)
+def test_lightning_is_told_who_started_the_processes(environment: None, kind: type) -> None:
+    assert type(launchers.environment()) is kind
