@@ -6,6 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phis_lab.config.assemble import refuse_undivided
+from phis_lab.data import PartitionPlan, StagePlan
+from phis_lab.data.digits import Digits
 from phis_lab.strategies import TeacherPartition
 from phis_lab.strategies.balance import best_ranks, divisors, nearest_numbers
 
@@ -84,3 +87,14 @@ def test_measured_seconds_choose_and_without_them_there_is_some_choice():
         "first": {"all": range(5)},
         "all": {"own": range(2), "other": range(2, 5)},
     }
+
+
+def test_assembly_refuses_by_name_what_no_measuring_would_help():
+    plans = {"all": StagePlan(partitions={"a": PartitionPlan(batch=0.5), "b": PartitionPlan(batch=0.5)})}
+    source = Digits(batch_size=6, train_images=64, test_images=40)
+    refuse_undivided(plans, source, TeacherPartition(devices=4, ranks="measured"))
+    with pytest.raises(ValueError, match=r"strategy.ranks=measured: .* \(3 of a, 3 of b\); take 4 or 6 processes"):
+        refuse_undivided(plans, source, TeacherPartition(devices=5, ranks="measured"))
+    empty = {"all": StagePlan(partitions={"a": PartitionPlan(), "b": PartitionPlan(batch=0.01)})}
+    with pytest.raises(ValueError, match=r"stages.all.partitions.b.batch: .* is less than one image"):
+        refuse_undivided(empty, source, TeacherPartition(devices=4, ranks="measured"))
