@@ -42,9 +42,16 @@ def create_job(config: DictConfig, folder: str | Path) -> Job:
         overrides=tuple(config.hydra.overrides.task),
         study=study(_root_=config),
         sha256=content_hash(config),
-        command=shlex.join([*_program(), *sys.argv[1:]]),
+        command=_command(config.hydra.overrides.task),
         of_hydra=tuple(config.hydra.overrides.hydra),
     )
+
+
+def _command(overrides: Sequence[str]) -> str:
+    """What was typed, or what does the same where submitit's program was handed one job of a sweep."""
+    if Path(sys.argv[0]).name == "_submit.py":
+        return shlex.join(["python", "run.py", *overrides])
+    return shlex.join([*_program(), *sys.argv[1:]])
 
 
 def _program() -> list[str]:

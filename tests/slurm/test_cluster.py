@@ -93,6 +93,7 @@ def test_the_jobs_of_a_submitit_sweep_are_groups_of_their_own_and_go_on(
     assert set(records) == {"phis", "identity"}
     assert all(record["status"] == "complete" and record["steps"] == STEPS for record in records.values())
     assert "Going on from step" in _logged(jobs / first)
+    assert all(record["command"].startswith("python run.py debug=smoke ") for record in records.values())
     if processes > 1:
         _assert_same(records["phis"], undisturbed)
 
