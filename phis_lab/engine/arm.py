@@ -16,11 +16,11 @@ from phis_lab.engine.arm_step import (
     SMALLEST_SCALE,
     Forward,
     OptimizerRecipe,
-    average_gradients,
     compile_forward,
     in_parts,
     scaler_for,
 )
+from phis_lab.engine.gradients import averaged_gradients
 from phis_lab.engine.views import Pair, View, common, joined, split_like
 from phis_lab.features import Features, Grid
 from phis_lab.guards import PartError, check_tensor, working
@@ -217,10 +217,9 @@ class Arm(nn.Module):
         if not all(map(math.isfinite, (mean, *means.values()))):
             named = {name: round(value, 4) for name, value in means.items()}
             raise ArmFailedError(f"the loss is not finite after {step} of its steps: {named}")
-        self.scaler.scale(loss).backward()
-        if not is_sharded:
-            average_gradients(self._trained[0].parameters())
-        elif frozen:
+        with averaged_gradients(() if is_sharded else self._trained[0].parameters()):
+            self.scaler.scale(loss).backward()
+        if is_sharded and frozen:
             self.student.backbone.zero_grad(set_to_none=True)
         self.scaler.unscale_(self.optimizer)
         for parameters in self._clipped():

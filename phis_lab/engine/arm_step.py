@@ -1,22 +1,19 @@
-"""What a step of an arm is made of: the compiled forward pass, gradients of all processes, and the optimiser."""
+"""What a step of an arm is made of: the compiled forward pass, parts of a batch, and the optimiser."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated
 
 import torch
 import torch._dynamo
 import torch._inductor.config
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from phis_lab.bounds import Above, AtLeastZero, NonNegative, Share, SmallShare, Supplied
 from phis_lab.features import Features
-from phis_lab.processes import world_size
 
 Forward = Callable[[Tensor, int, Collection[str] | None], tuple[Features, dict[str, Features]]]
 """(images, image size, teachers) -> tokens and predictions."""
@@ -64,22 +61,6 @@ def scaler_for(low_precision: torch.dtype | None) -> GradScaler:
     """Keeps gradients from vanishing in float16; in other precisions it does nothing."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return GradScaler(device, enabled=low_precision is torch.float16)
-
-
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over the processes, in one all-reduce.
-
-    A parameter without a gradient counts as zero, so every process sends the same layout.
-    """
-    if world_size() == 1:
-        return
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
-    flat = _flatten_dense_tensors(gradients)
-    dist.all_reduce(flat)
-    flat /= world_size()
-    for parameter, gradient in zip(trained, _unflatten_dense_tensors(flat, gradients), strict=True):
-        parameter.grad = gradient
 
 
 class OptimizerRecipe:

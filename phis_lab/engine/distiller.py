@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class Distiller(L.LightningModule):
     """Trains the arms of one or more runs against one teacher pass.
 
-    Arms hold their own optimisers: they may differ in them, and one backward pass, one gradient all-reduce and one
+    Arms hold their own optimisers: they may differ in them, and one backward pass, one exchange of gradients and one
     optimiser step per arm keep each equal to its solo run. The steps begin where the run that is furthest behind goes
     on; a run that is further joins when they reach it.
 

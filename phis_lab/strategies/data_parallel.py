@@ -30,7 +30,7 @@ class _Launcher(_SubprocessScriptLauncher):
 
 
 class PerArmDDP(DDPStrategy):
-    """Lightning's DDP without its wrapper: every arm averages its own gradients in one all-reduce.
+    """Lightning's DDP without its wrapper: every arm averages its own gradients.
 
     torch's DistributedDataParallel expects one backward pass over all parameters of the module. Here each arm has its
     own, and a stopped arm has none, so the module stays unwrapped and the arms synchronise themselves.
@@ -58,7 +58,7 @@ class Single:
 
 
 class DataParallel:
-    """Each process takes its share of every batch; one gradient all-reduce per arm.
+    """Each process takes its share of every batch; gradients of each arm are averaged while its backward pass runs.
 
     Args:
         devices: processes per machine.
