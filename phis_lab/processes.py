@@ -4,15 +4,17 @@ Where the processes of a run are divided, what is computed for one partition is 
 work on it; outside of that it is shared among all.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 _within: list[dist.ProcessGroup] = []
 
 
@@ -72,29 +74,46 @@ def union(names: set[str]) -> set[str]:
     return set().union(*of_all(names))
 
 
-def means(values: Mapping[str, float]) -> dict[str, float]:
-    """The mean of every named value over those processes that have one of this name."""
-    found: dict[str, list[float]] = {}
-    for of_process in of_all(dict(values)):
+def means(values: Mapping[K, Tensor], alike: bool = True) -> dict[K, float]:
+    """The mean of every named number over those processes that have one of this name.
+
+    Args:
+        values: tensors of one number each, on one device, which is waited for once.
+        alike: all processes have the same names in the same order.
+    """
+    if not values and alike:
+        return {}
+    own = torch.stack([*values.values()]) if values else torch.empty(0)
+    if alike:
+        return dict(zip(values, average(own).tolist(), strict=True))
+    found: dict[K, list[float]] = {}
+    for of_process in of_all(dict(zip(values, own.tolist(), strict=True))):
         for name, value in of_process.items():
             found.setdefault(name, []).append(value)
     return {name: sum(parts) / len(parts) for name, parts in found.items()}
 
 
 def average(values: Tensor) -> Tensor:
-    """Mean of a tensor of statistics over the processes."""
+    """Mean of a tensor of statistics over the processes, added in the order of their ranks.
+
+    A reduction among three processes or more adds in an order that depends on an element's place, and thus on what
+    other arms have put beside it.
+    """
     if world_size() > 1:
-        values = values.clone()
-        dist.all_reduce(values, group=current_group())
-        values /= world_size()
+        parts = [torch.empty_like(values) for _ in range(world_size())]
+        dist.all_gather(parts, values.contiguous(), group=current_group())
+        values = torch.stack(parts).sum(dim=0) / world_size()
     return values
 
 
 def said_by(number: int, value: T) -> T:
-    """What the process of this number says; it comes from there as it would from a checkpoint, on the CPU or not."""
+    """What the process of this number says; its tensors come on the CPU, as from a checkpoint.
+
+    A tensor of a GPU would be put on the GPU of the process that sent it, by all others too.
+    """
     if world_size() == 1:
         return value
-    said = [value]
+    said: list[T] = [tree_map_only(Tensor, Tensor.cpu, value)]
     dist.broadcast_object_list(said, group=current_group(), group_src=number)
     return said[0]
 

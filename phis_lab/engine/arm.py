@@ -1,7 +1,6 @@
 """One arm: a student with its heads, normalisers, loss, balancer, optimiser and random streams."""
 
 import copy
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, cast
@@ -27,7 +26,6 @@ from phis_lab.guards import PartError, check_tensor, working
 from phis_lab.linalg import Moments
 from phis_lab.losses import Balancer, Loss
 from phis_lab.normalizers import TeacherSpace
-from phis_lab.processes import average
 from phis_lab.seeds import RandomStream
 from phis_lab.shapes import Float
 from phis_lab.students import Student
@@ -35,12 +33,21 @@ from phis_lab.students.spectral import SpectralReparametrization
 
 
 class StepResult(NamedTuple):
-    """What one optimisation step of one arm gave; logging is the caller's business."""
+    """What one optimisation step of one arm gave; whether it is finite, and logging, are the caller's business.
 
-    loss: float
-    rows: dict[str, float]  # "<teacher>/<term>" -> mean over images, in the normalised space
+    Its numbers are this process's, and stay on the device: to read one makes a GPU wait.
+
+    Attributes:
+        loss: of the step.
+        rows: "<teacher>/<term>" -> mean over images, in the normalised space.
+        lr: learning rate.
+        pairs: predictions in the normalised space and targets, from which the loss was computed.
+    """
+
+    loss: Float[Tensor, ""]
+    rows: dict[str, Float[Tensor, ""]]
     lr: float
-    pairs: list[Pair]  # predictions in the normalised space and targets, from which the loss was computed
+    pairs: list[Pair]
 
 
 Targets = Callable[[TeacherSpace, Features], Features]
@@ -189,8 +196,8 @@ class Arm(nn.Module):
             targets: what a space makes of a teacher's features, which several arms may take from one place.
 
         Raises:
-            ArmFailedError: the loss is not finite; the student is left as it was.
-            PartError: a part raised an error, or gave something of another kind or shape.
+            ArmFailedError: gradients overflow in float16 at any scale.
+            PartError: a part raised an error, or gave something of another kind or shape; the student stays as it was.
         """
         frozen = step < self.recipe.frozen_body_steps and self.student.has_heads
         is_sharded = sharding.is_sharded(self.student)
@@ -211,12 +218,6 @@ class Arm(nn.Module):
                 rows |= of_view if whole else {f"{row}/{name}": value for row, value in of_view.items()}
         loss = torch.stack(losses).mean()
         loss = loss if crew is None else crew.weight * loss
-        of_rows = {name: row.detach().mean() for name, row in rows.items()}
-        means = _averaged({"": loss.detach()} | of_rows, divided=crew is not None)
-        mean = means.pop("")
-        if not all(map(math.isfinite, (mean, *means.values()))):
-            named = {name: round(value, 4) for name, value in means.items()}
-            raise ArmFailedError(f"the loss is not finite after {step} of its steps: {named}")
         with averaged_gradients(() if is_sharded else self._trained[0].parameters()):
             self.scaler.scale(loss).backward()
         if is_sharded and frozen:
@@ -230,7 +231,7 @@ class Arm(nn.Module):
         self.scaler.update()
         if self.scaler.is_enabled() and self.scaler.get_scale() < SMALLEST_SCALE:
             raise ArmFailedError(f"gradients overflow in float16 at any scale of the loss, after {step} of its steps")
-        return StepResult(mean, means, lr, pairs)
+        return StepResult(loss.detach(), {name: row.detach().mean() for name, row in rows.items()}, lr, pairs)
 
     def _clipped(self) -> list[list[nn.Parameter]]:
         """Parameters whose gradients are clipped together: the student's, and those of maps that train themselves."""
@@ -295,20 +296,22 @@ class Arm(nn.Module):
         """Fit every normaliser in one process, whose map all others take over bit for bit.
 
         Eigenvectors that two processes solve for may differ, by their signs or by more where eigenvalues are close.
+        Teachers are dealt out to the processes, which solve for them side by side.
 
         Args:
             moments: of every teacher.
             step: of the run.
-            by: rank of the process that fits it, by teacher; the first one fits what is left out.
+            by: rank of the process that fits it, by teacher, where not every process has seen every teacher.
 
         Raises:
             ArmFailedError: statistics that the method cannot use, with the teacher and the step.
         """
-        ranks = dict.fromkeys(moments, 0) | dict(by or {})
+        world = processes.world_size()
+        ranks = by or {teacher: number % world for number, teacher in enumerate(moments)}
         own = {teacher: of for teacher, of in moments.items() if ranks[teacher] == processes.rank()}
         if reasons := list(filter(None, processes.of_all(self._fit(own, step)))):
             raise ArmFailedError(reasons[0])
-        if processes.world_size() > 1:
+        if world > 1:
             for teacher in moments:
                 statistics = dict(self.spaces[teacher].named_buffers())
                 processes.broadcast(statistics.values(), ranks[teacher])
@@ -334,23 +337,18 @@ class Arm(nn.Module):
         """Whether all that the student says of some images is finite; a last step may have broken it."""
         tokens, predictions = self.predict(images, scale)
         said = [tensor for features in (tokens, *predictions.values()) for tensor in features.kinds().values()]
-        return all(bool(tensor.isfinite().all()) for tensor in said)
+        return bool(torch.stack([tensor.isfinite().all() for tensor in said]).all())
 
     @torch.no_grad()
-    def teacher_errors(self, pairs: Iterable[Pair], divided: bool = False) -> dict[str, float]:
-        """Mean squared error of spatial predictions, where methods compare; of several partitions their mean.
-
-        Args:
-            pairs: of a step.
-            divided: other processes have pairs of other partitions.
-        """
+    def teacher_errors(self, pairs: Iterable[Pair]) -> dict[str, Float[Tensor, ""]]:
+        """Mean squared error of spatial predictions, where methods compare; of several partitions their mean."""
         errors: dict[str, list[Tensor]] = {}
         for pair in pairs:
             for teacher, target in pair.targets.items():
                 (_, spatial), (_, wanted) = self.space(teacher).comparable(pair.predictions[teacher], target)
                 if spatial is not None and wanted is not None:
                     errors.setdefault(teacher, []).append((spatial - wanted).square().mean())
-        return _averaged({teacher: torch.stack(values).mean() for teacher, values in errors.items()}, divided)
+        return {teacher: torch.stack(values).mean() for teacher, values in errors.items()}
 
     def take_over(self, of_partition: Mapping[str, int], of_teacher: Mapping[str, int]) -> None:
         """Take over what only other processes have seen: running statistics of teachers, losses and balancers.
@@ -378,10 +376,3 @@ class Arm(nn.Module):
         self.optimizer.load_state_dict(sharding.divided_optimizer(state["optimizer"], self.optimizer))
         if self.scaler.is_enabled() and state["scaler"]:  # in no other precision is there one
             self.scaler.load_state_dict(state["scaler"])
-
-
-def _averaged(values: Mapping[str, Tensor], divided: bool) -> dict[str, float]:
-    """Means over all processes; where these are divided, each has seen other partitions and has other names."""
-    if divided:
-        return processes.means({name: float(value) for name, value in values.items()})
-    return dict(zip(values, average(torch.stack([*values.values()])).tolist(), strict=True)) if values else {}

@@ -1,17 +1,19 @@
 """The LightningModule: one data pass and one teacher pass, trained on by every arm."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import lightning as L
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 
 from phis_lab import processes
 from phis_lab.data import Batch
-from phis_lab.engine.arm import Arm, ArmFailedError, StepResult, Targets
+from phis_lab.engine.arm import Arm, ArmFailedError, Targets
 from phis_lab.engine.estimation.base import Estimation, Place, refuse_non_finite
 from phis_lab.engine.run import Failure, Run
 from phis_lab.engine.shared_targets import SharedTargets
@@ -200,6 +202,7 @@ class Distiller(L.LightningModule):
         if step < self.estimation.first_step:
             return
         targets = SharedTargets(run.arm for run in ready).of if len(ready) > 1 else TeacherSpace.targets
+        taken: list[_Taken] = []
 
         def take_step(run: Run) -> None:
             arm, grids = run.arm, places(stage, run.arm.grid_at)
@@ -209,10 +212,11 @@ class Distiller(L.LightningModule):
                 )
                 for name, part in own.items()
             }
-            self._step_arm(run, views, stage, targets)
+            taken.append(self._step_arm(run, views, stage, targets))
 
         for run in ready:
             self._succeeds(run, take_step)
+        self._read(taken, stage)
 
     def _observe(self, features: Mapping[str, GridFeatures], stage: Stage, step: int) -> set[int]:
         """Count a step's features; the ids of those estimations to which maps are due to be fitted."""
@@ -260,21 +264,47 @@ class Distiller(L.LightningModule):
             return Shifts((0, 0), (0, 0))
         return Shifts.draw(self.shift_seed, self.steps_done, partition.shift, self.runs[0].arm.patch_size)
 
-    def _step_arm(self, run: Run, views: Mapping[str, View], stage: Stage, targets: Targets) -> None:
+    def _step_arm(self, run: Run, views: Mapping[str, View], stage: Stage, targets: Targets) -> "_Taken":
         first, step = stage.first + self.estimation.first_step, self.steps_done
         result = run.arm.step(views, step - first, stage.end - first, targets)
-        run.loss = result.loss
-        if step % self.log_every == 0 or step == self.max_steps - 1:
-            errors = run.arm.teacher_errors(result.pairs, divided=bool(stage.crews))
-            named = {f"train/{teacher}/teacher_mse": value for teacher, value in errors.items()}
-            run.log({**_named(result), **named}, step)
+        logs = step % self.log_every == 0 or step == self.max_steps - 1
+        errors = run.arm.teacher_errors(result.pairs) if logs else {}
+        return _Taken(run, result.lr, logs, {"loss": result.loss}, result.rows, errors)
+
+    def _read(self, taken: Sequence["_Taken"], stage: Stage) -> None:
+        """Read the numbers of all arms' steps at once, for a GPU waits for its reader, and stop arms that diverge."""
+        numbers = {
+            (number, part, name): value
+            for number, of_arm in enumerate(taken)
+            for part, values in enumerate((of_arm.loss, of_arm.rows, of_arm.errors))
+            for name, value in values.items()
+        }
+        means: dict[tuple[int, int], dict[str, float]] = {}
+        for (number, part, name), mean in processes.means(numbers, alike=not stage.crews).items():
+            means.setdefault((number, part), {})[name] = mean
+        for number, (run, lr, logs, *_) in enumerate(taken):
+            loss, rows, errors = (means.get((number, part), {}) for part in range(3))
+            run.loss = loss["loss"]
+            if not all(map(math.isfinite, (run.loss, *rows.values()))):
+                steps = self.steps_done - stage.first - self.estimation.first_step
+                named = {name: round(value, 4) for name, value in rows.items()}
+                self.stop(run, f"the loss is not finite after {steps} of its steps: {named}")
+            elif logs:
+                told = {**loss, "lr": lr, **rows, **{f"{teacher}/teacher_mse": mse for teacher, mse in errors.items()}}
+                run.log({f"train/{name}": value for name, value in told.items()}, self.steps_done)
+
+
+class _Taken(NamedTuple):
+    """What a step of an arm gave, on the device that computed it."""
+
+    run: Run
+    lr: float
+    logs: bool
+    loss: Mapping[str, Tensor]
+    rows: Mapping[str, Tensor]
+    errors: Mapping[str, Tensor]
 
 
 def _enter_arm(arm: Arm, stage: Stage) -> None:
     if arm.stage != stage.name or set(arm.balancers) != set(stage.partitions):
         arm.enter(stage.name, stage.partitions)
-
-
-def _named(result: StepResult) -> dict[str, float]:
-    rows = {f"train/{name}": value for name, value in result.rows.items()}
-    return {"train/loss": result.loss, "train/lr": result.lr, **rows}

@@ -221,7 +221,7 @@ class Evaluation:
                 continue
             matching = GroupMatching(arms, teachers, partition.plan.scale, full, partition.test.pool.resize)
             for batch in partition.loader("test", self.matching_images, False).batches:
-                images = batch.images.to(device)
+                images = batch.images.to(device, non_blocking=True)
                 matching.update(images, partition.test(images, batch.keys))
             found = {key: found[key].joined(scores) for key, scores in matching.compute().items()}
         if stage.crews:

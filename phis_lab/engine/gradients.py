@@ -69,7 +69,7 @@ class _Exchange:
             self._send()
         for flat, work in self._sent:
             work.wait()
-            flat /= world_size()
+            flat.div_(world_size())
 
 
 def _buckets(parameters: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:

@@ -60,6 +60,11 @@ class Moments:
         return self._sums.count
 
     @property
+    def device(self) -> torch.device:
+        """Where they live."""
+        return self._sums.mean.device
+
+    @property
     def mean(self) -> Float64[Tensor, "dim"]:
         """Mean of each channel."""
         self._require(1)
@@ -110,7 +115,7 @@ class Moments:
         if count:
             with one_torch_thread() if is_bulk(rows, count, self.diagonal) else nullcontext():
                 sums = sums_of(rows, index, self.diagonal)
-                self._set(combine(sums.to(self._sums.mean.device) if self.count else sums, self._sums))
+                self._set(combine(sums.to(self.device) if self.count else sums, self._sums))
         return self
 
     def merge(self, other: "Moments") -> "Moments":
@@ -128,6 +133,12 @@ class Moments:
             )
         first, second = (self._sums, other._sums) if self.count else (other._sums, self._sums)
         self._set(combine(replace(first, scatter=first.scatter.clone()), second))
+        return self
+
+    def to(self, device: torch.device) -> "Moments":
+        """Moves the moments, as loaded ones that go on counting on a GPU have to be."""
+        if self.device != device:
+            self._set(self._sums.to(device))
         return self
 
     @torch.inference_mode(False)
@@ -148,8 +159,7 @@ class Moments:
         if self._eigen is None:
             values, vectors = symmetric_eigh(self.covariance)
             basis = positive_diagonal(vectors.flip(1).T).T
-            device = self._sums.mean.device
-            self._eigen = values.flip(0).clamp_min(0).to(device), basis.to(device)
+            self._eigen = values.flip(0).clamp_min(0).to(self.device), basis.to(self.device)
         return self._eigen
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -69,7 +69,7 @@ def sums_of(rows: Float[Tensor, "rows dim"], index: Int64[Tensor, "chosen"] | No
         elif not diagonal:
             add_gram(sums.scatter, centred)
     squares = sums.scatter if diagonal else sums.scatter.diagonal()
-    if not (sums.mean.isfinite().all() and squares.isfinite().all()):
+    if not torch.stack((sums.mean, squares)).isfinite().all():
         raise ValueError("the rows hold NaN or inf; find their source, or leave them out with `mask`")
     offset = sums.mean / count
     return Sums(count, shift.double() + offset, add_outer(sums.scatter, offset, -float(count)))

@@ -83,7 +83,7 @@ def test_every_arm_equals_its_solo_run_in_two_processes(tmp_path: Path) -> None:
         )
         assert together["passes"] == alone["passes"]
         assert alone["reduced"]["phis"] == 10  # one a step; the first two steps only gather
-        assert together["reduced"]["phis"] == 10 + 10 + 1  # of three students of one size, of which one failed
+        assert together["reduced"]["phis"] == 10 + 10 + 2  # of three students of one size, of which one failed
 
 
 @pytest.mark.ddp

@@ -127,7 +127,7 @@ def test_the_loss_is_the_mean_of_the_partitions_and_names_its_rows_after_them(po
     assert set(result.rows) == {
         f"{t}/{k}/{p}" for t in ("quiet", "loud") for k in ("spatial", "summary") for p in views
     }
-    assert result.loss == pytest.approx(sum(result.rows.values()) / 2, rel=1e-5)
+    assert float(result.loss) == pytest.approx(float(sum(result.rows.values())) / 2, rel=1e-5)
 
 
 def test_teachers_see_and_heads_answer_only_the_partitions_they_are_named_in() -> None:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from phis_lab.features import Grid, GridFeatures
@@ -156,14 +157,22 @@ def _name_of(place: Place) -> str:
 
 
 def refuse_non_finite(features: PlacedFeatures, step: int) -> None:
-    """Raise ValueError naming teacher, kind of token and step where features hold NaN or infinity, on every process."""
-    problems = [
-        f"teacher '{teacher}': {int((~tensor.isfinite()).sum())} NaN or infinite values in its {kind} features"
+    """Raise ValueError naming teacher, kind of token and step where features hold NaN or infinity, on every process.
+
+    A device is asked once for all of them.
+    """
+    named = [
+        (teacher, kind, tensor)
         for by_grid in features.values()
         for by_teacher in by_grid.values()
         for teacher, feature in by_teacher.items()
         for kind, tensor in feature.kinds().items()
-        if not tensor.isfinite().all()
+    ]
+    whole = torch.stack([tensor.isfinite().all() for *_, tensor in named]).tolist() if named else []
+    problems = [
+        f"teacher '{teacher}': {int((~tensor.isfinite()).sum())} NaN or infinite values in its {kind} features"
+        for (teacher, kind, tensor), is_whole in zip(named, whole, strict=True)
+        if not is_whole
     ]
     if any_process(bool(problems)):
         raise ValueError(f"{'; '.join(problems) or 'NaN or infinite features in another process'} at step {step}")

@@ -90,7 +90,9 @@ class OnlineEstimation(Estimation):
     def _add(self, place: Place, teacher: str, spatial: Tensor) -> None:
         batch = batch_moments(spatial, self._facts(place, teacher), self.diagonal)
         if teacher in self.moments[place]:
-            self.moments[place][teacher].merge(batch)
+            self.moments[place][teacher].to(batch.device).merge(
+                batch
+            )  # a checkpoint's, or another process's, lie elsewhere
         else:
             self.moments[place][teacher] = batch
 

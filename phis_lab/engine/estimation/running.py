@@ -80,6 +80,7 @@ class RunningEstimation(Estimation):
 
 def _averaged(old: Moments, new: Moments, momentum: float) -> Moments:
     """Means and (co)variances of both, of which the new ones weigh `momentum`; the count stays that of a batch."""
+    old = old.to(new.device)  # a checkpoint's, or another process's, lie elsewhere
     before, after = (moments.variance if new.diagonal else moments.covariance for moments in (old, new))
     averaged = Moments(new.dim, new.diagonal)
     averaged.load_state_dict(
