@@ -1,11 +1,13 @@
 """All teachers of a run, as one function of the images."""
 
+import copy
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from phis_lab.features import Features, Grid, Resize, match_grid
 from phis_lab.precision import Precision, full_float32, has_bfloat16
@@ -14,6 +16,8 @@ from phis_lab.teachers.base import Teacher
 from phis_lab.teachers.pixels import check_images
 
 CPU_CHUNK = 16
+LARGE = 50_000_000
+"""Parameters of a network whose pass on a CPU one would wait for."""
 log = logging.getLogger(__name__)
 
 
@@ -114,10 +118,8 @@ class TeacherPool(nn.Module):
             ValueError: naming the teacher and both grids.
         """
         rows, columns = (max(sizes) for sizes in zip(*grids, strict=True))
-        device = next(self.parameters_of_teachers(), torch.empty(0)).device
-        blank = torch.zeros(1, 3, image_size, image_size, device=device)
         for name, teacher in self.teachers.items() if not finer_students else ():
-            spatial = teacher(blank).spatial
+            spatial = features_of_blank(teacher, image_size).spatial
             if spatial is not None and (spatial.shape[1] < rows or spatial.shape[2] < columns):
                 raise ValueError(
                     f"the student's grid of {rows}x{columns} tokens is finer than the {spatial.shape[1]}x"
@@ -170,6 +172,23 @@ class TeacherPool(nn.Module):
             teacher._apply(fn, recurse)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+def features_of_blank(teacher: Teacher, image_size: int) -> Features:
+    """Features of one blank image; of a large network their shapes alone, where it runs without values.
+
+    On a CPU a pass of SAM's ViT-H takes minutes.
+    """
+    tensors = {id(tensor): tensor for tensor in (*teacher.parameters(), *teacher.buffers())}
+    if sum(tensor.numel() for tensor in tensors.values()) > LARGE:
+        try:
+            twin = copy.deepcopy(teacher, tensors)  # shares them, and keeps what such a pass leaves in a network
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                return twin.run(torch.zeros(1, 3, image_size, image_size))
+        except Exception as error:
+            log.debug("Teacher %s has to run for its shapes: %s", teacher.name, error)
+    device = next(iter(tensors.values()), torch.empty(0)).device
+    return teacher.run(torch.zeros(1, 3, image_size, image_size, device=device))
 
 
 def in_chunks_of_the_cache(images: Tensor) -> bool:

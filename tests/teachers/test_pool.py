@@ -205,3 +205,34 @@ def test_one_image_that_is_too_large_ends_in_the_error(monkeypatch: pytest.Monke
     monkeypatch.setattr(Toy, "run", never)
     with pytest.raises(torch.OutOfMemoryError):
         TeacherPool({"toy": Toy()}, precision="float32")(images(3))
+
+
+class Remembering(Toy):
+    """Keeps what it made, as networks keep tables for an image size; on request it cannot run without values."""
+
+    def __init__(self, needs_values: bool = False) -> None:
+        super().__init__()
+        self.needs_values, self.kept, self.passes = needs_values, [], 0
+
+    def features(self, x: torch.Tensor) -> Features:
+        self.passes += 1
+        found = super().features(x)
+        self.kept.append(found.spatial)
+        if self.needs_values:
+            assert bool(found.spatial.isfinite().all())
+        return found
+
+
+@pytest.mark.parametrize(("needs_values", "passes"), [(False, 0), (True, 1)])
+def test_a_large_teacher_tells_its_grid_without_a_pass_where_it_can(
+    needs_values: bool, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGE", 0)
+    teacher = Remembering(needs_values)
+    before = teacher.run(images())
+    TeacherPool({"toy": teacher}).check_grids(8, [(1, 1)])
+    with pytest.raises(ValueError, match="finer than"):
+        TeacherPool({"toy": teacher}).check_grids(8, [(99, 99)])
+    assert teacher.passes == 1 + 2 * passes
+    assert all(type(tensor) is torch.Tensor for tensor in teacher.kept)
+    assert_close(teacher.run(images()).spatial, before.spatial)
