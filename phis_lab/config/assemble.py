@@ -19,7 +19,7 @@ from phis_lab.runs.job import Job
 from phis_lab.runs.loggers import LoggerSet
 from phis_lab.seeds import RandomStream
 from phis_lab.strategies import DataParallel, FullyShardedData, Single, TeacherPartition
-from phis_lab.strategies.launchers import refuse_other_processes
+from phis_lab.strategies.launchers import local_rank, refuse_other_processes
 from phis_lab.students import Backbone, HeadFactory, Student
 from phis_lab.teachers import check_available
 
@@ -138,6 +138,8 @@ def assemble(jobs: Sequence[Job], labels: Mapping[Path, str], source: DataSource
     strategy = build(shared["strategy"], "strategy")
     refuse_devices(options, strategy)
     refuse_other_processes(strategy)
+    if options.device == "cuda":  # else every process would first take memory of the first GPU
+        torch.cuda.set_device(local_rank() % torch.cuda.device_count())
     estimation = build(shared["estimation"], "estimation")
     evaluation = build(shared["evaluation"], "evaluation")
     augmentation = build(shared["augmentation"], "augmentation")

@@ -126,3 +126,8 @@ def _refuse_unlaunched(nodes: int) -> None:
             f"strategy.nodes={nodes}, and nothing has started the processes of the other machines; start the command "
             "with srun or torchrun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each machine"
         )
+
+
+def local_rank() -> int:
+    """Number of this process on its machine, before the processes have met; 0 of one that starts the others itself."""
+    return next((int(os.environ[name]) for name in ("LOCAL_RANK", "SLURM_LOCALID") if name in os.environ), 0)

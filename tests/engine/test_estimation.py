@@ -42,11 +42,13 @@ def test_fits_come_after_the_warmup_then_every_refresh_then_once_more_and_never_
     assert estimation.first_step == 1
 
 
-def test_moments_are_those_of_all_tokens_of_the_counted_steps() -> None:
-    estimation = online()
+@pytest.mark.parametrize("every", [1, 2])
+def test_moments_are_those_of_all_tokens_of_the_counted_steps(every: int) -> None:
+    estimation = online(every=every)
     for step in range(8):
         estimation.observe(features(step), step)
-    tokens = torch.cat([features(step)["all"][GRID]["sam"].spatial.reshape(-1, 5) for step in range(5)]).double()
+    counted = [features(step)["all"][GRID]["sam"].spatial.reshape(-1, 5) for step in range(0, 5, every)]
+    tokens = torch.cat(counted).double()
     moments = estimation.moments[PLACE]["sam"]
     torch.testing.assert_close(moments.covariance, torch.cov(tokens.T), rtol=1e-6, atol=1e-8)
     torch.testing.assert_close(moments.mean, tokens.mean(0), rtol=1e-6, atol=1e-8)

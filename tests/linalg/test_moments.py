@@ -264,3 +264,13 @@ def test_moments_of_too_few_rows_are_refused():
 def test_diagonal_moments_have_no_covariance():
     with pytest.raises(ValueError, match="variances only"):
         _ = Moments(2, diagonal=True).update(torch.randn(5, 2)).covariance
+
+
+@pytest.mark.gpu
+def test_loaded_moments_go_on_counting_on_a_gpu() -> None:
+    rows = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    whole, loaded = Moments(6).update(rows), Moments(6)
+    loaded.load_state_dict(Moments(6).update(rows[:15]).state_dict())
+    loaded.to(torch.device("cuda", 0)).merge(Moments(6).update(rows[15:].cuda()))
+    assert loaded.device.type == "cuda"
+    torch.testing.assert_close(loaded.covariance.cpu(), whole.covariance, rtol=1e-12, atol=1e-12)
