@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.harness import Comparison, in_turns, peer_module
-from phis_lab.evals import nearest_neighbours
+from phis_lab.evals import knn_predict, nearest_neighbours
 
 TRAIN, TEST, DIM, K = 50_000, 2_000, 768, 20
 CHECKED = 200
+CLASSES, TEMPERATURE = 100, 0.07
 
 
 def run() -> Iterator[Comparison]:
@@ -31,6 +32,7 @@ def run() -> Iterator[Comparison]:
 
     yield _compared(train, test, mean, "scikit-learn `NearestNeighbors`, cosine", "at most 0.5", scikit_learn)
     yield _compared(train, test, mean, "`faiss.IndexFlatIP`", "at most 1/3", _faiss(b, a))
+    yield _predicted(train, test)
 
 
 def _features(mean: float) -> tuple[Tensor, Tensor]:
@@ -69,6 +71,23 @@ def _compared(
     row = in_turns(Comparison("knn", name, peer_name, target, check), ours, peer)
     row.limit = _limit(train, test, min(seconds for seconds, _ in row.seconds))
     return row
+
+
+def _predicted(train: Tensor, test: Tensor) -> Comparison:
+    """What users call: from raw features to classes."""
+    labels = torch.arange(TRAIN) % CLASSES
+    votes = functools.partial(_votes_by_torch, train, labels, test)
+    ours = knn_predict(train, labels, test, K)
+    agreement = 100 * (ours == votes()).double().mean().item()
+    check = f"the peer predicts the same class of {agreement:.1f} % of the rows"
+    row = Comparison("knn", f"`knn_predict`, {CLASSES} classes", "the same in torch, normalisation included", "at most 1", check)
+    return in_turns(row, lambda: knn_predict(train, labels, test, K), votes)
+
+
+def _votes_by_torch(train: Tensor, labels: Tensor, test: Tensor) -> Tensor:
+    similarity, index = (normalize(test) @ normalize(train).T).topk(K)
+    votes = torch.zeros(len(test), CLASSES)
+    return votes.scatter_add_(1, labels[index], (similarity / TEMPERATURE).exp()).argmax(dim=1)
 
 
 def _limit(train: Tensor, test: Tensor, seconds: float) -> str:

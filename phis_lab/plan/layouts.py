@@ -1,15 +1,18 @@
 """Ways of spreading a run over ranks: what each keeps in memory, how long a step takes, and where it breaks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from phis_lab.plan.hardware import Machine, Utilisation
 from phis_lab.plan.memory import Crews, at_once, memory_of
 from phis_lab.plan.workload import PartitionWork, StageWork, Workload
 
+BACKWARD = 2 / 3
+"""Share of a student's passes that its backward pass takes: twice a forward pass."""
+
 LAYOUTS = {
     "single": "one rank does everything",
-    "ddp": "every rank holds everything and takes its share of every partition; an all-reduce per arm after backward",
+    "ddp": "every rank holds everything and takes its share of every partition; gradients are averaged beside backward",
     "fsdp2": "as ddp, but the student's weights, gradients and optimiser state are divided among the ranks",
     "teacher_partition": "every partition of a stage has ranks of its own, which hold its teachers alone; then as ddp",
 }
@@ -145,7 +148,7 @@ def _stage(
         Share(
             part.name,
             among[part.name],
-            Step(step.teachers, step.student, step.optimiser, step.link, waiting=slowest - step.total),
+            replace(step, waiting=slowest - step.total),
         )
         for part, step in zip(stage.partitions, steps, strict=True)
     )
@@ -162,9 +165,9 @@ def teacher_seconds(work: Workload, part: PartitionWork, machine: Machine) -> fl
 
 
 def student_seconds(work: Workload, part: PartitionWork, machine: Machine) -> float:
-    """Time of one device for the students of a partition's images; a backward pass takes twice a forward pass."""
+    """Time of one device for the forward and backward passes of the students of a partition's images."""
     rate = machine.device.tflops[machine.device.number(work.precision)]
-    return work.arms * part.images * 3 * part.student.flops / _rate(rate, machine.student)
+    return work.arms * part.images * part.student.flops / (1 - BACKWARD) / _rate(rate, machine.student)
 
 
 def _rate(tflops: float, used: Utilisation) -> float:
@@ -183,5 +186,6 @@ def _step(
     times = 3 if name == "fsdp2" else 2  # a ring sends a tensor once to gather and once to reduce it
     sent = work.arms * times * (ranks - 1) / ranks * student.trained_bytes
     exchange = sent / (device.link_among(ranks) * 1e9)
-    hidden = min(exchange, passes) if name == "fsdp2" else 0.0
+    beside = passes if name == "fsdp2" else passes * BACKWARD  # there weights are gathered in forward passes too
+    hidden = min(exchange, beside)
     return Step(teachers, passes, touched / (device.bandwidth * 1e9), exchange - hidden, hidden)

@@ -39,7 +39,6 @@ def memory_of(work: Workload, machine: Machine, name: str, ranks: int, crews: Cr
     student, arms = work.student, work.arms
     divided = ranks if name == "fsdp2" else 1
     number = machine.device.number(work.precision)
-    flat = 2 if name in ("ddp", "teacher_partition") and ranks > 1 else 1
     gathered = 2 * student.bytes / student.depth if name == "fsdp2" else 0.0
     groups = [
         [(part, _share(stage, part, ranks, crews))]
@@ -54,7 +53,7 @@ def memory_of(work: Workload, machine: Machine, name: str, ranks: int, crews: Cr
         "normalisers": float(arms * student.space_bytes),
         "teachers": float(_teachers_held(work, name, crews)),
         "teachers' activations": max(_teacher_activations(work, group, machine) for group in groups),
-        "gradients": flat * student.trained_bytes / divided,
+        "gradients": student.trained_bytes / divided,
         "bfloat16 copies": student.bytes / 2 if number == "bfloat16" else 0.0,
         "student's activations": max(
             sum(WIDTH[number] * part.student.saved_bytes * images for part, images in group) for group in groups
