@@ -80,7 +80,9 @@ def _predicted(train: Tensor, test: Tensor) -> Comparison:
     ours = knn_predict(train, labels, test, K)
     agreement = 100 * (ours == votes()).double().mean().item()
     check = f"the peer predicts the same class of {agreement:.1f} % of the rows"
-    row = Comparison("knn", f"`knn_predict`, {CLASSES} classes", "the same in torch, normalisation included", "at most 1", check)
+    row = Comparison(
+        "knn", f"`knn_predict`, {CLASSES} classes", "the same in torch, normalisation included", "at most 1", check
+    )
     return in_turns(row, lambda: knn_predict(train, labels, test, K), votes)
 
 

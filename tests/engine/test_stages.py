@@ -31,7 +31,7 @@ def run(folder: Path, arms: dict[str, Callable[[TeacherPool], Arm]] = ARMS, **op
     train_group(make_group(folder, arms, stages=STAGES, max_steps=18, **options))
 
 
-@pytest.mark.parametrize("call", [5, 9, 12, 15, 21], ids=lambda call: f"call{call}")
+@pytest.mark.parametrize("call", [5, 12, 21], ids=lambda call: f"call{call}")
 def test_a_run_resumes_inside_any_stage_as_if_it_had_not_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, whole_runs: WholeRuns
 ) -> None:

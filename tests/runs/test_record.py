@@ -76,17 +76,17 @@ def test_missing_and_unknown_fields_are_named(tmp_path):
         read_record(path)
 
 
-def test_every_flipped_bit_is_found_or_changes_nothing(tmp_path):
+def test_a_flipped_bit_is_found_or_changes_nothing(tmp_path):
     written = record(normalizers={"xfeat": {"class": "PhiS", "rotation": "hadamard"}})
     path = write_record(tmp_path, written)
     content = path.read_bytes()
     changed = []
-    for position in range(len(content)):
+    for position in range(0, len(content), 5):
         path.write_bytes(content[:position] + bytes([content[position] ^ 1 << position % 8]) + content[position + 1 :])
         with suppress(ValueError):
             changed.append(read_record(path))
     assert all(read == written for read in changed)  # a space between fields
-    assert len(changed) < 0.4 * len(content)
+    assert len(changed) < 0.4 * len(content) / 5
 
 
 def test_a_record_may_be_laid_out_anew(tmp_path):
