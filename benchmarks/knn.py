@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from benchmarks.harness import Comparison, in_turns, peer_module
 from phis_lab.evals import knn_predict, nearest_neighbours
+from phis_lab.precision import has_bfloat16
 
 TRAIN, TEST, DIM, K = 50_000, 2_000, 768, 20
 CHECKED = 200
@@ -94,9 +95,8 @@ def _votes_by_torch(train: Tensor, labels: Tensor, test: Tensor) -> Tensor:
 
 def _limit(train: Tensor, test: Tensor, seconds: float) -> str:
     """The product alone, in the precision that is fastest here."""
-    products = {
-        dtype: _seconds_of_product(test.to(dtype), train.to(dtype)) for dtype in (torch.bfloat16, torch.float32)
-    }
+    dtypes = (torch.bfloat16, torch.float32) if has_bfloat16("cpu") else (torch.float32,)
+    products = {dtype: _seconds_of_product(test.to(dtype), train.to(dtype)) for dtype in dtypes}
     dtype = min(products, key=products.__getitem__)
     return f"the {str(dtype).removeprefix('torch.')} product alone: {seconds / products[dtype]:.1f} of it"
 

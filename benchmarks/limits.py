@@ -23,9 +23,9 @@ def matrix_limit(train: Callable[[], object], steps: int, seconds: float, low_pr
         train()
     operations = counter.get_total_flops() / steps / 1e9
     measured = rates()
-    rate, name = (
-        (measured.float32_gflops, "float32") if low_precision is None else (measured.bfloat16_gflops, "bfloat16")
-    )
+    rate, name = measured.float32_gflops, "float32"
+    if low_precision is not None and measured.bfloat16_gflops is not None:
+        rate, name = measured.bfloat16_gflops, "bfloat16"
     share = operations / rate / seconds
     return f"{operations:.0f} GFLOP a step, at the measured {name} rate {share:.2f} of the time of ours"
 

@@ -12,8 +12,10 @@ from benchmarks import step_lightly_train, step_torchdistill
 from benchmarks.harness import Comparison, Seconds, in_turns
 from benchmarks.limits import matrix_limit
 from benchmarks.pocket import PARTITION, Training, pocket_group, restart, schedule, snapshot, steady
-from phis_lab.engine import Arm, Group
+from phis_lab.engine import Arm, Group, View
+from phis_lab.engine.shared_targets import SharedTargets
 from phis_lab.features import match_grid
+from phis_lab.normalizers import TeacherSpace
 
 STEPS = 8
 
@@ -36,8 +38,32 @@ def run() -> Iterator[Comparison]:
     check = "same teachers, batches and initial student"
     row = Comparison("step", "`normalizer=phis`", "`normalizer=identity`", "at most 1.02", check)
     yield in_turns(row, phis, identity)
+    yield from _teachers_aside(STEPS)
     yield from step_torchdistill.compare()
     yield from step_lightly_train.compare()
+
+
+def _teachers_aside(steps: int) -> Iterator[Comparison]:
+    """An arm's step on ready features: with PHI-S against none, alone and where two seeds share their targets."""
+    methods = [["normalizer=phis"], ["normalizer=phis", "seed=1"], ["normalizer=identity"]]
+    group = pocket_group(methods, steps)
+    images = next(iter(group.data.train_dataloader()))[PARTITION].images
+    features = group.stages[0].main.train(images)
+    phis, other, identity = (run.arm for run in group.runs)
+
+    def step(*arms: Arm) -> None:
+        targets = SharedTargets(arms).of if len(arms) > 1 else TeacherSpace.targets
+        for arm in arms:
+            arm.step({PARTITION: View(images, features[arm.grid_at()])}, 1, schedule(steps), targets)
+
+    check = "same features and batches"
+    row = Comparison("step", "an arm with PHI-S, teachers aside", "one with `identity`", "at most 1.05", check)
+    in_turns(row, lambda: step(phis), lambda: step(identity))
+    row.limit = matrix_limit(lambda: step(phis), 1, row.fastest, group.options.low_precision)
+    yield row
+    ours, peer = "two seeds with PHI-S, teachers aside", "two steps of one with `identity`"
+    row = Comparison("step", ours, peer, "at most 1.05", check)
+    yield in_turns(row, lambda: step(phis, other), lambda: [step(identity), step(identity)])
 
 
 class BareLoop:
