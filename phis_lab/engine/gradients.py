@@ -19,7 +19,8 @@ def averaged_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
     """Replace each gradient of the backward pass within by its mean over the processes.
 
     Gradients travel in buckets: the last layers' go while those of earlier layers are still computed. A parameter that
-    gets no gradient counts as zero, so that every process sends the same buckets in the same order.
+    gets no gradient counts as zero, so that every process sends the same buckets in the same order. One that gets none
+    in any process is left without, as by one process, for an optimiser would decay it.
 
     Args:
         parameters: in the order of the forward pass; none of them has a gradient yet.
@@ -46,6 +47,8 @@ class _Exchange:
         self._bucket_of = {parameter: number for number, bucket in enumerate(buckets) for parameter in bucket}
         self._missing = [len(bucket) for bucket in buckets]
         self._sent: list[tuple[Tensor, dist.Work]] = []
+        self._without: dict[nn.Parameter, Tensor] = {}
+        """Parameters that get no gradient here, and how many processes have one, once that is known."""
 
     def arrived(self, parameter: Tensor) -> None:
         """Count a parameter whose gradient is complete."""
@@ -55,10 +58,16 @@ class _Exchange:
 
     def _send(self) -> None:
         bucket = self._buckets[len(self._sent)]
+        without = [number for number, parameter in enumerate(bucket) if parameter.grad is None]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
-        flat = _flatten_dense_tensors(gradients)
-        for parameter, gradient in zip(bucket, _unflatten_dense_tensors(flat, gradients), strict=True):
+        have = gradients[0].new_ones(len(bucket))
+        for number in without:
+            have[number] = 0
+        flat = _flatten_dense_tensors([*gradients, have])
+        *gradients, have = _unflatten_dense_tensors(flat, [*gradients, have])
+        for parameter, gradient in zip(bucket, gradients, strict=True):
             parameter.grad = gradient
+        self._without |= {bucket[number]: have[number] for number in without}
         work = dist.all_reduce(flat, async_op=True)
         assert work is not None
         self._sent.append((flat, work))
@@ -70,6 +79,10 @@ class _Exchange:
         for flat, work in self._sent:
             work.wait()
             flat.div_(world_size())
+        if self._without:  # else no process has to ask a device, which would wait
+            for parameter, shares in zip(self._without, torch.stack([*self._without.values()]).tolist(), strict=True):
+                if not shares:
+                    parameter.grad = None
 
 
 def _buckets(parameters: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:

@@ -62,7 +62,7 @@ def train_together_and_alone_as(rank: int, world: int, ports: list[int], folder:
         with mock.patch.object(dist, "all_reduce", wraps=dist.all_reduce) as reduce:
             train_group(group)
         sizes = Counter(call.args[0].numel() for call in reduce.call_args_list)
-        weights = {run.key: sum(p.numel() for p in run.arm.student.parameters()) for run in group.runs}
+        weights = {run.key: sum(p.numel() + 1 for p in run.arm.student.parameters()) for run in group.runs}
         passes = group.stages[0].main.train.pool.teachers["loud"].calls
         facts = {"reduced": {key: sizes[size] for key, size in weights.items()}, "passes": passes}
         (folder / f"{'-'.join([where, *chosen])}-{rank}.json").write_text(json.dumps(facts))
