@@ -130,4 +130,5 @@ def _refuse_unlaunched(nodes: int) -> None:
 
 def local_rank() -> int:
     """Number of this process on its machine, before the processes have met; 0 of one that starts the others itself."""
-    return next((int(os.environ[name]) for name in ("LOCAL_RANK", "SLURM_LOCALID") if name in os.environ), 0)
+    step = None if "LOCAL_RANK" in os.environ else this_step()
+    return int(os.environ.get("LOCAL_RANK", "0")) if step is None else step.rank_on_machine

@@ -4,7 +4,7 @@ import pytest
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from phis_lab.strategies import DataParallel, Single, launchers
-from phis_lab.strategies.launchers import SlurmStep, refuse_other_processes
+from phis_lab.strategies.launchers import SlurmStep, local_rank, refuse_other_processes
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}
 SLURM = {"SLURM_NTASKS": "8", "SLURM_JOB_NAME": "train", "SLURM_NNODES": "2"}
@@ -12,7 +12,7 @@ SLURM = {"SLURM_NTASKS": "8", "SLURM_JOB_NAME": "train", "SLURM_NNODES": "2"}
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    for name in (*TORCHRUN, *SLURM, "SLURM_JOB_ID", "SLURM_STEP_ID", "MASTER_ADDR", "NODE_RANK"):
+    for name in (*TORCHRUN, *SLURM, "SLURM_JOB_ID", "SLURM_STEP_ID", "MASTER_ADDR", "NODE_RANK", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     for name, value in request.param.items():
         monkeypatch.setenv(name, value)
@@ -87,3 +87,13 @@ def test_other_machines_that_nobody_started_are_not_waited_for(
 )
 def test_lightning_is_told_who_started_the_processes(environment: None, kind: type) -> None:
     assert type(launchers.environment()) is kind
+
+
+@pytest.mark.parametrize(
+    ("environment", "number"),
+    [({}, 0), (TORCHRUN | {"LOCAL_RANK": "3"}, 3), ({"LOCAL_RANK": "1"}, 1), (SLURM | {"SLURM_LOCALID": "2"}, 2)],
+    indirect=["environment"],
+    ids=["alone", "torchrun", "started by another", "slurm"],
+)
+def test_a_process_knows_its_number_on_its_machine_before_it_asks_for_a_gpu(environment: None, number: int) -> None:
+    assert local_rank() == number
