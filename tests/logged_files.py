@@ -1,9 +1,8 @@
-"""Reads back what the loggers wrote, as step -> name -> value; `python tests/logged_files.py FOLDER` compares them."""
+"""Reads back what the loggers wrote, as step -> name -> value; `compare` holds them against each other."""
 
 import csv
 import json
 import sqlite3
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -140,11 +139,3 @@ def _records(path: Path) -> Iterator[Any]:
         if kind in (1, 4):  # whole, or the last chunk
             yield Record.FromString(parts)
             parts = b""
-
-
-if __name__ == "__main__":
-    found = sorted(path.parent for path in Path(sys.argv[1]).rglob("metrics.csv"))
-    runs = [compare(folder) for folder in found]
-    assert len({run.info.run_id for run in runs}) == len(runs) >= int(sys.argv[2])
-    assert all(run.exit_code == 0 for run in runs)
-    sys.stdout.write(f"{len(runs)} runs: W&B and TensorBoard hold what metrics.csv holds\n")
