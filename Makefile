@@ -8,7 +8,7 @@ FAULTS ?= 12
 FAULTS_SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all faults fuzz check smoke slurm site bench clean
+.PHONY: help install demo test test-all faults fuzz check smoke slurm site bench gpu clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'

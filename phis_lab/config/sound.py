@@ -145,7 +145,7 @@ def _no_parts(config: DictConfig, folders: Sequence[Path]) -> Iterator[str]:
 
 
 def refuse_ineffective(config: DictConfig) -> None:
-    """Refuse a sweep that is not swept, and dicts that are meant to empty others.
+    """Refuse a sweep that is not swept, dicts that are meant to empty others, and tasks beside a strategy's processes.
 
     Args:
         config: composed, with Hydra's own node.
@@ -162,6 +162,21 @@ def refuse_ineffective(config: DictConfig) -> None:
         if value == {} and isinstance(there, DictConfig) and len(there):
             words = " ".join(f"'~{path}.{key}'" for key in map(str, there))
             raise ValueError(f"{path}={{}} changes nothing, for Hydra adds to a dict; to empty it, say {words}")
+    _refuse_other_tasks(config)
+
+
+def _refuse_other_tasks(config: DictConfig) -> None:
+    """Refuse another number of submitit's tasks than the strategy has: each would wait in the queue to be refused."""
+    launcher, strategy = config.hydra.launcher, config.strategy
+    if config.hydra.get("mode") == RunMode.RUN or "tasks_per_node" not in launcher:
+        return
+    for option, of_strategy in (("tasks_per_node", "devices"), ("nodes", "nodes")):
+        tasks, processes = launcher[option], strategy.get(of_strategy, 1)
+        if tasks != processes:
+            raise ValueError(
+                f"hydra.launcher.{option}={tasks} starts other processes than the strategy has; choose "
+                f"hydra.launcher.{option}={processes}, or another strategy.{of_strategy}"
+            )
 
 
 def refuse_empty_sweep(config: DictConfig, loader: Any) -> None:

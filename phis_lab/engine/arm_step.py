@@ -99,7 +99,8 @@ class OptimizerRecipe:
         if self.frozen_body_steps >= steps:
             raise ValueError(
                 f"optimizer.frozen_body_steps={self.frozen_body_steps} counts in every stage, and one has {steps} "
-                "steps for students: the body would never learn"
+                "steps for students (without those that only gather statistics): the body would never learn; lower "
+                "one of both, or raise trainer.max_steps"
             )
 
     def build(self, module: nn.Module) -> Optimizer:

@@ -170,6 +170,11 @@ def student_seconds(work: Workload, part: PartitionWork, machine: Machine) -> fl
     return work.arms * part.images * part.student.flops / (1 - BACKWARD) / _rate(rate, machine.student)
 
 
+def _passes_again(work: Workload, images: float) -> float:
+    """By how much passes take longer where parts of a batch are computed a second time."""
+    return 1 if work.microbatch is None or images <= work.microbatch else 1 + (1 - BACKWARD)
+
+
 def _rate(tflops: float, used: Utilisation) -> float:
     return tflops * 1e12 * used.value
 
@@ -180,7 +185,9 @@ def _step(
     """A step of one of `among` ranks that share these partitions, of all `ranks`."""
     device, student = machine.device, work.student
     teachers = sum(teacher_seconds(work, part, machine) for part in parts) / among
-    passes = sum(student_seconds(work, part, machine) for part in parts) / among
+    passes = (
+        sum(student_seconds(work, part, machine) * _passes_again(work, part.images / among) for part in parts) / among
+    )
     divided = ranks if name == "fsdp2" else 1
     touched = work.arms * (3 * student.trained_bytes + 2 * student.state_bytes) / divided
     times = 3 if name == "fsdp2" else 2  # a ring sends a tensor once to gather and once to reduce it

@@ -56,7 +56,11 @@ def memory_of(work: Workload, machine: Machine, name: str, ranks: int, crews: Cr
         "gradients": student.trained_bytes / divided,
         "bfloat16 copies": student.bytes / 2 if number == "bfloat16" else 0.0,
         "student's activations": max(
-            sum(WIDTH[number] * part.student.saved_bytes * images for part, images in group) for group in groups
+            sum(
+                WIDTH[number] * part.student.saved_bytes * min(images, work.microbatch or images)
+                for part, images in group
+            )
+            for group in groups
         ),
     }
 
@@ -85,7 +89,8 @@ def _teachers_held(work: Workload, name: str, crews: Crews | None) -> int:
 def _teacher_activations(work: Workload, parts: Sequence[tuple[PartitionWork, float]], machine: Machine) -> float:
     sizes = [0.0]
     for part, images in parts:
-        at_a_time = min(images, CHUNK_ON_CPU) if machine.device.name == "cpu" else images
+        most = CHUNK_ON_CPU if machine.device.name == "cpu" else work.teacher_microbatch
+        at_a_time = min(images, most or images)
         for teacher in part.teachers:
             number = machine.device.number("float32" if teacher.number == "float32" else work.teacher_precision)
             sizes.append(at_a_time * WIDTH[number] * teacher.forward.peak_bytes)

@@ -34,7 +34,7 @@ def problems_of(work: Workload, machine: Machine, layout: Layout, crews: Crews |
     if room is not None and need > room * 1e9:
         yield Problem(
             f"does not fit: a rank needs about {need / 1e9:.3g} GB, and {machine.device.name} has {room:g} GB; take "
-            "more ranks, a smaller data.batch_size, fewer arms, or another layout"
+            "more ranks, trainer.microbatch or teachers.microbatch, fewer arms, or another layout"
         )
     yield from _undivided(work, layout, crews)
     for stage in layout.stages:

@@ -64,6 +64,8 @@ class Workload:
         precision: of the student, as the configuration says it.
         teacher_precision: of the teachers, likewise.
         problems: what a run would refuse.
+        microbatch: images whose activations a student keeps at a time; None for all.
+        teacher_microbatch: images that go through a teacher at a time on a GPU; None for all.
     """
 
     stages: tuple[StageWork, ...]
@@ -72,6 +74,8 @@ class Workload:
     precision: str
     teacher_precision: str
     problems: tuple[str, ...] = ()
+    microbatch: int | None = None
+    teacher_microbatch: int | None = None
 
     @property
     def steps(self) -> int:
@@ -114,6 +118,8 @@ def workload(config: Mapping[str, Any], arms: int = 1) -> Workload:
         options.precision,
         options.teacher_precision,
         tuple(_finer_students(stages, student, plans)) if chosen.match == "student" else (),
+        options.microbatch,
+        chosen.microbatch,
     )
 
 

@@ -38,6 +38,25 @@ def test_a_sweep_without_m_is_refused_with_the_words_to_type() -> None:
 
 
 @pytest.mark.parametrize(
+    ("launcher", "strategy", "says"),
+    [
+        ("tasks_per_node=1", "devices=2", r"tasks_per_node=1 .* choose hydra\.launcher\.tasks_per_node=2"),
+        (
+            "tasks_per_node=2",
+            "nodes=2",
+            r"nodes=1 starts .* choose hydra\.launcher\.nodes=2, or another strategy\.nodes",
+        ),
+    ],
+)
+def test_other_tasks_than_processes_are_refused_before_they_queue(launcher: str, strategy: str, says: str) -> None:
+    words = ["hydra/launcher=submitit_slurm", f"hydra.launcher.{launcher}", "strategy=ddp", f"strategy.{strategy}"]
+    with pytest.raises(ValueError, match=says):
+        refuse_ineffective(composed(*words, mode=RunMode.MULTIRUN))
+    refuse_ineffective(composed(*words, mode=RunMode.RUN))
+    refuse_ineffective(composed("hydra/launcher=submitit_local", mode=RunMode.MULTIRUN))
+
+
+@pytest.mark.parametrize(
     ("path", "words"),
     [
         ("evaluation.probes", r"'~evaluation\.probes\.knn' '~evaluation\.probes\.linear_probe'"),

@@ -133,3 +133,15 @@ def test_fixed_views_are_seen_once_by_teachers(work):
     assert share(trainer={"memory_gb": 0}) == 1
     assert share(trainer={"memory_gb": 0}, teachers={"store": "features"}) == 48 * 2 / (24 * 16)
     assert share(augmentation={"views": None}) == 1
+
+
+def test_parts_of_a_batch_take_less_memory_and_a_forward_pass_more(work):
+    parts = replace(work, microbatch=2, teacher_microbatch=4)
+    whole, parted = (planned(each, Machine(A100, 1), "single") for each in (work, parts))
+    for kind, share in (("student's activations", 2 / 16), ("teachers' activations", 4 / 16)):
+        assert parted.memory[kind] == pytest.approx(share * whole.memory[kind])
+    (before,), (after,) = whole.stages[0].shares, parted.stages[0].shares
+    assert after.step.student == pytest.approx(before.step.student * 4 / 3)
+    assert after.step.teachers == before.step.teachers
+    small = planned(replace(work, microbatch=16), Machine(A100, 1), "single")
+    assert small.stages[0].shares[0].step == before.step
