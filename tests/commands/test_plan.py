@@ -38,7 +38,7 @@ def test_a_plan_is_shown_and_is_one_document(capsys):
     show(made)
     shown = capsys.readouterr().out
     assert plan(["debug=smoke", "strategy=fsdp2", "strategy.devices=4"]).chosen.ranks == 4
-    for words in ("Memory of the fullest rank", "waits", "sam_h", "$", "Assumptions"):
+    for words in ("Memory of the fullest rank", "waits", "sam_h", "$", "Assumptions", "- Take "):
         assert words in shown
     answer = document(made)
     assert set(answer["layouts"]) == {"single", "ddp", "fsdp2", "teacher_partition"}
