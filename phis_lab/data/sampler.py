@@ -53,7 +53,8 @@ class StepSampler(Sampler[list[Key]]):
         low, high, _ = (part or slice(batch_size)).indices(batch_size)
         if (high - low) % world:
             raise ValueError(
-                f"batch_size counts all processes and must divide by their number {world}, got {high - low}"
+                f"a batch counts the images of all processes, and {high - low} do not divide among {world}; set "
+                f"data.batch_size to a multiple of {world}"
             )
         if not 0 <= rank < world:
             raise ValueError(f"rank is between 0 and world - 1 = {world - 1}, got {rank}")

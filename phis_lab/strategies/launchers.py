@@ -106,6 +106,12 @@ def refuse_other_processes(strategy: Single | DataParallel) -> None:
     if found is None:
         _refuse_unlaunched(nodes)
         return
+    step = this_step()
+    if found.by == "Slurm" and step is not None and step.tasks % step.machines:
+        raise ValueError(
+            f"Slurm divides {step.tasks} tasks unevenly among {step.machines} machines, and strategy.devices counts "
+            "those of each; start as many on every machine with --ntasks-per-node"
+        )
     if (found.per_machine, found.processes) == (devices, devices * nodes):
         return
     machines = found.processes // found.per_machine

@@ -63,7 +63,7 @@ def test_the_order_changes_with_the_seed_and_the_epoch_but_not_with_the_number_o
     [
         ({"batch_size": 11}, "between 1 and the 10 training images, got 11"),
         ({"batch_size": 0}, "got 0"),
-        ({"batch_size": 5, "world": 2}, "divide by their number 2, got 5"),
+        ({"batch_size": 5, "world": 2}, "5 do not divide among 2; set data.batch_size to a multiple of 2"),
         ({"rank": 2, "world": 2}, "rank is between 0 and world - 1 = 1, got 2"),
         ({"start": 4}, "start is between 0 and the run's 3 steps, got 4"),
         ({"views": 0}, "views is a positive number"),

@@ -97,3 +97,10 @@ def test_lightning_is_told_who_started_the_processes(environment: None, kind: ty
 )
 def test_a_process_knows_its_number_on_its_machine_before_it_asks_for_a_gpu(environment: None, number: int) -> None:
     assert local_rank() == number
+
+
+@pytest.mark.parametrize("environment", [SLURM | {"SLURM_NTASKS": "3"}], indirect=True)
+@pytest.mark.parametrize("strategy", [DataParallel(devices=1, nodes=3), DataParallel(devices=3)])
+def test_tasks_that_do_not_divide_among_machines_are_refused(environment: None, strategy: DataParallel) -> None:
+    with pytest.raises(ValueError, match=r"3 tasks unevenly among 2 machines.*--ntasks-per-node"):
+        refuse_other_processes(strategy)
