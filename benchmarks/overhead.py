@@ -100,6 +100,6 @@ class BareCalls:
             refuse_non_finite({PARTITION: features}, step)
             training.estimation.observe({PARTITION: features}, step)
             view = View(images, features[run.arm.grid_at()])
-            self.losses.append(run.arm.step({PARTITION: view}, step, schedule(training.steps)).loss)
+            self.losses.append(float(run.arm.step({PARTITION: view}, step, schedule(training.steps)).loss))
             ends.append(time.perf_counter())
         return steady(ends)

@@ -37,7 +37,7 @@ def losses(arm: Arm, beside: Arm | None = None) -> list[float]:
     for step in range(3):
         if beside is not None:
             beside.step({"all": View(images[:16], half)}, step, 3)
-        found.append(arm.step({"all": View(images, features)}, step, 3).loss)
+        found.append(float(arm.step({"all": View(images, features)}, step, 3).loss))
     return found
 
 eager, compiled = fitted(), fitted(compiled=True)

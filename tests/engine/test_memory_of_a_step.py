@@ -29,7 +29,7 @@ def fitted(features: dict[str, Features], **options: object) -> Arm:
 
 
 def losses(arm: Arm, features: dict[str, Features], steps: int = 4) -> list[float]:
-    return [arm.step({"all": View(IMAGES, features)}, step, steps).loss for step in range(steps)]
+    return [float(arm.step({"all": View(IMAGES, features)}, step, steps).loss) for step in range(steps)]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def rotated_twin(scale_only: Arm, normalizer: Callable[[int], torch.nn.Module]) 
 def trained(arm: Arm, batches: list[tuple[torch.Tensor, dict[str, Features]]]) -> tuple[list[float], torch.Tensor]:
     losses = []
     for step, (images, features) in enumerate(batches):
-        losses.append(arm.step({"all": View(images.double(), features)}, step, STEPS).loss)
+        losses.append(float(arm.step({"all": View(images.double(), features)}, step, STEPS).loss))
     return losses, torch.cat([p.detach().flatten() for p in arm.student.backbone.parameters()])
 
 
