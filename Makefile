@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 FAULTS ?= 12
 FAULTS_SEED ?= 0
+ONLY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all faults fuzz check smoke slurm site bench gpu clean
@@ -48,8 +49,8 @@ check: install  ## Lint, types and import directions
 smoke: install  ## Real commands in seconds: a run, its resume, a sweep, a report
 	PYTHON=$(BIN)/python PHIS_LAB=$(BIN)/phis-lab bash .ci/smoke
 
-slurm: install  ## Runs on a Slurm cluster of this machine, if slurmctld, slurmd, slurm-client and munge are installed
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs -n 0 -m slurm tests/slurm
+slurm: install  ## Runs on a Slurm cluster of this machine, if slurmctld, slurmd, slurm-client and munge are installed (ONLY=words: some)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs -n 0 -m slurm -k '$(ONLY)' tests/slurm
 
 site: install  ## The documentation as pages in site/, without a network (under a minute)
 	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/mkdocs build --quiet
