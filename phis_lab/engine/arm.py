@@ -296,22 +296,20 @@ class Arm(nn.Module):
         """Fit every normaliser in one process, whose map all others take over bit for bit.
 
         Eigenvectors that two processes solve for may differ, by their signs or by more where eigenvalues are close.
-        Teachers are dealt out to the processes, which solve for them side by side.
 
         Args:
             moments: of every teacher.
             step: of the run.
-            by: rank of the process that fits it, by teacher, where not every process has seen every teacher.
+            by: rank of the process that fits it, by teacher; the first one fits what is left out.
 
         Raises:
             ArmFailedError: statistics that the method cannot use, with the teacher and the step.
         """
-        world = processes.world_size()
-        ranks = by or {teacher: number % world for number, teacher in enumerate(moments)}
+        ranks = dict.fromkeys(moments, 0) | dict(by or {})
         own = {teacher: of for teacher, of in moments.items() if ranks[teacher] == processes.rank()}
         if reasons := list(filter(None, processes.of_all(self._fit(own, step)))):
             raise ArmFailedError(reasons[0])
-        if world > 1:
+        if processes.world_size() > 1:
             for teacher in moments:
                 statistics = dict(self.spaces[teacher].named_buffers())
                 processes.broadcast(statistics.values(), ranks[teacher])

@@ -26,7 +26,7 @@ class Moments:
     """Count, mean and covariance of rows that arrive in batches, in float64 and in constant memory.
 
     However the rows are split into updates, merged instances or processes, the moments are those of all
-    rows at once (Chan et al. 1979), to the rounding of float64; only an update with 2048 or more float32 rows
+    rows at once (Chan et al. 1979), to the rounding of float64; only an update with 8192 or more float32 rows
     on a CPU multiplies them in float32, right to about 1e-7 of the variances. They live on the device of the
     first rows.
 

@@ -11,8 +11,7 @@ from phis_lab.shapes import Float, Float64, Int64
 
 BLOCK_BYTES = 2**25
 PIECE_ROWS = 128
-BULK_ROWS = 2048
-MOST_BLOCK_ROWS = 8192
+BULK_ROWS = 8192
 SAMPLE_ROWS = 256
 
 
@@ -183,4 +182,4 @@ def _typical_row(sample: Float[Tensor, "rows dim"]) -> Float[Tensor, "dim"]:
 
 def _rows_per_block(row: Float[Tensor, "dim"]) -> int:
     """As many rows as fit into BLOCK_BYTES, but no more than float32 may add up; at least one."""
-    return min(MOST_BLOCK_ROWS, max(1, BLOCK_BYTES // (row.numel() * row.element_size())))
+    return min(BULK_ROWS, max(1, BLOCK_BYTES // (row.numel() * row.element_size())))
