@@ -77,7 +77,7 @@ def costs_of(work: Workload, stage: StageWork, machine: Machine) -> Costs:
     """
     return {
         part.name: {
-            number: (teacher_seconds(work, part, machine) + student_seconds(work, part, machine)) / number
+            number: teacher_seconds(work, part, machine) / number + student_seconds(work, part, machine, number)
             for number in divisors(part.images)
         }
         for part in stage.partitions

@@ -164,15 +164,15 @@ def teacher_seconds(work: Workload, part: PartitionWork, machine: Machine) -> fl
     return seconds
 
 
-def student_seconds(work: Workload, part: PartitionWork, machine: Machine) -> float:
-    """Time of one device for the forward and backward passes of the students of a partition's images."""
+def student_seconds(work: Workload, part: PartitionWork, machine: Machine, ranks: float) -> float:
+    """Time of one of so many devices for the passes of the students of a partition's images.
+
+    Those that are computed in parts go forward a second time.
+    """
+    images = part.images / ranks
+    passes = 1 / (1 - BACKWARD) + (work.microbatch is not None and images > work.microbatch)
     rate = machine.device.tflops[machine.device.number(work.precision)]
-    return work.arms * part.images * part.student.flops / (1 - BACKWARD) / _rate(rate, machine.student)
-
-
-def _passes_again(work: Workload, images: float) -> float:
-    """By how much passes take longer where parts of a batch are computed a second time."""
-    return 1 if work.microbatch is None or images <= work.microbatch else 1 + (1 - BACKWARD)
+    return work.arms * images * passes * part.student.flops / _rate(rate, machine.student)
 
 
 def _rate(tflops: float, used: Utilisation) -> float:
@@ -185,9 +185,7 @@ def _step(
     """A step of one of `among` ranks that share these partitions, of all `ranks`."""
     device, student = machine.device, work.student
     teachers = sum(teacher_seconds(work, part, machine) for part in parts) / among
-    passes = (
-        sum(student_seconds(work, part, machine) * _passes_again(work, part.images / among) for part in parts) / among
-    )
+    passes = sum(student_seconds(work, part, machine, among) for part in parts)
     divided = ranks if name == "fsdp2" else 1
     touched = work.arms * (3 * student.trained_bytes + 2 * student.state_bytes) / divided
     times = 3 if name == "fsdp2" else 2  # a ring sends a tensor once to gather and once to reduce it

@@ -7,6 +7,7 @@ from phis_lab.plan.hardware import Machine
 from phis_lab.plan.layouts import Layout
 from phis_lab.plan.memory import Crews
 from phis_lab.plan.workload import Workload
+from phis_lab.strategies.balance import divisors
 
 
 class Problem(NamedTuple):
@@ -66,6 +67,6 @@ def _undivided(work: Workload, layout: Layout, crews: Crews | None) -> Iterator[
 
 
 def _nearest_divisors(images: int, ranks: int) -> str:
-    divisors = [number for number in range(1, images + 1) if images % number == 0]
-    near = [max(number for number in divisors if number < ranks), *(number for number in divisors if number > ranks)]
+    numbers = divisors(images)
+    near = [max(number for number in numbers if number < ranks), *(number for number in numbers if number > ranks)]
     return " or ".join(str(number) for number in near[:2])

@@ -15,7 +15,7 @@ class Launched(NamedTuple):
 
     by: str
     processes: int
-    per_machine: int
+    machines: int
     option: str
     """With which it is told how many there are on a machine."""
 
@@ -24,10 +24,10 @@ def launched() -> Launched | None:
     """What a launcher has started; None where this process starts the others itself."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         count, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-        return Launched("torchrun", count, here, "--nproc-per-node")
+        return Launched("torchrun", count, -(-count // here), "--nproc-per-node")
     step = this_step()
     if step is not None:
-        return Launched("Slurm", step.tasks, max(step.tasks // step.machines, 1), "--ntasks-per-node")
+        return Launched("Slurm", step.tasks, step.machines, "--ntasks-per-node")
     return None
 
 
@@ -106,21 +106,20 @@ def refuse_other_processes(strategy: Single | DataParallel) -> None:
     if found is None:
         _refuse_unlaunched(nodes)
         return
-    step = this_step()
-    if found.by == "Slurm" and step is not None and step.tasks % step.machines:
+    if found.processes % found.machines:
         raise ValueError(
-            f"Slurm divides {step.tasks} tasks unevenly among {step.machines} machines, and strategy.devices counts "
-            "those of each; start as many on every machine with --ntasks-per-node"
+            f"{found.by} divides {found.processes} tasks unevenly among {found.machines} machines, and "
+            f"strategy.devices counts those of each; start as many on every machine with {found.option}"
         )
-    if (found.per_machine, found.processes) == (devices, devices * nodes):
+    per_machine = found.processes // found.machines
+    if (per_machine, found.machines) == (devices, nodes):
         return
-    machines = found.processes // found.per_machine
-    wanted = f"strategy=ddp strategy.devices={found.per_machine}" if found.processes > 1 else "strategy=single"
-    wanted += f" strategy.nodes={machines}" if machines > 1 else ""
+    wanted = f"strategy=ddp strategy.devices={per_machine}" if found.processes > 1 else "strategy=single"
+    wanted += f" strategy.nodes={found.machines}" if found.machines > 1 else ""
     chosen = f"strategy.devices={devices} strategy.nodes={nodes}" if isinstance(strategy, DataParallel) else "it is one"
     started = f"{found.processes} process{'es' if found.processes > 1 else ''}"
     raise ValueError(
-        f"{found.by} started {started}, {found.per_machine} on each machine, and by the strategy "
+        f"{found.by} started {started}, {per_machine} on each machine, and by the strategy "
         f"({chosen}) there are {devices * nodes}; choose {wanted}, or start others with {found.option}={devices}"
     )
 

@@ -99,8 +99,17 @@ def test_a_process_knows_its_number_on_its_machine_before_it_asks_for_a_gpu(envi
     assert local_rank() == number
 
 
-@pytest.mark.parametrize("environment", [SLURM | {"SLURM_NTASKS": "3"}], indirect=True)
+@pytest.mark.parametrize(
+    ("environment", "option"),
+    [
+        (SLURM | {"SLURM_NTASKS": "3"}, "--ntasks-per-node"),
+        (TORCHRUN | {"WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "2"}, "--nproc-per-node"),
+    ],
+    indirect=["environment"],
+)
 @pytest.mark.parametrize("strategy", [DataParallel(devices=1, nodes=3), DataParallel(devices=3)])
-def test_tasks_that_do_not_divide_among_machines_are_refused(environment: None, strategy: DataParallel) -> None:
-    with pytest.raises(ValueError, match=r"3 tasks unevenly among 2 machines.*--ntasks-per-node"):
+def test_tasks_that_do_not_divide_among_machines_are_refused(
+    environment: None, option: str, strategy: DataParallel
+) -> None:
+    with pytest.raises(ValueError, match=rf"3 tasks unevenly among 2 machines.*{option}"):
         refuse_other_processes(strategy)
