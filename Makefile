@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE  # some containers set it, and every command would compile 20 s of libraries anew
 FAULTS ?= 12
 FAULTS_SEED ?= 0
 ONLY ?=

@@ -13,6 +13,7 @@ from phis_lab.features import Features
 from phis_lab.linalg import Moments
 from phis_lab.losses import MSE, Uniform
 from phis_lab.normalizers import Normalizer, PhiS, TeacherSpace
+from phis_lab.precision import Products
 from phis_lab.runs.job import Job
 from phis_lab.seeds import RandomStream
 from phis_lab.students import MLPHead, Student, ViT
@@ -65,11 +66,14 @@ def arm_of(
     normalizer: type[Normalizer] = PhiS,
     head: Callable[..., nn.Module] = MLPHead,
     low_precision: torch.dtype | None = None,
+    products: Products = "float32",
 ) -> Arm:
     """An arm with mean squared error and AdamW at a constant rate; its normalisers are fitted on random features."""
     dims = {name: (teacher.summary_dim, teacher.spatial_dim) for name, teacher in pool.teachers.items()}
     student = Student(backbone, head, dims)
-    spaces = {name: TeacherSpace(name, _fitted(normalizer(dim))) for name, (_, dim) in dims.items() if dim}
+    spaces = {
+        name: TeacherSpace(name, _fitted(normalizer(dim)), products=products) for name, (_, dim) in dims.items() if dim
+    }
     recipe = OptimizerRecipe(_adamw, lr=1e-3, warmup=0.0, final=1.0)
     return Arm(student, spaces, MSE(), Uniform(), recipe, RandomStream(0), low_precision)
 

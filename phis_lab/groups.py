@@ -126,6 +126,7 @@ OPTIONS: Mapping[str, Facts] = {
     "trainer.memory_gb": Facts(identifies=False, method=False),
     "trainer.microbatch": Facts(identifies=False, method=False),
     "trainer.precision": Facts(of="arm"),
+    "trainer.target_products": Facts(of="arm"),
     "trainer.step_timeout": Facts(identifies=False, method=False),
 }
 """Options that are in no group, or are otherwise than their group."""

@@ -9,6 +9,9 @@ import torch
 Precision = Literal["auto", "float32", "bfloat16"]
 """What a user asks for; `auto` is bfloat16 where the hardware has it."""
 
+Products = Literal["float32", "bfloat16x3"]
+"""How float32 factors are multiplied: as they are, or as bfloat16 halves (`phis_lab.linalg.split_linear`)."""
+
 
 def has_bfloat16(device: str) -> bool:
     """Whether the device multiplies bfloat16 in hardware, so that it is faster than float32."""

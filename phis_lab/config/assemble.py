@@ -207,7 +207,7 @@ class _ArmParts:
             self.backbone: Backbone = build(config["student"], "student")
 
     def arm(self, dims: Dims) -> Arm:
-        spaces = build_spaces(self.config["normalizer"], dims, self.backbone.width)
+        spaces = build_spaces(self.config["normalizer"], dims, self.backbone.width, self.options.target_products)
         with self.stream.active():
             student = Student(self.backbone, self.head, target_dims(spaces, dims))
         options = self.options

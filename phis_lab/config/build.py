@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from phis_lab.normalizers import Compression, FeatureMap, TeacherSpace
+from phis_lab.precision import Products
 from phis_lab.refusals import REFUSALS, sentence
 
 Dims = Mapping[str, tuple[int | None, int | None]]
@@ -49,13 +50,16 @@ def build(node: Mapping[str, Any], path: str, **arguments: Any) -> Any:
         raise
 
 
-def build_spaces(node: Mapping[str, Any], dims: Dims, width: int) -> dict[str, TeacherSpace]:
+def build_spaces(
+    node: Mapping[str, Any], dims: Dims, width: int, products: Products = "float32"
+) -> dict[str, TeacherSpace]:
     """How an arm matches each teacher of a set.
 
     Args:
         node: `normalizer` of the configuration.
         dims: channels (summary, spatial) of each teacher.
         width: of the student, to which a compression maps.
+        products: how targets are multiplied.
 
     Raises:
         ValueError: the constructor refused an option.
@@ -68,7 +72,7 @@ def build_spaces(node: Mapping[str, Any], dims: Dims, width: int) -> dict[str, T
 
     own_summary = getattr(method, "summary_map", "none") == "own"
     return {
-        name: TeacherSpace(name, of_channels(spatial), of_channels(summary) if own_summary else None)
+        name: TeacherSpace(name, of_channels(spatial), of_channels(summary) if own_summary else None, products)
         for name, (summary, spatial) in dims.items()
     }
 

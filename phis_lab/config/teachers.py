@@ -29,6 +29,8 @@ class TeacherOptions:
             NVIDIA's code.
         microbatch: images that go through a teacher at a time on a GPU; None takes the whole batch, and halves it for
             a teacher that runs out of memory. A CPU takes 16.
+        compile: teachers go through torch.compile: faster passes of large ones on a GPU for minutes of compilation.
+            Their features differ in the last bits, so what was stored without it is not taken with it.
     """
 
     store: str | None = None
@@ -37,6 +39,7 @@ class TeacherOptions:
     match: Literal["student", "larger"] = "student"
     resize: Resize = "antialias"
     microbatch: Positive | None = None
+    compile: bool = False
 
 
 RESERVED = tuple(field.name for field in fields(TeacherOptions))
@@ -116,7 +119,7 @@ class Catalogue:
         """
         nodes = nodes_for(partition, self.members, self.options, grids)
         teachers = {name: self._teacher(name, node) for name, node in nodes.items()}
-        return TeacherPool(teachers, self.precision, self.options.resize, self.options.microbatch)
+        return TeacherPool(teachers, self.precision, self.options.resize, self.options.microbatch, self.options.compile)
 
     def dims(self) -> dict[str, tuple[int | None, int | None]]:
         """Channels (summary, spatial) of every teacher that some partition sees, in the order of the set."""

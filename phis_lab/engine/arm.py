@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from phis_lab import processes
+from phis_lab import compiling, processes
 from phis_lab.engine import sharding
 from phis_lab.engine.arm_step import (
     SMALLEST_SCALE,
     Forward,
     OptimizerRecipe,
-    compile_forward,
     in_parts,
     scaler_for,
 )
@@ -101,7 +100,7 @@ class Arm(nn.Module):
         self.low_precision, self.microbatch = low_precision, microbatch
         self._fresh = (loss, balancer)
         self.enter("all", ["all"])
-        self._forward: Forward = compile_forward(student) if compiled else student.__call__
+        self._forward: Forward = compiling.compiled(student.forward) if compiled else student.__call__
 
     def enter(self, stage: str, partitions: Collection[str]) -> None:
         """Begin a stage: the student goes on; loss, balancer and optimiser begin anew.

@@ -5,8 +5,6 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Annotated
 
 import torch
-import torch._dynamo
-import torch._inductor.config
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
@@ -18,22 +16,8 @@ from phis_lab.features import Features
 Forward = Callable[[Tensor, int, Collection[str] | None], tuple[Features, dict[str, Features]]]
 """(images, image size, teachers) -> tokens and predictions."""
 
-MOST_VARIANTS = 256
 SMALLEST_SCALE = 2.0**-10
 """Of a float16 loss: no gradient that is worth a step overflows below."""
-
-
-def compile_forward(student: nn.Module) -> Forward:
-    """A compiled `student.forward` that shares the student's parameters.
-
-    Shapes are static and random numbers are eager's, so what one arm compiles does not depend on the arms beside it,
-    and drop path draws from the arm's own stream. torch keeps eight variants of a function and silently goes back to
-    eager beyond; a sweep may well have more students.
-    """
-    torch._dynamo.config.recompile_limit = MOST_VARIANTS
-    torch._inductor.config.fallback_random = True
-    compiled: Forward = torch.compile(student.forward, dynamic=False)
-    return compiled
 
 
 def in_parts(predict: Callable[[Tensor], dict[str, Features]], images: Tensor, most: int | None) -> dict[str, Features]:

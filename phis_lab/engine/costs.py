@@ -81,7 +81,7 @@ def _teacher_passes(part: Partition, device: torch.device) -> dict[Key, Callable
     shape = _images(part), 3, part.image_size, part.image_size
     pool = part.train.pool
     return {
-        (id(teacher), shape): partial(teacher_seconds, TeacherPool({name: teacher}, pool.precision), shape, device)
+        (id(teacher), shape): partial(teacher_seconds, pool.alone(name), shape, device)
         for name, teacher in pool.teachers.items()
     }
 

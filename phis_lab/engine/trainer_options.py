@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 
 from phis_lab.bounds import Positive, Seconds
-from phis_lab.precision import Precision, has_bfloat16
+from phis_lab.precision import Precision, Products, has_bfloat16
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,9 @@ class TrainerOptions:
             GPUs without bfloat16 (V100, T4): the loss is scaled, by a factor of each arm's own that halves when
             gradients overflow, and such a step leaves the student as it was.
         teacher_precision: the same for the teachers' forward passes.
+        target_products: how normalisers that are matrices make targets of teachers' features; `bfloat16x3` takes three
+            bfloat16 products in the place of a float32 one, off by about 4e-6 of a standard deviation, and is for GPUs
+            that multiply bfloat16 many times faster (on a CPU it is slower).
         accelerator: `auto` takes a CUDA device where there is one.
         log_every: steps between logged values.
         step_timeout: seconds after which a step that has not ended is ended, with the arm, the teacher or the data in
@@ -35,6 +38,7 @@ class TrainerOptions:
     max_steps: Positive
     precision: Precision | Literal["float16"] = "auto"
     teacher_precision: Precision = "auto"
+    target_products: Products = "float32"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     log_every: Positive = 25
     step_timeout: Seconds | None = None

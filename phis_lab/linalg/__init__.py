@@ -5,6 +5,7 @@ from phis_lab.linalg.hadamard import hadamard_matrix, is_hadamard_order
 from phis_lab.linalg.histograms import Histograms
 from phis_lab.linalg.moments import Moments
 from phis_lab.linalg.rotations import equal_diagonal_rotation, hadamard_rotation, random_rotation
+from phis_lab.linalg.split import split_linear
 from phis_lab.linalg.sums import channel_moments, merge_moments
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "merge_moments",
     "precise_linear",
     "random_rotation",
+    "split_linear",
 ]

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from phis_lab.linalg.cpu import precise_linear
 from phis_lab.normalizers.feature_map import FeatureMap
 from phis_lab.shapes import Float
 
@@ -57,7 +56,7 @@ class LinearCompression(Compression):
     def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows out_dim"]:
         """Compresses teacher features, with the precautions of `MatrixNormalizer`."""
         x, (weight, rest, shift) = self.prepare(x)
-        return precise_linear(x, weight, rest, shift)
+        return self.product(x, weight, rest, shift)
 
     def cast(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """W, W (cast shift - shift) and the shift at a precision."""

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from phis_lab.features import Features
 from phis_lab.guards import require_tensors, whole
-from phis_lab.linalg import Moments
+from phis_lab.linalg import Moments, precise_linear, split_linear
 from phis_lab.normalizers.spread import check_moments
+from phis_lab.precision import Products
 from phis_lab.shapes import Float
 from phis_lab.whole_files import load_sealed, save_sealed
 
@@ -78,6 +79,9 @@ class FeatureMap(nn.Module, ABC):
     summary_map: ClassVar[Literal["none", "own", "same"]] = "none"
     """What maps a teacher's summary: nothing, as in PHI-S, an instance of its own, or the map of the patches."""
 
+    products: Products = "float32"
+    """How `forward` multiplies float32 features by a matrix, where it does; `inverse` is always exact."""
+
     fitted: Tensor
     shift: Tensor
 
@@ -117,6 +121,12 @@ class FeatureMap(nn.Module, ABC):
         self.fitted = torch.ones_like(self.fitted)
         _restart(self)
         return self
+
+    def product(
+        self, x: Float[Tensor, "*rows dim"], weight: Float[Tensor, "out_dim dim"], bias: Tensor, shift: Tensor
+    ) -> Float[Tensor, "*rows out_dim"]:
+        """W (x - shift) + b, computed as `products` says."""
+        return (split_linear if self.products == "bfloat16x3" else precise_linear)(x, weight, bias, shift)
 
     def training_loss(self, features: Features) -> dict[str, Float[Tensor, ""]]:
         """Rows of the loss by which a learned map trains itself on a teacher's features; others have none."""

@@ -58,7 +58,7 @@ class MatrixNormalizer(Normalizer):
     def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """Normalises teacher features."""
         x, (weight, rest, _, shift) = self.prepare(x)
-        return precise_linear(x, weight, rest, shift)
+        return self.product(x, weight, rest, shift)
 
     def inverse(self, y: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """Maps predictions of normalised features back to the teacher's own space."""
@@ -80,7 +80,7 @@ class MatrixNormalizer(Normalizer):
         if own.forward is not MatrixNormalizer.forward or own.cast is not MatrixNormalizer.cast:
             return None
         if self._content is None and self.is_fitted:
-            digest = blake2b(str(self.dtype).encode(), digest_size=16)
+            digest = blake2b(f"{self.dtype} {self.products}".encode(), digest_size=16)
             for statistic in (self.weight, self.shift):
                 digest.update(statistic.cpu().contiguous().numpy().data)
             self._content = digest.hexdigest()

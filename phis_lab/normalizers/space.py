@@ -9,6 +9,7 @@ from phis_lab.guards import check_tensor, working
 from phis_lab.linalg import Moments
 from phis_lab.normalizers.feature_map import FeatureMap
 from phis_lab.normalizers.normalizer import Normalizer
+from phis_lab.precision import Products
 from phis_lab.shapes import Float
 
 
@@ -25,15 +26,24 @@ class TeacherSpace(nn.Module):
         teacher: its name, for messages.
         spatial: maps its patches; None where it has none.
         summary: maps its summary, of a method that has an instance of its own for it.
+        products: how targets are multiplied, where maps are matrices.
 
     Attributes:
         is_invertible: whether predictions can be mapped back to the teacher's own features.
     """
 
-    def __init__(self, teacher: str, spatial: FeatureMap | None, summary: FeatureMap | None = None) -> None:
+    def __init__(
+        self,
+        teacher: str,
+        spatial: FeatureMap | None,
+        summary: FeatureMap | None = None,
+        products: Products = "float32",
+    ) -> None:
         super().__init__()
         self.teacher, self.spatial, self.summary = teacher, spatial, summary
         maps = [of_kind for of_kind in (spatial, summary) if of_kind is not None]
+        for of_kind in maps:
+            of_kind.products = products
         self.is_invertible = all(isinstance(of_kind, Normalizer) for of_kind in maps)
 
     def map_of(self, kind: Kind) -> FeatureMap | None:

@@ -117,10 +117,14 @@ class Teacher(nn.Module, ABC):
         return self.run(images).float()
 
     @torch.no_grad()
-    def run(self, images: Float[Tensor, "b 3 h w"]) -> Features:
+    def run(self, images: Float[Tensor, "b 3 h w"], compute: Callable[[Tensor], Features] | None = None) -> Features:
         """Returns features in the precision of the network; the images are known to lie in [0, 1].
 
         `forward` checks that, and a check makes a GPU wait.
+
+        Args:
+            images: of any size.
+            compute: what is called in the place of `features`, such as a compiled version of it.
 
         Raises:
             TeacherError: `features` raised an error, or gave something else than the teacher announced.
@@ -128,7 +132,7 @@ class Teacher(nn.Module, ABC):
         what = f"teacher '{self.name}'"
         try:
             with working(what, self, OSError):
-                features = self.features(self.pixels(images))
+                features = (compute or self.features)(self.pixels(images))
             self._check(what, features, len(images))
         except PartError as error:
             raise TeacherError(*error.args) from error.__cause__

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from phis_lab import compiling
 from phis_lab.features import Features, Grid, Resize, match_grid
 from phis_lab.precision import Precision, full_float32, has_bfloat16
 from phis_lab.shapes import Float
@@ -40,6 +41,7 @@ class TeacherPool(nn.Module):
         resize: how `on_grid` resamples spatial features.
         microbatch: images that go through a teacher at a time, but on a CPU; None are all. A teacher that runs out of
             memory takes half as many from then on; features may then differ in their last bits.
+        compiled: the teachers go through torch.compile, in their first passes, for minutes; other last bits.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class TeacherPool(nn.Module):
         precision: Precision = "auto",
         resize: Resize = "antialias",
         microbatch: int | None = None,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         if not teachers:
@@ -58,6 +61,8 @@ class TeacherPool(nn.Module):
         }
         self.precision: Precision = precision
         self.resize: Resize = resize
+        chosen = self.teachers if compiled else {}
+        self._compiled = {name: compiling.compiled(teacher.features) for name, teacher in chosen.items()}
         self._most = dict.fromkeys(teachers, microbatch)
 
     @torch.no_grad()
@@ -91,6 +96,7 @@ class TeacherPool(nn.Module):
         Args:
             device: where the run computes, "cpu" or "cuda": the precision depends on it.
         """
+        how = {"compiled": "yes"} if self._compiled else {}
         return {
             name: {
                 "source": teacher.weights.source,
@@ -102,9 +108,15 @@ class TeacherPool(nn.Module):
                 "summary_dim": teacher.summary_dim,
                 "precision": self._precision(teacher, device),
                 "resize": self.resize,
+                **how,
             }
             for name, teacher in self.teachers.items()
         }
+
+    def alone(self, name: str) -> "TeacherPool":
+        """A pool of one of the teachers, which computes as this one does and learns of memory for itself."""
+        compiled = bool(self._compiled)
+        return TeacherPool({name: self.teachers[name]}, self.precision, self.resize, compiled=compiled)
 
     def check_grids(self, image_size: int, grids: Iterable[Grid], finer_students: bool = False) -> None:
         """Refuse students whose grids are finer than a teacher's, by one blank image per teacher.
@@ -153,7 +165,7 @@ class TeacherPool(nn.Module):
         while True:
             most = len(images) if in_chunks_of_the_cache(images) else self._most[name] or len(images)
             try:
-                return [teacher.run(piece) for piece in images.split(max(1, most))]
+                return [teacher.run(piece, self._compiled.get(name)) for piece in images.split(max(1, most))]
             except torch.OutOfMemoryError:
                 if most <= 1:
                     raise

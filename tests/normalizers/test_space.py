@@ -32,6 +32,16 @@ def test_patches_are_normalised_and_the_summary_stays_and_both_come_back():
     assert space.comparable(targets, given)[1] is given
 
 
+def test_targets_from_halves_are_targets_of_their_own_and_the_way_back_stays_exact():
+    exact, split = TeacherSpace("clip", phis()), TeacherSpace("clip", phis(), products="bfloat16x3")
+    given = of_teacher()
+    targets = split.targets(given)
+    assert not torch.equal(targets.spatial, exact.targets(given).spatial)
+    assert_close(targets.spatial, exact.targets(given).spatial, rtol=0, atol=1e-4)
+    assert torch.equal(split.restored(targets).spatial, exact.restored(targets).spatial)
+    assert split.content() != exact.content() == TeacherSpace("clip", phis()).content()
+
+
 def test_a_summary_with_a_map_of_its_own_is_mapped_by_that():
     maps = [EMAStandardize(dim).eval() for dim in (DIM, SUMMARY)]
     maps[1].scale = 3 * maps[1].scale

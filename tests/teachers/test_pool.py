@@ -163,7 +163,7 @@ class Narrow(Toy):
         super().__init__()
         self.seen: list[int] = []
 
-    def run(self, x: torch.Tensor) -> Features:
+    def run(self, x: torch.Tensor, compute: object = None) -> Features:
         self.seen.append(len(x))
         if len(x) > 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -199,7 +199,7 @@ def test_a_microbatch_is_what_a_teacher_begins_with() -> None:
 
 @pytest.mark.usefixtures("as_on_a_gpu")
 def test_one_image_that_is_too_large_ends_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(self: Toy, x: torch.Tensor) -> Features:
+    def never(self: Toy, x: torch.Tensor, compute: object) -> Features:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Toy, "run", never)
