@@ -130,6 +130,7 @@ def choices(sweep: str) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow  # `test_composition` checks their jobs
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_builds_as_a_smoke_run_by_its_name_alone(sweep: str, tmp_path: Path) -> None:
     jobs = [job(tmp_path, *words) for words in choices(sweep)]

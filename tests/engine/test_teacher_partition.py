@@ -111,7 +111,7 @@ def assert_equal(one: Path, several: Path) -> None:
 
 
 @pytest.mark.ddp
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_divided_processes_equal_one_through_stages(world: int, tmp_path: Path) -> None:
     train_group(staged(tmp_path / "one"))
     run_ranks(train_as, world, free_port(), tmp_path / "several", STAGES, world=world)
@@ -192,6 +192,7 @@ def break_unevenly_as(rank: int, world: int, port: int, folder: Path, ranks: obj
 
 
 @pytest.mark.ddp
+@pytest.mark.slow
 def test_a_run_goes_on_where_other_ranks_are_measured(tmp_path: Path) -> None:
     train_group(staged(tmp_path / "one", UNEVEN, max_steps=16))
     run_ranks(break_unevenly_as, 3, free_port(), tmp_path / "several", {"second": {"own": 2, "other": 1}}, world=3)
@@ -201,7 +202,7 @@ def test_a_run_goes_on_where_other_ranks_are_measured(tmp_path: Path) -> None:
         assert_equal(tmp_path / "one" / key, tmp_path / "several" / key)
 
 
-@pytest.mark.parametrize("ranks", [None, "measured"])
+@pytest.mark.parametrize("ranks", [pytest.param(None, marks=pytest.mark.slow), "measured"])
 def test_a_run_that_lacks_its_record_alone_is_finished_by_one_process(tmp_path: Path, ranks: object) -> None:
     train_group(staged(tmp_path, APART))
     record = tmp_path / "running" / "result.json"

@@ -41,9 +41,9 @@ def machine() -> dict[str, str]:
 def train_all(folder: Path) -> dict[str, dict[str, Any]]:
     """Train every recipe with one thread, and read what it measured."""
     torch.set_num_threads(1)
+    mp.start_processes(_train_as, (_free_port(), folder), nprocs=2, start_method="fork")  # before autograd has threads
     jobs = _jobs(RECIPES, folder)
     assert not (failures := app.train_sweep(list(jobs.values()))), failures
-    mp.spawn(_train_as, args=(_free_port(), folder), nprocs=2)
     return {name: _measured(folder / name) for name in (*RECIPES, *IN_TWO_PROCESSES)}
 
 

@@ -14,7 +14,7 @@ from feature_kinds import (
     sorted_clusters,
     zeros_and_opposites,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from sklearn.neighbors import NearestNeighbors
@@ -66,6 +66,7 @@ def test_the_neighbours_are_those_of_brute_force(kind, seed, k, dtype):
 
 
 @pytest.mark.parametrize("kind", [gaussian, sorted_clusters, duplicated, mostly_one_image])
+@settings(max_examples=8)
 @given(seed=st.integers(0, 10_000), chunk=st.integers(1, 50_000), block=st.integers(100, 3000))
 def test_pieces_of_any_size_give_the_same_answer(kind, seed, chunk, block):
     train, test = features(kind, seed)
