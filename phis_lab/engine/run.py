@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, Field, TypeAdapter
 
 from phis_lab.engine.arm import Arm
-from phis_lab.engine.arm_checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint, save_checkpoint
+from phis_lab.engine.arm_checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint
 from phis_lab.engine.evaluation import Scores
 from phis_lab.evals.tasks.pictures import read_pictures, stamp_of_pictures
 from phis_lab.runs import RunRecord, Source, write_record
@@ -201,15 +201,15 @@ class Run:
             except (ValueError, OSError) as error:  # a view never decides whether a run lives
                 log.warning("The pictures of %s are not shown: %s", self.folder, error)
 
-    def save(self, step: int, arm: Mapping[str, Any], estimation: Mapping[str, Any]) -> None:
-        """Write a checkpoint.
+    def checkpoint(self, step: int, arm: Mapping[str, Any], estimation: Mapping[str, Any]) -> dict[str, Any]:
+        """What a checkpoint of it holds.
 
         Args:
             step: steps done.
             arm: its training state.
             estimation: state of the statistics of its arm.
         """
-        state = {
+        return {
             "config_sha256": self.job.sha256,
             "seed": self.job.seed,
             "sources": {name: source.sha256 for name, source in self.sources.items()},
@@ -218,7 +218,6 @@ class Run:
             "estimation": estimation,
             "run": self.state_dict(),
         }
-        save_checkpoint(self.folder, state)
 
     def write(self, record: RunRecord) -> None:
         """Write the record; the views stay open, for all of a group's records are written before the first closes."""

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -11,6 +12,8 @@ import torch
 
 from phis_lab.data import Batch
 from phis_lab.data.workers import WorkerError
+from phis_lab.engine.arm_checkpoint import save_checkpoint
+from phis_lab.engine.callbacks.background import BackgroundWriter, copied
 from phis_lab.engine.callbacks.interrupt import StopRequest
 from phis_lab.engine.callbacks.step_timeout import StepTimeout
 from phis_lab.engine.distiller import Distiller
@@ -21,6 +24,9 @@ from phis_lab.guards import PartError, TeacherError
 from phis_lab.processes import rank, union, world_size
 
 log = logging.getLogger(__name__)
+
+BESIDE_STEPS_OF = ("cuda",)
+"""Devices that compute while the CPU writes checkpoints; a CPU would do both, and hold every state twice."""
 
 
 def crew_of(device: str) -> str:
@@ -43,6 +49,7 @@ class Keeper(L.Callback):
     def __init__(self, evaluation: Evaluation, stop: StopRequest, timeout: StepTimeout, checkpoint_every: int) -> None:
         self.evaluation, self.stop, self.timeout = evaluation, stop, timeout
         self.checkpoint_every = checkpoint_every
+        self._writer = BackgroundWriter()
         self._since = time.perf_counter()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -73,13 +80,19 @@ class Keeper(L.Callback):
         if unfinished and self.evaluation.due(step) and pl_module.has_trained():
             self.evaluate(pl_module, final=False)
         stops = self.stop.agree()
+        self._writer.raise_failure()
         if stops or not unfinished or step % self.checkpoint_every == 0:
-            self.save(pl_module)
+            self.save(pl_module, goes_on=unfinished and not stops)
         if stops:
             trainer.should_stop = True
         elif unfinished:
             self.timeout.start()
         pl_module.restart_clock()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Let the checkpoint that is being written be the one to go on from; the exception tells what went wrong."""
+        with suppress(Exception):
+            self._writer.wait()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Score the finished arms while they are still on their device."""
@@ -162,16 +175,38 @@ class Keeper(L.Callback):
             run.seconds += now - self._since
         self._since = now
 
-    def save(self, module: Distiller) -> None:
-        """One checkpoint per live run, all of the same step."""
+    def save(self, module: Distiller, goes_on: bool = False) -> None:
+        """One checkpoint per live run, all of the same step.
+
+        Args:
+            module: with the runs.
+            goes_on: more steps follow; a GPU then takes them while copies of the states are written.
+
+        Raises:
+            OSError: one cannot be written, or that of the call before could not.
+        """
+        self._writer.wait()
         module.take_over()
         for run in module.runs:
             run.corrupt_names = union(run.corrupt_names)
+        beside = goes_on and module.device.type in BESIDE_STEPS_OF
+        writes = []
         for run in module.runs:
             if module.took_last_step(run):
                 state = run.arm.training_state()
                 if rank() == 0:
-                    run.save(module.steps_done, state, module.estimation_of(run).state_dict())
+                    whole = run.checkpoint(module.steps_done, state, module.estimation_of(run).state_dict())
+                    if beside:
+                        writes.append(partial(save_checkpoint, run.folder, copied(whole)))
+                    else:
+                        save_checkpoint(run.folder, whole)
+        if writes:
+            self._writer.begin(partial(_call_all, writes))
+
+
+def _call_all(functions: Iterable[Callable[[], None]]) -> None:
+    for function in functions:
+        function()
 
 
 def _say_who(module: Distiller) -> None:
