@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.harness import PAIRS, Comparison, Measurement, Seconds, in_turns, measured
-from benchmarks.parts import FrozenEstimation, PatchTeacher, arm_of, run_of
+from benchmarks.parts import Batches, FrozenEstimation, PatchTeacher, arm_of, run_of
 from benchmarks.pocket import PARTITION, Training, pocket_group, restart, schedule, steady
-from phis_lab.data import Augmentation, Batch, DataModule
+from phis_lab.data import Augmentation, DataModule
 from phis_lab.data.digits import Digits
 from phis_lab.engine import FeatureProvider, View
 from phis_lab.engine.estimation.base import refuse_non_finite
@@ -64,17 +64,7 @@ def _tiny() -> Training:
     data = DataModule(Digits(batch_size=4, train_images=200, test_images=20), Augmentation(SIDE), STEPS)
     batches = list(data.train_dataloader())  # rendering is no part of the framework
     provider = FeatureProvider(pool, [arm.grid_at()], 200, None, 0.0)
-    return Training([run_of(arm)], lambda: _Batches(batches), provider, FrozenEstimation(), STEPS)
-
-
-class _Batches:
-    """Ready batches, without a length, as the training loader has none."""
-
-    def __init__(self, batches: list[dict[str, Batch]]) -> None:
-        self._batches = batches
-
-    def __iter__(self) -> Iterator[dict[str, Batch]]:
-        return iter(self._batches)
+    return Training([run_of(arm)], lambda: Batches(batches), provider, FrozenEstimation(), STEPS)
 
 
 class BareCalls:

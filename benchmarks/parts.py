@@ -1,12 +1,13 @@
 """Parts for benchmarks whose subject is not the pocket recipe: random teachers, arms by hand, frozen statistics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from phis_lab.data import Batch
 from phis_lab.engine import Arm, Estimation, OptimizerRecipe, Run
 from phis_lab.engine.estimation.base import Place, PlacedFeatures, Provenance
 from phis_lab.features import Features
@@ -60,6 +61,16 @@ class FrozenEstimation(Estimation):
         return False
 
 
+class Batches:
+    """Ready batches, without a length, as the training loader has none."""
+
+    def __init__(self, batches: list[dict[str, Batch]]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[dict[str, Batch]]:
+        return iter(self._batches)
+
+
 def arm_of(
     pool: TeacherPool,
     backbone: ViT,
@@ -78,9 +89,9 @@ def arm_of(
     return Arm(student, spaces, MSE(), Uniform(), recipe, RandomStream(0), low_precision)
 
 
-def run_of(arm: Arm) -> Run:
+def run_of(arm: Arm, key: str = "arm") -> Run:
     """A run of an arm that is never written."""
-    return Run("arm", "arm", Job({"seed": 0}, Path("unused"), {}, (), "benchmark", "0" * 64, ""), arm)
+    return Run(key, key, Job({"seed": 0}, Path("unused"), {}, (), "benchmark", "0" * 64, ""), arm)
 
 
 def _adamw(parameters: Any, lr: float) -> torch.optim.Optimizer:

@@ -29,7 +29,8 @@ class TeacherOptions:
             NVIDIA's code.
         microbatch: images that go through a teacher at a time on a GPU; None takes the whole batch, and halves it for
             a teacher that runs out of memory. A CPU takes 16.
-        compile: teachers go through torch.compile: faster passes of large ones on a GPU for minutes of compilation.
+        compile: teachers go through torch.compile: faster passes of large ones on a GPU, for minutes of compilation at
+            the first batch of every size, which count as a step's (`trainer.step_timeout`).
             Their features differ in the last bits, so what was stored without it is not taken with it.
     """
 

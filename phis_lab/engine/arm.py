@@ -170,7 +170,7 @@ class Arm(nn.Module):
     ) -> tuple[Features, dict[str, Features]]:
         side = self.student.backbone.image_size_at(scale)
         low = torch.autocast(images.device.type, self.low_precision, enabled=self.low_precision is not None)
-        with low, working("the student, or one of its heads,", self.student):
+        with low, working("the student, or one of its heads,", self.student, torch.OutOfMemoryError):
             tokens, predictions = forward(images, side, teachers)
         for name, prediction in predictions.items():
             self._check_prediction(name, prediction, tokens)

@@ -21,8 +21,9 @@ class TrainerOptions:
             gradients overflow, and such a step leaves the student as it was.
         teacher_precision: the same for the teachers' forward passes.
         target_products: how normalisers that are matrices make targets of teachers' features; `bfloat16x3` takes three
-            bfloat16 products in the place of a float32 one, off by about 4e-6 of a standard deviation, and is for GPUs
-            that multiply bfloat16 many times faster (on a CPU it is slower).
+            bfloat16 products in the place of a float32 one, for GPUs that multiply bfloat16 many times faster (on a CPU
+            it is slower). PHI-S is then off by about 4e-6 of a standard deviation, whitening by more, as far as
+            the teacher's eigenvalues are apart (3e-4 over six decades).
         accelerator: `auto` takes a CUDA device where there is one.
         log_every: steps between logged values.
         step_timeout: seconds after which a step that has not ended is ended, with the arm, the teacher or the data in

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from phis_lab.guards import require_tensors
 from phis_lab.linalg.cpu import precise_linear
 from phis_lab.shapes import Float
 
@@ -17,8 +18,8 @@ def split_linear(
 
     Each factor is h + l, its bfloat16 value and that of the rest, which leaves at most 2^-18 of it; then
     W x = Wh xh + Wl xh + Wh xl + what is left out. So an output is off by at most 3 * 2^-18 (about 1e-5) of
-    sum |W_ij| |x_j|, besides the rounding of float32 sums; errors of both signs cancel, and of features with
-    variance 1 about 4e-6 is left. Float64 factors take `precise_linear`.
+    sum |W_ij| |x_j|, besides the rounding of float32 sums; errors of both signs cancel, and where W is a
+    scaled rotation about 4e-6 of a standard deviation is left. Float64 factors take `precise_linear`.
 
     On a CPU the same product is computed in float32, three times as long: for rehearsals.
 
@@ -33,6 +34,7 @@ def split_linear(
         >>> split_linear(x, weight, shift=torch.tensor([1.0, 1.0])).tolist()
         [[4.0, 4.0]]
     """
+    require_tensors(x=x, weight=weight, bias=bias, shift=shift)
     if x.dtype != torch.float32 or weight.dtype != torch.float32:
         return precise_linear(x, weight, bias, shift)
     high, low = _halves(x if shift is None else x - shift)

@@ -26,7 +26,7 @@ class TeacherSpace(nn.Module):
         teacher: its name, for messages.
         spatial: maps its patches; None where it has none.
         summary: maps its summary, of a method that has an instance of its own for it.
-        products: how targets are multiplied, where maps are matrices.
+        products: how targets are multiplied, where maps are matrices; None leaves it to the maps.
 
     Attributes:
         is_invertible: whether predictions can be mapped back to the teacher's own features.
@@ -37,13 +37,14 @@ class TeacherSpace(nn.Module):
         teacher: str,
         spatial: FeatureMap | None,
         summary: FeatureMap | None = None,
-        products: Products = "float32",
+        products: Products | None = None,
     ) -> None:
         super().__init__()
         self.teacher, self.spatial, self.summary = teacher, spatial, summary
         maps = [of_kind for of_kind in (spatial, summary) if of_kind is not None]
-        for of_kind in maps:
-            of_kind.products = products
+        if products is not None:
+            for of_kind in maps:
+                of_kind.products = products
         self.is_invertible = all(isinstance(of_kind, Normalizer) for of_kind in maps)
 
     def map_of(self, kind: Kind) -> FeatureMap | None:

@@ -127,11 +127,12 @@ class Teacher(nn.Module, ABC):
             compute: what is called in the place of `features`, such as a compiled version of it.
 
         Raises:
-            TeacherError: `features` raised an error, or gave something else than the teacher announced.
+            OutOfMemoryError: `features` did; fewer images may do.
+            TeacherError: `features` raised another error, or gave something else than the teacher announced.
         """
         what = f"teacher '{self.name}'"
         try:
-            with working(what, self, OSError):
+            with working(what, self, OSError, torch.OutOfMemoryError):
                 features = (compute or self.features)(self.pixels(images))
             self._check(what, features, len(images))
         except PartError as error:

@@ -19,6 +19,9 @@ ONEDNN: dict[Activation, tuple[str, list[float]]] = {
 }
 
 
+HAS_ONEDNN = torch.backends.mkldnn.is_available()
+
+
 class FrozenConv(nn.Module):
     """A convolution that never changes again, and the batch normalisation and activation that it absorbed.
 
@@ -83,7 +86,7 @@ class FrozenConv(nn.Module):
         return y
 
     def _is_fused(self, x: Tensor, dtype: torch.dtype) -> bool:
-        if not torch.backends.mkldnn.is_available() or torch.is_grad_enabled():
+        if not HAS_ONEDNN or torch.is_grad_enabled():
             return False
         if isinstance(self.conv, Conv2dSame) and not halves_evenly(self.conv, x):
             return False

@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from phis_lab import compiling
 from phis_lab.features import Features, Grid, Resize, match_grid
+from phis_lab.guards import TeacherError
 from phis_lab.precision import Precision, full_float32, has_bfloat16
 from phis_lab.shapes import Float
 from phis_lab.teachers.base import Teacher
@@ -41,7 +42,7 @@ class TeacherPool(nn.Module):
         resize: how `on_grid` resamples spatial features.
         microbatch: images that go through a teacher at a time, but on a CPU; None are all. A teacher that runs out of
             memory takes half as many from then on; features may then differ in their last bits.
-        compiled: the teachers go through torch.compile, in their first passes, for minutes; other last bits.
+        compiled: the teachers go through torch.compile, for minutes at the first batch of a size; other last bits.
     """
 
     def __init__(
@@ -166,9 +167,9 @@ class TeacherPool(nn.Module):
             most = len(images) if in_chunks_of_the_cache(images) else self._most[name] or len(images)
             try:
                 return [teacher.run(piece, self._compiled.get(name)) for piece in images.split(max(1, most))]
-            except torch.OutOfMemoryError:
+            except torch.OutOfMemoryError as error:
                 if most <= 1:
-                    raise
+                    raise TeacherError(f"teacher '{name}' runs out of memory with one image: {error}") from error
                 self._most[name] = most // 2
                 log.warning("Teacher %s ran out of memory with %d images at a time: %d now.", name, most, most // 2)
 

@@ -80,21 +80,20 @@ def test_what_is_alike_is_measured_once_and_a_slow_teacher_counts_by_chunks_of_i
 
 def test_images_that_do_not_fit_into_memory_are_fewer(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
     arm, seen = group.runs[0].arm, []
-    predict = arm.predict
 
-    def narrow(images: torch.Tensor, *rest: object) -> object:
-        seen.append(len(images))
-        if len(images) > 9:
+    def narrow(student: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        seen.append(len(arguments[0]))
+        if seen[-1] > 9:
             raise torch.OutOfMemoryError
-        return predict(images, *rest)
 
-    monkeypatch.setattr(arm, "predict", narrow)
+    hook = arm.student.register_forward_pre_hook(narrow)
     assert student_seconds(arm, (32, 3, 16, 16), 1.0, ("quiet",), CPU) > 0
     assert seen == [32, 16, *[8] * (1 + PASSES)]
     monkeypatch.setattr(arm, "microbatch", 3)
     seen.clear()
     student_seconds(arm, (8, 3, 16, 16), 1.0, ("quiet",), CPU)
     assert set(seen) == {3, 2}
+    hook.remove()
 
 
 def test_what_is_measured_stays_as_it_was(group: Group) -> None:

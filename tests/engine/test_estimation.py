@@ -7,6 +7,7 @@ import torch
 
 from phis_lab.engine import OfflineEstimation, OnlineEstimation
 from phis_lab.engine.estimation.base import refuse_non_finite
+from phis_lab.engine.estimation.saved_moments import refuse_foreign
 from phis_lab.features import Features
 from phis_lab.linalg import Moments
 
@@ -131,6 +132,15 @@ def test_moments_of_another_teacher_are_refused(tmp_path: Path) -> None:
         estimation.observe(features(step), step)
     with pytest.raises(ValueError, match="'sam' are of other features: sha256 is 'abc', not 'other'"):
         OfflineEstimation(str(tmp_path)).start({"all": {"sam": SAM | {"sha256": "other"}}}, {PLACE}, 8)
+
+
+@pytest.mark.parametrize(("gathered", "seen"), [({"compiled": "yes"}, {}), ({}, {"compiled": "yes"})])
+def test_moments_of_compiled_teachers_are_those_of_compiled_teachers(
+    gathered: dict[str, str], seen: dict[str, str]
+) -> None:
+    refuse_foreign(SAM | seen, SAM | seen, "sam")
+    with pytest.raises(ValueError, match=r"'sam' are of other features: compiled is"):
+        refuse_foreign(SAM | gathered, SAM | seen, "sam")
 
 
 def test_a_missing_folder_of_moments_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from shapes_of_users import unchecked
 from torch import Tensor
 
 from phis_lab.linalg import precise_linear, split_linear
@@ -47,6 +48,23 @@ def test_normalised_features_are_off_by_millionths_of_their_deviation() -> None:
 
     assert 1e-7 < error.square().mean().sqrt() < 6e-6
     assert error.abs().max() < 4e-5
+
+
+def test_whitening_is_off_by_more_the_farther_eigenvalues_are_apart() -> None:
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(256, 256, generator=generator, dtype=torch.float64)).Q
+    deviations = torch.logspace(0, -3, 256, dtype=torch.float64)
+    x = (torch.randn(2048, 256, generator=generator, dtype=torch.float64) * deviations @ basis.T).float()
+    weight = (basis / deviations).T.float()
+
+    error = split_linear(x, weight).double() - x.double() @ weight.double().T
+
+    assert 1e-5 < error.square().mean().sqrt() < 1e-3
+
+
+def test_what_is_no_tensor_is_refused_in_a_sentence() -> None:
+    with pytest.raises(TypeError, match="weight must be a torch tensor, got a list"), unchecked():
+        split_linear(torch.ones(1, 2), [[1.0, 2.0]])
 
 
 def test_numbers_that_bfloat16_holds_are_multiplied_exactly() -> None:

@@ -56,6 +56,7 @@ VALUES = [
     "optimizer.frozen_body_steps=2",
     "trainer.precision=float32",
     "trainer.precision=bfloat16",
+    "trainer.target_products=bfloat16x3",
 ]
 DIVERGES = "optimizer.lr=1e30"
 

@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from toy_teacher import Toy, images
 
 from phis_lab.features import Features
+from phis_lab.guards import TeacherError
 from phis_lab.precision import has_bfloat16
 from phis_lab.teachers import TeacherPool, base
 from phis_lab.teachers import pool as module
@@ -163,11 +164,11 @@ class Narrow(Toy):
         super().__init__()
         self.seen: list[int] = []
 
-    def run(self, x: torch.Tensor, compute: object = None) -> Features:
+    def features(self, x: torch.Tensor) -> Features:
         self.seen.append(len(x))
         if len(x) > 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return super().run(x)
+        return super().features(x)
 
 
 @pytest.fixture
@@ -198,12 +199,12 @@ def test_a_microbatch_is_what_a_teacher_begins_with() -> None:
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
-def test_one_image_that_is_too_large_ends_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(self: Toy, x: torch.Tensor, compute: object) -> Features:
+def test_one_image_that_is_too_large_is_told_with_the_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(self: Toy, x: torch.Tensor) -> Features:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Toy, "run", never)
-    with pytest.raises(torch.OutOfMemoryError):
+    monkeypatch.setattr(Toy, "features", never)
+    with pytest.raises(TeacherError, match="teacher 'toy' runs out of memory with one image: CUDA out of memory"):
         TeacherPool({"toy": Toy()}, precision="float32")(images(3))
 
 

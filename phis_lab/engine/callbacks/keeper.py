@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from phis_lab.engine.run import Run
 from phis_lab.engine.stages import stage_at
 from phis_lab.guards import PartError, TeacherError
 from phis_lab.processes import rank, union, world_size
+from phis_lab.refusals import one_line
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +92,11 @@ class Keeper(L.Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Let the checkpoint that is being written be the one to go on from; the exception tells what went wrong."""
-        with suppress(Exception):
+        self.timeout.pause()
+        try:
             self._writer.wait()
+        except Exception as error:
+            log.warning("The checkpoint that was being written is not whole: %s", one_line(error))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Score the finished arms while they are still on their device."""

@@ -33,8 +33,9 @@ def refuse_foreign(
         other_images: accept statistics of the same teacher over other images.
     """
     same_images = found.get("data") == wanted.get("data")
-    differing = [key for key, value in wanted.items() if key != "data" and found.get(key) != value]
-    wrong = [f"{key} is {found.get(key)!r}, not {wanted[key]!r}" for key in differing]
+    keys = dict.fromkeys([*wanted, "compiled"])  # which is said of teachers that are
+    differing = [key for key in keys if key != "data" and found.get(key) != wanted.get(key)]
+    wrong = [f"{key} is {found.get(key)!r}, not {wanted.get(key)!r}" for key in differing]
     if wrong:
         raise ValueError(f"the saved moments of teacher '{teacher}' are of other features: {'; '.join(wrong)}")
     if not same_images and not other_images:
