@@ -16,6 +16,7 @@ from phis_lab.engine import Arm, Group, View
 from phis_lab.engine.shared_targets import SharedTargets
 from phis_lab.features import match_grid
 from phis_lab.normalizers import TeacherSpace
+from phis_lab.precision import low_products
 
 STEPS = 8
 
@@ -87,7 +88,7 @@ class BareLoop:
         for step, batches in enumerate(self.group.data.train_dataloader()):
             batch = batches[PARTITION]
             features = pool(batch.images)
-            with torch.autocast("cpu", dtype, enabled=dtype is not None):
+            with low_products("cpu", dtype):
                 predictions = arm.student(batch.images)[1]
             terms = []
             for name, target in features.items():

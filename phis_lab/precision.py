@@ -1,10 +1,13 @@
 """In which precision products are computed: low where hardware makes it fast, full whatever the process allows."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, linear, scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """What a user asks for; `auto` is bfloat16 where the hardware has it."""
@@ -20,6 +23,77 @@ def has_bfloat16(device: str) -> bool:
     if device == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
+
+
+@contextmanager
+def low_products(device: str, dtype: torch.dtype | None) -> Iterator[None]:
+    """Multiplies float32 factors in a lower precision while it lasts, as autocast does, and fast on a CPU too.
+
+    Args:
+        device: where the factors are, "cpu" or "cuda".
+        dtype: bfloat16 or float16; None leaves products as they are.
+    """
+    is_slow: AbstractContextManager[object] = nullcontext() if dtype is None or device != "cpu" else _FastOnACpu()
+    with torch.autocast(device, dtype, enabled=dtype is not None), is_slow:
+        yield
+
+
+class _FastOnACpu(TorchFunctionMode):
+    """Computes in another way what torch is slow at in low precision on a CPU (`benchmarks/low_precision.py`).
+
+    Attention is computed in float32, from factors and to a result in low precision: as exact or more, and faster at
+    any size, five times at 17 tokens. A convolution whose patches do not overlap is one product of these patches.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Calls a function of torch, or what stands for it."""
+        if func is scaled_dot_product_attention:
+            func = _attention_in_float32
+        elif func is conv2d and _cuts_patches(*args, **(kwargs or {})):
+            func = _product_of_patches
+        return func(*args, **(kwargs or {}))
+
+
+def _attention_in_float32(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
+    with torch.autocast("cpu", enabled=False):
+        mask = options.pop("attn_mask", None)
+        mask = mask.float() if mask is not None and mask.is_floating_point() else mask
+        result = scaled_dot_product_attention(query.float(), key.float(), value.float(), attn_mask=mask, **options)
+    return result.to(query.dtype)
+
+
+def _cuts_patches(
+    images: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> bool:
+    """Whether a convolution sees every pixel once, in patches as large as its kernel."""
+    del bias
+    kernel, size = tuple(weight.shape[2:]), tuple(images.shape[2:])
+    return (
+        images.ndim == 4
+        and kernel == (stride if isinstance(stride, tuple) else (stride, stride))
+        and padding in (0, (0, 0))
+        and dilation in (1, (1, 1))
+        and groups == 1
+        and all(whole % part == 0 for whole, part in zip(size, kernel, strict=True))
+    )
+
+
+def _product_of_patches(images: Tensor, weight: Tensor, bias: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
+    rows, columns = weight.shape[2:]
+    patches = images.unflatten(3, (-1, columns)).unflatten(2, (-1, rows)).permute(0, 2, 4, 1, 3, 5).flatten(3)
+    return linear(patches, weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 
 @contextmanager

@@ -3,7 +3,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from phis_lab.precision import full_float32
+from phis_lab.precision import full_float32, low_products
 
 by_backend = pytest.mark.skipif(
     not hasattr(torch.backends.mkldnn, "matmul"), reason="this torch has one setting for all backends"
@@ -80,3 +80,60 @@ def test_convolutions_whose_precision_was_set_by_backend_are_raised_and_restored
         assert (matmul.fp32_precision, conv.fp32_precision) == ("tf32", "tf32")
     finally:
         matmul.fp32_precision, conv.fp32_precision = before
+
+
+@pytest.mark.parametrize("low", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("tokens", [5, 17, 197])
+def test_attention_on_a_cpu_is_at_least_as_exact_as_that_of_autocast(low, tokens):
+    shape = (2, 3, tokens, 16)
+    factors = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    exact = torch.nn.functional.scaled_dot_product_attention(*(factor.to(low).double() for factor in factors))
+    with torch.autocast("cpu", low):
+        of_torch = torch.nn.functional.scaled_dot_product_attention(*factors)
+    with low_products("cpu", low):
+        ours = torch.nn.functional.scaled_dot_product_attention(*(factor.to(low) for factor in factors))
+    assert ours.dtype == of_torch.dtype == low
+    assert (ours.double() - exact).norm() <= 1.05 * (of_torch.double() - exact).norm()
+    assert (ours.double() - exact).abs().max() <= torch.finfo(low).eps * exact.abs().max()
+
+
+def test_attention_in_low_precision_keeps_its_mask():
+    query = torch.randn(1, 2, 4, 8)
+    mask = torch.zeros(4, 4).index_fill(1, torch.tensor([3]), -torch.inf)
+    with low_products("cpu", torch.bfloat16):
+        masked = torch.nn.functional.scaled_dot_product_attention(*[query.bfloat16()] * 3, attn_mask=mask.bfloat16())
+        alone = torch.nn.functional.scaled_dot_product_attention(query.bfloat16(), *[query[:, :, :3].bfloat16()] * 2)
+    torch.testing.assert_close(masked, alone, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kernel", [(4, 4), (2, 8)])
+def test_a_convolution_of_patches_in_low_precision_is_that_of_torch_with_its_gradients(kernel, bias):
+    layer = torch.nn.Conv2d(3, 6, kernel, kernel, bias=bias)
+    images = torch.randn(2, 3, 16, 24)
+    results = []
+    for surroundings in (low_products("cpu", torch.bfloat16), torch.autocast("cpu", torch.bfloat16)):
+        own = images.clone().requires_grad_()
+        layer.zero_grad()
+        with surroundings:
+            result = layer(own)
+        result.float().square().sum().backward()
+        results.append([result.float(), own.grad, *(parameter.grad.clone() for parameter in layer.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        assert (ours - theirs).norm() <= 0.01 * theirs.norm()
+
+
+@pytest.mark.parametrize("options", [{"stride": 2}, {"stride": 4, "padding": 2}, {"stride": 4, "groups": 3}])
+def test_other_convolutions_stay_those_of_torch(options):
+    layer, images = torch.nn.Conv2d(3, 6, 4, **options), torch.randn(2, 3, 18, 18)
+    with low_products("cpu", torch.bfloat16):
+        ours = layer(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ours, layer(images))
+
+
+def test_without_a_low_precision_nothing_changes():
+    layer, images = torch.nn.Conv2d(3, 6, 4, 4), torch.randn(2, 3, 16, 16)
+    with low_products("cpu", None):
+        inside = layer(images)
+    assert torch.equal(inside, layer(images))

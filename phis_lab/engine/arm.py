@@ -25,6 +25,7 @@ from phis_lab.guards import PartError, check_tensor, working
 from phis_lab.linalg import Moments
 from phis_lab.losses import Balancer, Loss
 from phis_lab.normalizers import TeacherSpace
+from phis_lab.precision import low_products
 from phis_lab.seeds import RandomStream
 from phis_lab.shapes import Float
 from phis_lab.students import Student
@@ -169,7 +170,7 @@ class Arm(nn.Module):
         self, forward: Forward, images: Tensor, scale: float, teachers: Collection[str] | None
     ) -> tuple[Features, dict[str, Features]]:
         side = self.student.backbone.image_size_at(scale)
-        low = torch.autocast(images.device.type, self.low_precision, enabled=self.low_precision is not None)
+        low = low_products(images.device.type, self.low_precision)
         with low, working("the student, or one of its heads,", self.student, torch.OutOfMemoryError):
             tokens, predictions = forward(images, side, teachers)
         for name, prediction in predictions.items():
