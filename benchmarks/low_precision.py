@@ -1,18 +1,20 @@
 """What students do in bfloat16 on a CPU, `low_products`, against autocast alone: attention, and the patch embedding."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from benchmarks.harness import Comparison, Seconds, in_turns
+from benchmarks.harness import Comparison, in_turns
 from phis_lab.precision import low_products
 
 REPEATS = 10
 TOKENS = (17, 50, 197, 257)
+
+Surroundings = Callable[[], AbstractContextManager[object]]
 
 
 def run() -> Iterator[Comparison]:
@@ -29,18 +31,13 @@ def run() -> Iterator[Comparison]:
 
 
 def _compared(what: str, work: Callable[[], Tensor], exact: Tensor) -> Comparison:
-    def timed(surroundings: Callable[[], AbstractContextManager[None]]) -> Callable[[], Seconds]:
-        def passes() -> Seconds:
-            start = time.perf_counter()
-            for _ in range(REPEATS):
-                with surroundings():
-                    result = work()
-                result.backward(torch.ones_like(result))
-            return Seconds((time.perf_counter() - start) / REPEATS)
+    def passes(surroundings: Surroundings) -> None:
+        for _ in range(REPEATS):
+            with surroundings():
+                result = work()
+            result.backward(torch.ones_like(result))
 
-        return passes
-
-    ours, peer = (lambda: low_products("cpu", torch.bfloat16)), (lambda: torch.autocast("cpu", torch.bfloat16))
+    ours, peer = (partial(of, "cpu", torch.bfloat16) for of in (low_products, torch.autocast))
     errors = []
     for surroundings in (ours, peer):
         with torch.no_grad(), surroundings():
@@ -48,4 +45,4 @@ def _compared(what: str, work: Callable[[], Tensor], exact: Tensor) -> Compariso
     assert errors[0] <= 1.05 * errors[1], f"errors {errors}"
     check = f"error {errors[0]:.1e} of float64; the peer's {errors[1]:.1e}"
     row = Comparison("low precision", what, "the same under autocast alone", "at most 1", check)
-    return in_turns(row, timed(ours), timed(peer))
+    return in_turns(row, partial(passes, ours), partial(passes, peer))

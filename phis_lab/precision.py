@@ -33,8 +33,8 @@ def low_products(device: str, dtype: torch.dtype | None) -> Iterator[None]:
         device: where the factors are, "cpu" or "cuda".
         dtype: bfloat16 or float16; None leaves products as they are.
     """
-    is_slow: AbstractContextManager[object] = nullcontext() if dtype is None or device != "cpu" else _FastOnACpu()
-    with torch.autocast(device, dtype, enabled=dtype is not None), is_slow:
+    fast: AbstractContextManager[object] = nullcontext() if dtype is None or device != "cpu" else _FastOnACpu()
+    with torch.autocast(device, dtype, enabled=dtype is not None), fast:
         yield
 
 
@@ -60,16 +60,17 @@ class _FastOnACpu(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _attention_in_float32(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
+def _attention_in_float32(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *rest: Any, **options: Any
+) -> Tensor:
+    mask = attn_mask.float() if attn_mask is not None and attn_mask.is_floating_point() else attn_mask
     with torch.autocast("cpu", enabled=False):
-        mask = options.pop("attn_mask", None)
-        mask = mask.float() if mask is not None and mask.is_floating_point() else mask
-        result = scaled_dot_product_attention(query.float(), key.float(), value.float(), attn_mask=mask, **options)
+        result = scaled_dot_product_attention(query.float(), key.float(), value.float(), mask, *rest, **options)
     return result.to(query.dtype)
 
 
 def _cuts_patches(
-    images: Tensor,
+    input: Tensor,  # noqa: A002  torch's name, by which it may be given
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,
@@ -79,9 +80,9 @@ def _cuts_patches(
 ) -> bool:
     """Whether a convolution sees every pixel once, in patches as large as its kernel."""
     del bias
-    kernel, size = tuple(weight.shape[2:]), tuple(images.shape[2:])
+    kernel, size = weight.shape[2:], input.shape[2:]
     return (
-        images.ndim == 4
+        input.ndim == 4
         and kernel == (stride if isinstance(stride, tuple) else (stride, stride))
         and padding in (0, (0, 0))
         and dilation in (1, (1, 1))
@@ -90,9 +91,15 @@ def _cuts_patches(
     )
 
 
-def _product_of_patches(images: Tensor, weight: Tensor, bias: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
+def _product_of_patches(
+    input: Tensor,  # noqa: A002
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *_: Any,
+    **__: Any,
+) -> Tensor:
     rows, columns = weight.shape[2:]
-    patches = images.unflatten(3, (-1, columns)).unflatten(2, (-1, rows)).permute(0, 2, 4, 1, 3, 5).flatten(3)
+    patches = input.unflatten(3, (-1, columns)).unflatten(2, (-1, rows)).permute(0, 2, 4, 1, 3, 5).flatten(3)
     return linear(patches, weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 

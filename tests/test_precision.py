@@ -103,6 +103,8 @@ def test_attention_in_low_precision_keeps_its_mask():
     with low_products("cpu", torch.bfloat16):
         masked = torch.nn.functional.scaled_dot_product_attention(*[query.bfloat16()] * 3, attn_mask=mask.bfloat16())
         alone = torch.nn.functional.scaled_dot_product_attention(query.bfloat16(), *[query[:, :, :3].bfloat16()] * 2)
+        by_place = torch.nn.functional.scaled_dot_product_attention(*[query.bfloat16()] * 3, mask.bfloat16())
+    assert torch.equal(masked, by_place)
     torch.testing.assert_close(masked, alone, atol=0.02, rtol=0.02)
 
 
@@ -123,13 +125,31 @@ def test_a_convolution_of_patches_in_low_precision_is_that_of_torch_with_its_gra
         assert (ours - theirs).norm() <= 0.01 * theirs.norm()
 
 
-@pytest.mark.parametrize("options", [{"stride": 2}, {"stride": 4, "padding": 2}, {"stride": 4, "groups": 3}])
-def test_other_convolutions_stay_those_of_torch(options):
-    layer, images = torch.nn.Conv2d(3, 6, 4, **options), torch.randn(2, 3, 18, 18)
+@pytest.mark.parametrize("side", [16, 18])
+@pytest.mark.parametrize(
+    "options",
+    [{"stride": 2}, {"stride": 4, "padding": 2}, {"stride": 4, "groups": 3}, {"stride": 4, "dilation": 2}],
+    ids=str,
+)
+def test_other_convolutions_stay_those_of_torch(options, side):
+    layer, images = torch.nn.Conv2d(3, 6, 4, **options), torch.randn(2, 3, side, side)
     with low_products("cpu", torch.bfloat16):
         ours = layer(images)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(ours, layer(images))
+
+
+def test_patches_that_leave_pixels_over_stay_with_torch():
+    layer, images = torch.nn.Conv2d(3, 6, 4, 4), torch.randn(2, 3, 18, 18)
+    with low_products("cpu", torch.bfloat16):
+        assert layer(images).shape == (2, 6, 4, 4)
+
+
+def test_factors_of_a_convolution_may_be_given_by_name():
+    layer, images = torch.nn.Conv2d(3, 6, 4, 4), torch.randn(2, 3, 16, 16)
+    with low_products("cpu", torch.bfloat16):
+        named = torch.nn.functional.conv2d(input=images, weight=layer.weight, bias=layer.bias, stride=4)
+        assert torch.equal(named, layer(images))
 
 
 def test_without_a_low_precision_nothing_changes():
