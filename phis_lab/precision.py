@@ -41,8 +41,9 @@ def low_products(device: str, dtype: torch.dtype | None) -> Iterator[None]:
 class _FastOnACpu(TorchFunctionMode):
     """Computes in another way what torch is slow at in low precision on a CPU (`benchmarks/low_precision.py`).
 
-    Attention is computed in float32, from factors and to a result in low precision: as exact or more, and faster at
-    any size, five times at 17 tokens. A convolution whose patches do not overlap is one product of these patches.
+    Attention is computed in float32, from factors and to a result in low precision: as exact or more, and faster from
+    17 tokens on, where it is five times as fast. A convolution whose patches do not overlap is one product of these
+    patches.
     """
 
     def __torch_function__(
